@@ -1,0 +1,42 @@
+# Language level, warnings, sanitizers and compiler cache, in one place.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  # PCH needs the looser time checks; the base directory shares hits between checkouts.
+  set(mlxd_launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${CCACHE_PROGRAM})
+  set(CMAKE_C_COMPILER_LAUNCHER ${mlxd_launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${mlxd_launcher})
+endif()
+
+add_library(mlxd_options INTERFACE)
+target_include_directories(mlxd_options INTERFACE "${CMAKE_SOURCE_DIR}/src")
+target_compile_options(mlxd_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -fno-omit-frame-pointer
+  # Floating-point results are part of the contract: no contraction the source does not spell out.
+  -ffp-contract=off)
+if(MLXD_WERROR)
+  target_compile_options(mlxd_options INTERFACE -Werror)
+endif()
+if(MLXD_SANITIZE)
+  target_compile_options(mlxd_options INTERFACE -fsanitize=${MLXD_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(mlxd_options INTERFACE -fsanitize=${MLXD_SANITIZE})
+  target_compile_definitions(mlxd_options INTERFACE MLXD_SANITIZED=1)
+endif()
+if(NOT APPLE)
+  find_program(MOLD_PROGRAM mold)
+  if(MOLD_PROGRAM)
+    target_link_options(mlxd_options INTERFACE -fuse-ld=mold)
+  endif()
+  target_link_options(mlxd_options INTERFACE -Wl,--gc-sections)
+endif()

@@ -1,0 +1,6 @@
+# Every third-party library that C++ code links, found once. Versions are pinned by script/bootstrap.
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(prometheus-cpp REQUIRED COMPONENTS core)

@@ -1,0 +1,43 @@
+# mlxd_module(NAME [DEPENDS target...] [SOURCES file...] [PCH header...] [EXCLUDE regex])
+#
+# Makes the static library mlxd_NAME from the module's *.cpp files and, from its *_test.cpp files,
+# the GoogleTest program NAME_test, registered with CTest. Tests see the module's own dependencies
+# plus TEST_DEPENDS.
+include(GoogleTest)
+find_package(GTest REQUIRED)
+
+function(mlxd_module name)
+  cmake_parse_arguments(arg "" "EXCLUDE" "DEPENDS;TEST_DEPENDS;SOURCES;PCH" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "*.cpp")
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  if(arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${arg_EXCLUDE}")
+    list(FILTER tests EXCLUDE REGEX "${arg_EXCLUDE}")
+  endif()
+  list(APPEND sources ${arg_SOURCES})
+  if(sources)
+    add_library(mlxd_${name} STATIC ${sources})
+    target_link_libraries(mlxd_${name} PUBLIC mlxd_options ${arg_DEPENDS})
+    if(arg_PCH)
+      target_precompile_headers(mlxd_${name} PRIVATE ${arg_PCH})
+    endif()
+  else()
+    add_library(mlxd_${name} INTERFACE)
+    target_link_libraries(mlxd_${name} INTERFACE mlxd_options ${arg_DEPENDS})
+  endif()
+  if(tests)
+    mlxd_test(${name}_test SOURCES ${tests} DEPENDS mlxd_${name} ${arg_TEST_DEPENDS})
+  endif()
+endfunction()
+
+# mlxd_test(NAME SOURCES file... DEPENDS target...): a GoogleTest program run as one CTest entry.
+function(mlxd_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_DEPENDS} mlxd_options GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE MLXD_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+endfunction()

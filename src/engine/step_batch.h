@@ -1,0 +1,122 @@
+// One step's work for a backend and what comes back. Plain values, reused between steps: vectors keep their
+// capacity, so a steady state allocates nothing.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "generation/token.h"
+
+namespace mlxd {
+
+/// Index of a page of kPageTokens KV positions in the backend's memory.
+using PageId = std::uint32_t;
+
+inline constexpr std::int32_t kPageTokens = 32;
+inline constexpr std::size_t kMaxLayerGroups = 4;
+
+/// A row's input token: an id, or what sample row `k` of the previous submitted step chose (so that a device can
+/// be given a step before the last one's tokens are known).
+class TokenInput {
+ public:
+  static TokenInput id(TokenId token) { return TokenInput(token); }
+  static TokenInput previous_sample(std::int32_t k) { return TokenInput(-1 - k); }
+  bool is_id() const { return value_ >= 0; }
+  TokenId token() const { return value_; }
+  std::int32_t previous_row() const { return -1 - value_; }
+
+ private:
+  explicit TokenInput(std::int32_t value) : value_(value) {}
+  std::int32_t value_;
+};
+
+/// A sequence's slice of the step: tokens [first_token, first_token + num_tokens) of StepBatch::tokens at positions
+/// first_position, first_position + 1, … Its K/V are written to its pages, and every token attends to all
+/// positions up to its own.
+struct BatchSequence {
+  std::int32_t first_token = 0;
+  std::int32_t num_tokens = 0;
+  std::int32_t first_position = 0;
+  /// Per layer group: where its page table starts in StepBatch::page_ids and how many pages it has; position p
+  /// lies in entry p / kPageTokens.
+  struct PageTable {
+    std::int32_t begin = 0;
+    std::int32_t count = 0;
+  };
+  std::array<PageTable, kMaxLayerGroups> page_tables{};
+};
+
+struct TokenCount {
+  TokenId token = kNoToken;
+  std::int32_t generated = 0;   // times generated
+  bool in_prompt = false;
+};
+
+struct SampleBias {
+  TokenId token = kNoToken;
+  float bias = 0.0F;
+};
+
+/// How to choose a row's token; see SamplingParams for meaning and order. Spans are valid until collect returns.
+struct SampleSpec {
+  float temperature = 0.0F;
+  float top_p = 1.0F;
+  float min_p = 0.0F;
+  std::int32_t top_k = 0;
+  float repetition_penalty = 1.0F;
+  float presence_penalty = 0.0F;
+  float frequency_penalty = 0.0F;
+  std::uint64_t seed = 0;
+  /// Random draws are a function of (seed, choice, position) alone.
+  std::uint32_t choice = 0;
+  std::int32_t position = 0;  // of the token being chosen
+  std::span<const TokenCount> counts;      // tokens seen so far; empty if no penalty is on
+  std::span<const SampleBias> bias;
+  std::span<const std::uint32_t> mask;     // bit t: token t is allowed; empty: all are
+  bool logprob = false;
+  std::int32_t top_logprobs = 0;
+  /// Copy the row's raw logits to StepResult::logits (tests, scoring).
+  bool want_logits = false;
+};
+
+struct SampleRow {
+  std::int32_t token_index = 0;  // into StepBatch::tokens
+  SampleSpec spec;
+};
+
+struct StepBatch {
+  std::vector<TokenInput> tokens;
+  std::vector<BatchSequence> sequences;  // in order of first_token, covering all tokens
+  std::vector<PageId> page_ids;
+  std::vector<SampleRow> samples;        // in order of token_index
+
+  void clear() {
+    tokens.clear();
+    sequences.clear();
+    page_ids.clear();
+    samples.clear();
+  }
+};
+
+struct SampledToken {
+  TokenId token = kNoToken;
+  float logprob = 0.0F;                // set if asked
+  std::int32_t first_top_logprob = 0;  // into StepResult::top_logprobs
+  std::int32_t num_top_logprobs = 0;
+};
+
+struct StepResult {
+  std::vector<SampledToken> samples;        // one per StepBatch::samples
+  std::vector<TokenLogprob> top_logprobs;   // per row: most probable first
+  std::vector<float> logits;                // [rows that asked, vocab_size], in order
+
+  void clear() {
+    samples.clear();
+    top_logprobs.clear();
+    logits.clear();
+  }
+};
+
+}  // namespace mlxd

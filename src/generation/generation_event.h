@@ -1,0 +1,37 @@
+// What comes back from the engine for one request, as values: tokens first, text after the pipeline.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "generation/token.h"
+
+namespace mlxd {
+
+enum class FinishReason {
+  kStop,    // an end token or a stop string
+  kLength,  // max_tokens or the end of the context
+};
+std::string_view to_string(FinishReason reason);
+
+struct Usage {
+  std::int32_t prompt_tokens = 0;
+  std::int32_t completion_tokens = 0;  // counts the end token, as it was generated
+  std::int32_t cached_prompt_tokens = 0;
+  std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
+};
+
+/// One generated token, or the end of the request. Exactly one event with `finish` or `error` comes, last.
+struct TokenEvent {
+  TokenId token = kNoToken;
+  std::optional<float> logprob;
+  std::vector<TokenLogprob> top_logprobs;  // most probable first
+  std::optional<FinishReason> finish;      // set on the last event, together with its token
+  std::optional<Error> error;              // the request failed; no token
+};
+
+}  // namespace mlxd

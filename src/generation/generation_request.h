@@ -1,0 +1,50 @@
+// One request to the engine, valid by construction: what every API dialect is translated into.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "generation/sampling_params.h"
+#include "generation/token.h"
+
+namespace mlxd {
+
+/// What a model allows; `create` checks a request against it.
+struct GenerationLimits {
+  std::int32_t vocab_size = 0;
+  std::int32_t context_tokens = 0;
+};
+
+class GenerationRequest {
+ public:
+  struct Fields {
+    std::vector<TokenId> prompt;
+    SamplingParams sampling;
+    /// Ceiling on generated tokens; clamped to the room left in the context. 0: until context or a stop.
+    std::int32_t max_tokens = 0;
+    /// Token ids that end the generation (the model's end tokens). The id itself is reported but is not text.
+    std::vector<TokenId> stop_tokens;
+    /// Strings that end the generation; matched by the text pipeline, not by the engine.
+    std::vector<std::string> stop_strings;
+  };
+
+  /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary, sampling out of range; kTooLarge: a
+  /// prompt that leaves no room for one token, with both numbers. An absent seed is drawn here.
+  static Result<GenerationRequest> create(Fields fields, const GenerationLimits& limits);
+
+  const std::vector<TokenId>& prompt() const { return fields_.prompt; }
+  const SamplingParams& sampling() const { return fields_.sampling; }
+  std::uint64_t seed() const { return *fields_.sampling.seed; }
+  /// At least 1, and prompt + max_tokens fits the context.
+  std::int32_t max_tokens() const { return fields_.max_tokens; }
+  const std::vector<TokenId>& stop_tokens() const { return fields_.stop_tokens; }
+  const std::vector<std::string>& stop_strings() const { return fields_.stop_strings; }
+
+ private:
+  explicit GenerationRequest(Fields fields) : fields_(std::move(fields)) {}
+  Fields fields_;
+};
+
+}  // namespace mlxd
