@@ -1,0 +1,62 @@
+#include "model/architectures/architecture.h"
+
+#include <algorithm>
+
+namespace mlxd {
+namespace {
+
+bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
+
+Result<void> check_vector(const WeightMap& weights, const std::string& name, std::int64_t size) {
+  const TensorView* tensor = TRY(weights.get(name));
+  if (!is_float(tensor->dtype) || tensor->shape != std::vector<std::int64_t>{size}) {
+    return corrupt_data(weights.folder().string() + ": tensor " + name + ": must be F16, BF16 or F32 [" +
+                        std::to_string(size) + "], is " + std::string(to_string(tensor->dtype)) + " with " +
+                        std::to_string(tensor->num_elements()) + " elements");
+  }
+  return {};
+}
+
+}  // namespace
+
+const Architecture* find_architecture(std::string_view model_type) {
+  for (const Architecture* architecture : architectures()) {
+    const auto types = architecture->model_types;
+    if (std::find(types.begin(), types.end(), model_type) != types.end()) return architecture;
+  }
+  return nullptr;
+}
+
+std::string supported_model_types() {
+  std::string text;
+  for (const Architecture* architecture : architectures()) {
+    for (const std::string_view type : architecture->model_types) {
+      text += (text.empty() ? "" : ", ") + std::string(type);
+    }
+  }
+  return text;
+}
+
+Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
+                               std::int64_t out_features, bool has_bias) {
+  LinearSpec linear;
+  linear.name = std::move(name);
+  linear.in_features = static_cast<std::int32_t>(in_features);
+  linear.out_features = static_cast<std::int32_t>(out_features);
+  linear.has_bias = has_bias;
+  linear.quantization =
+      TRY(input.quantization.of_module(input.weights, linear.name, linear.in_features, linear.out_features));
+  if (has_bias) TRY(check_vector(input.weights, linear.name + ".bias", out_features));
+  return linear;
+}
+
+Result<NormSpec> make_norm(const ArchitectureInput& input, std::string name, std::int64_t size, double eps) {
+  NormSpec norm;
+  norm.name = std::move(name);
+  norm.size = static_cast<std::int32_t>(size);
+  norm.eps = static_cast<float>(eps);
+  TRY(check_vector(input.weights, norm.name + ".weight", size));
+  return norm;
+}
+
+}  // namespace mlxd

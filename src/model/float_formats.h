@@ -1,0 +1,26 @@
+// IEEE half precision and bfloat16 as raw 16-bit words, converted without hardware support so that files read
+// the same on every machine. Not for inner loops: backends have their own.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+namespace mlxd {
+
+inline float bfloat16_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(std::uint32_t{bits} << 16U);
+}
+
+/// Rounds to nearest, ties to even; NaN stays NaN.
+inline std::uint16_t float_to_bfloat16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<std::uint16_t>((bits >> 16U) | 0x40U);
+  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
+}
+
+float half_to_float(std::uint16_t bits);
+
+/// Rounds to nearest, ties to even; too large becomes infinity, NaN stays NaN.
+std::uint16_t float_to_half(float value);
+
+}  // namespace mlxd

@@ -1,0 +1,132 @@
+#include "model/model_folder.h"
+
+#include <optional>
+#include <set>
+#include <system_error>
+
+#include "model/architectures/architecture.h"
+#include "model/config_reader.h"
+#include "model/json.h"
+#include "model/quantization.h"
+
+namespace mlxd {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMaxConfigBytes = 16U << 20U;
+constexpr std::size_t kMaxEosTokens = 1'024;
+
+// A number, a list of numbers, or absent (empty result).
+Result<std::vector<std::int32_t>> read_eos(const ConfigReader& config, std::int32_t vocab_size) {
+  const json::value* value = config.find("eos_token_id");
+  std::vector<std::int32_t> tokens;
+  if (value == nullptr) return tokens;
+  const json::array single{*value};
+  const json::array& list = value->is_array() ? value->get_array() : single;
+  if (list.size() > kMaxEosTokens) return config.refuse("eos_token_id", "at most 1024 token ids");
+  for (const json::value& element : list) {
+    json::error_code error;
+    const auto id = element.to_number<std::int64_t>(error);
+    if (error || id < 0 || id >= vocab_size) {
+      return config.refuse("eos_token_id", "a token id, or a list of them, from 0 to vocab_size - 1 = " +
+                                               std::to_string(vocab_size - 1));
+    }
+    tokens.push_back(static_cast<std::int32_t>(id));
+  }
+  return tokens;
+}
+
+// Calls `visit` for every distinct linear layer and norm of the spec.
+template <typename Linear, typename Norm>
+void visit_modules(const ModelSpec& spec, const Linear& visit_linear, const Norm& visit_norm) {
+  visit_linear(spec.embedding);
+  for (const LayerSpec& layer : spec.layers) {
+    visit_norm(layer.attention_norm);
+    visit_norm(layer.mlp_norm);
+    const AttentionSpec& attention = layer.attention;
+    for (const LinearSpec* linear :
+         {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj, &layer.mlp.gate_proj,
+          &layer.mlp.up_proj, &layer.mlp.down_proj}) {
+      visit_linear(*linear);
+    }
+  }
+  visit_norm(spec.final_norm);
+  if (!spec.tied_embeddings) visit_linear(spec.lm_head);
+}
+
+std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
+  std::set<std::string, std::less<>> names;
+  visit_modules(
+      spec,
+      [&](const LinearSpec& linear) {
+        names.insert(linear.name + ".weight");
+        if (linear.has_bias) names.insert(linear.name + ".bias");
+        if (linear.quantization.mode == QuantizationMode::kNone) return;
+        names.insert(linear.name + ".scales");
+        names.insert(linear.name + ".biases");
+      },
+      [&](const NormSpec& norm) { names.insert(norm.name + ".weight"); });
+  return names;
+}
+
+std::int64_t count_parameters(const ModelSpec& spec) {
+  std::int64_t count = 0;
+  visit_modules(
+      spec,
+      [&](const LinearSpec& linear) {
+        count += std::int64_t{linear.in_features} * linear.out_features;
+        if (linear.has_bias) count += linear.out_features;
+      },
+      [&](const NormSpec& norm) { count += norm.size; });
+  return count;
+}
+
+// A tensor that the spec does not name would be ignored silently, and the answers would be wrong.
+Result<void> check_all_used(const ModelSpec& spec, const WeightMap& weights,
+                            const Architecture& architecture) {
+  const auto used = tensors_used(spec);
+  for (const auto& [name, tensor] : weights.tensors()) {
+    if (used.contains(name) || architecture.is_unused(spec, name)) continue;
+    return corrupt_data(weights.folder().string() + ": tensor " + name + " is not part of a " +
+                        spec.model_type +
+                        " model as config.json describes it; config.json and the weights disagree");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<ModelFolder> ModelFolder::open(const std::filesystem::path& folder) {
+  ModelFolder model;
+  std::error_code error;
+  // A trailing slash would hide the name.
+  model.path_ = folder.has_filename() ? folder : folder.parent_path();
+  if (!std::filesystem::is_directory(folder, error)) {
+    return not_found(folder.string() + " is not a folder; give the folder of an MLX model");
+  }
+  const std::filesystem::path config_file = model.path_ / "config.json";
+  const json::object config_object = TRY(read_json_object(config_file, kMaxConfigBytes));
+  const ConfigReader config(config_object, config_file.string());
+  const std::string model_type = TRY(config.string("model_type"));
+  const Architecture* architecture = find_architecture(model_type);
+  if (architecture == nullptr) {
+    return config.refuse_unsupported("model_type", "supported are " + supported_model_types());
+  }
+  const QuantizationConfig quantization = TRY(QuantizationConfig::read(config));
+  model.weights_ = TRY(WeightMap::open(model.path_));
+  model.spec_ = TRY(architecture->build({config, quantization, model.weights_}));
+  TRY(check_all_used(model.spec_, model.weights_, *architecture));
+  model.num_parameters_ = count_parameters(model.spec_);
+
+  model.eos_tokens_ = TRY(read_eos(config, model.spec_.vocab_size));
+  const std::filesystem::path generation_file = model.path_ / "generation_config.json";
+  if (std::filesystem::exists(generation_file, error)) {
+    const json::object generation_object = TRY(read_json_object(generation_file, kMaxConfigBytes));
+    const ConfigReader generation(generation_object, generation_file.string());
+    if (generation.has("eos_token_id")) model.eos_tokens_ = TRY(read_eos(generation, model.spec_.vocab_size));
+  }
+  return model;
+}
+
+}  // namespace mlxd

@@ -1,0 +1,151 @@
+#include "model/quantization.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::int32_t, 6> kBits = {2, 3, 4, 5, 6, 8};
+constexpr std::array<std::int32_t, 3> kGroupSizes = {32, 64, 128};
+
+bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
+
+bool contains(const auto& values, std::int64_t value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+std::string shape_text(const TensorView& tensor) {
+  std::string text = std::string(to_string(tensor.dtype)) + " [";
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(tensor.shape[i]);
+  }
+  return text + "]";
+}
+
+Error wrong_shape(const WeightMap& weights, const TensorView& tensor, const std::string& requirement) {
+  return corrupt_data(weights.folder().string() + ": tensor " + tensor.name + ": is " + shape_text(tensor) +
+                      ", must be " + requirement);
+}
+
+bool is_matrix(const TensorView& tensor, std::int64_t rows) {
+  return tensor.shape.size() == 2 && tensor.shape[0] == rows && tensor.shape[1] > 0;
+}
+
+Result<Quantization> read_parameters(const ConfigReader& config) {
+  const std::string mode = TRY(config.string_or("mode", "affine"));
+  if (mode != "affine") return config.refuse_unsupported("mode", "models quantized in mode affine are");
+  Quantization quantization{QuantizationMode::kAffine, 0, 0};
+  // mlx-lm's defaults.
+  quantization.bits = static_cast<std::int32_t>(TRY(config.integer_or("bits", 4, 0, 64)));
+  if (!contains(kBits, quantization.bits)) return config.refuse("bits", "2, 3, 4, 5, 6 or 8");
+  quantization.group_size = static_cast<std::int32_t>(TRY(config.integer_or("group_size", 64, 0, 1024)));
+  if (!contains(kGroupSizes, quantization.group_size)) return config.refuse("group_size", "32, 64 or 128");
+  return quantization;
+}
+
+// Derives the parameters from the shapes of weight, scales and biases.
+Result<Quantization> derive(const WeightMap& weights, const TensorView& weight, const TensorView& scales,
+                            std::int32_t in_features, std::int32_t out_features) {
+  const std::string name = scales.name.substr(0, scales.name.size() - std::string_view("scales").size());
+  const TensorView* biases = weights.find(name + "biases");
+  if (biases == nullptr && scales.dtype == DType::kU8) {
+    return unsupported(
+        weights.folder().string() + ": tensor " + scales.name +
+        ": quantized in a block floating point format (mxfp4, mxfp8, nvfp4), which is not supported;"
+        " use a model quantized in mode affine");
+  }
+  if (!is_float(scales.dtype) || !is_matrix(scales, out_features)) {
+    return wrong_shape(weights, scales, "F16, BF16 or F32 [" + std::to_string(out_features) + ", groups]");
+  }
+  biases = TRY(weights.get(name + "biases"));
+  if (biases->dtype != scales.dtype || biases->shape != scales.shape) {
+    return wrong_shape(weights, *biases, "as " + scales.name + ", " + shape_text(scales));
+  }
+  if (weight.dtype != DType::kU32 || !is_matrix(weight, out_features)) {
+    return wrong_shape(weights, weight,
+                       "U32 [" + std::to_string(out_features) + ", words] beside its scales");
+  }
+  const std::int64_t columns = weight.shape[1];
+  const std::int64_t groups = scales.shape[1];
+  Quantization result{QuantizationMode::kAffine, 0, 0};
+  for (const std::int32_t bits : kBits) {
+    if (std::int64_t{in_features} * bits == columns * 32) result.bits = bits;
+  }
+  if (result.bits == 0) {
+    return wrong_shape(weights, weight,
+                       "2, 3, 4, 5, 6 or 8 bits for each of " + std::to_string(in_features) + " inputs");
+  }
+  for (const std::int32_t size : kGroupSizes) {
+    if (groups * size == in_features) result.group_size = size;
+  }
+  if (result.group_size == 0) {
+    return wrong_shape(weights, scales,
+                       "one for each 32, 64 or 128 of " + std::to_string(in_features) + " inputs");
+  }
+  return result;
+}
+
+}  // namespace
+
+Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config) {
+  QuantizationConfig result;
+  const bool own = config.has("quantization");
+  const auto section = TRY(config.object(own ? "quantization" : "quantization_config"));
+  if (!section) return result;
+  if (section->has("quant_method")) {
+    return section->refuse_unsupported("quant_method", "convert the model to MLX's affine quantization");
+  }
+  result.default_ = TRY(read_parameters(*section));
+  for (const auto& [key, value] : section->values()) {
+    const std::string name(key);
+    if (value.is_object()) {
+      const auto parameters = TRY(section->object(name));
+      result.entries_[name] = {Choice::kQuantized, TRY(read_parameters(*parameters))};
+    } else if (value.is_bool() && name.find('.') != std::string::npos) {
+      // Module paths have dots; switches of the format itself ("quantize_activations") have none.
+      result.entries_[name] = {value.get_bool() ? Choice::kQuantized : Choice::kPlain, *result.default_};
+    } else if (name == "quantize_activations" && value.is_bool() && value.get_bool()) {
+      return section->refuse_unsupported(name, "use a model whose activations are not quantized");
+    }
+  }
+  return result;
+}
+
+Result<Quantization> QuantizationConfig::of_module(const WeightMap& weights, const std::string& name,
+                                                   std::int32_t in_features,
+                                                   std::int32_t out_features) const {
+  const TensorView* weight = TRY(weights.get(name + ".weight"));
+  const TensorView* scales = weights.find(name + ".scales");
+  const auto entry = entries_.find(name);
+  if (scales == nullptr) {
+    if (entry != entries_.end() && entry->second.choice == Choice::kQuantized) {
+      return corrupt_data(weights.folder().string() + ": tensor " + name +
+                          ".scales is missing, but config.json says that " + name + " is quantized");
+    }
+    if (!is_float(weight->dtype) || weight->shape != std::vector<std::int64_t>{out_features, in_features}) {
+      return wrong_shape(
+          weights, *weight,
+          "F16, BF16 or F32 [" + std::to_string(out_features) + ", " + std::to_string(in_features) + "]");
+    }
+    return Quantization{};
+  }
+  if (entry != entries_.end() && entry->second.choice == Choice::kPlain) {
+    return corrupt_data(weights.folder().string() + ": tensor " + scales->name +
+                        " exists, but config.json says that " + name + " is not quantized");
+  }
+  const Quantization derived = TRY(derive(weights, *weight, *scales, in_features, out_features));
+  const auto expected = entry != entries_.end() ? std::optional(entry->second.quantization) : default_;
+  if (expected && *expected != derived) {
+    return corrupt_data(weights.folder().string() + ": tensor " + weight->name + ": is stored with " +
+                        std::to_string(derived.bits) + " bits in groups of " +
+                        std::to_string(derived.group_size) + ", but config.json says " +
+                        std::to_string(expected->bits) + " bits in groups of " +
+                        std::to_string(expected->group_size));
+  }
+  return derived;
+}
+
+}  // namespace mlxd
