@@ -1,0 +1,331 @@
+#include "workbench/import_gguf.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "model/gguf.h"
+#include "model/json.h"
+#include "model/model_folder.h"
+#include "workbench/gguf_config.h"
+#include "workbench/gguf_tokenizer.h"
+#include "workbench/gguf_weights.h"
+
+namespace mlxd {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+
+constexpr std::size_t kMaxNameBytes = 128;
+
+Error file_error(const std::string& what, const std::error_code& code) {
+  return {ErrorKind::kIo, what + ": " + code.message()};
+}
+
+Result<std::string> choose_name(const fs::path& file, const ImportOptions& options) {
+  const std::string name = options.name.empty() ? file.stem().string() : options.name;
+  const bool printable = std::all_of(name.begin(), name.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && c != 0x7F && c != '/' && c != '\\' && c != ':';
+  });
+  if (name.empty() || name.size() > kMaxNameBytes || name.front() == '.' || name.front() == '-' ||
+      !printable) {
+    return invalid_argument("\"" + name +
+                                "\" cannot be a model's name; give another with --name, of up to 128 "
+                                "letters, digits, '-', '_' and '.'",
+                            "name");
+  }
+  return name;
+}
+
+// The folder that an import fills, hidden until it is complete. Removed with the object unless `publish`
+// succeeded. An exclusive lock on a file beside it tells a running import from the remains of a killed one.
+class StagingFolder {
+ public:
+  static Result<StagingFolder> create(const fs::path& models_folder, const std::string& name) {
+    std::error_code error;
+    fs::create_directories(models_folder, error);
+    if (error) return file_error("cannot create " + models_folder.string(), error);
+    StagingFolder staging;
+    staging.path_ = models_folder / (".importing-" + name);
+    staging.lock_path_ = models_folder / (".importing-" + name + ".lock");
+    staging.lock_ = ::open(staging.lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (staging.lock_ < 0) return io_error("cannot create " + staging.lock_path_.string(), errno);
+    if (::flock(staging.lock_, LOCK_EX | LOCK_NB) != 0) {
+      ::close(std::exchange(staging.lock_, -1));
+      return Error(ErrorKind::kConflict, name + " is being imported by another process; wait for it to end");
+    }
+    fs::remove_all(staging.path_, error);
+    fs::create_directory(staging.path_, error);
+    if (error) return file_error("cannot create " + staging.path_.string(), error);
+    return staging;
+  }
+
+  StagingFolder(StagingFolder&& other) noexcept
+      : path_(std::move(other.path_)),
+        lock_path_(std::move(other.lock_path_)),
+        lock_(std::exchange(other.lock_, -1)) {}
+  StagingFolder& operator=(StagingFolder&&) = delete;
+  ~StagingFolder() {
+    if (lock_ < 0) return;
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+    fs::remove(lock_path_, ignored);
+    ::close(lock_);
+  }
+
+  const fs::path& path() const { return path_; }
+
+  // Gives the folder its name; an existing one is moved aside first, so that a kill never leaves a mixture.
+  Result<void> publish(const fs::path& target) const {
+    std::error_code error;
+    const fs::path old = path_.string() + ".old";
+    fs::remove_all(old, error);
+    if (fs::exists(target, error)) {
+      fs::rename(target, old, error);
+      if (error) return file_error("cannot move " + target.string() + " aside", error);
+    }
+    fs::rename(path_, target, error);
+    if (error) {
+      std::error_code ignored;
+      fs::rename(old, target, ignored);
+      return file_error("cannot create " + target.string(), error);
+    }
+    fs::remove_all(old, error);
+    return {};
+  }
+
+ private:
+  StagingFolder() = default;
+
+  fs::path path_;
+  fs::path lock_path_;
+  int lock_ = -1;
+};
+
+// Hugging Face's name of a GGUF tensor; matrices without ".weight". `head_rows`: rows are in rotary order.
+struct TensorRole {
+  std::string name;
+  bool is_rotary = false;
+};
+
+std::optional<TensorRole> role_of(const std::string& gguf_name) {
+  static const std::map<std::string_view, const char*> kOuter = {
+      {"token_embd.weight", "model.embed_tokens"},
+      {"output_norm.weight", "model.norm.weight"},
+      {"output.weight", "lm_head"},
+  };
+  static const std::map<std::string_view, const char*> kInner = {
+      {"attn_norm.weight", "input_layernorm.weight"},
+      {"ffn_norm.weight", "post_attention_layernorm.weight"},
+      {"attn_q.weight", "self_attn.q_proj"},
+      {"attn_k.weight", "self_attn.k_proj"},
+      {"attn_v.weight", "self_attn.v_proj"},
+      {"attn_output.weight", "self_attn.o_proj"},
+      {"attn_q.bias", "self_attn.q_proj.bias"},
+      {"attn_k.bias", "self_attn.k_proj.bias"},
+      {"attn_v.bias", "self_attn.v_proj.bias"},
+      {"attn_output.bias", "self_attn.o_proj.bias"},
+      {"ffn_gate.weight", "mlp.gate_proj"},
+      {"ffn_up.weight", "mlp.up_proj"},
+      {"ffn_down.weight", "mlp.down_proj"},
+      {"ffn_gate.bias", "mlp.gate_proj.bias"},
+      {"ffn_up.bias", "mlp.up_proj.bias"},
+      {"ffn_down.bias", "mlp.down_proj.bias"},
+  };
+  if (const auto outer = kOuter.find(gguf_name); outer != kOuter.end())
+    return TensorRole{outer->second, false};
+  constexpr std::string_view kBlock = "blk.";
+  const std::size_t dot = gguf_name.find('.', kBlock.size());
+  if (!gguf_name.starts_with(kBlock) || dot == std::string::npos) return std::nullopt;
+  const std::string layer = gguf_name.substr(kBlock.size(), dot - kBlock.size());
+  const std::string_view rest = std::string_view(gguf_name).substr(dot + 1);
+  const auto inner = kInner.find(rest);
+  const bool is_number = !layer.empty() && layer.size() < 6 &&
+                         std::all_of(layer.begin(), layer.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (inner == kInner.end() || !is_number) return std::nullopt;
+  return TensorRole{"model.layers." + layer + "." + inner->second,
+                    rest.starts_with("attn_q.") || rest.starts_with("attn_k.")};
+}
+
+Result<std::vector<StoragePlan>> plan_tensors(const GgufFile& file, const GgufModel& model) {
+  std::vector<StoragePlan> plans;
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (name == "rope_freqs.weight") continue;  // became rope_scaling
+    const auto role = role_of(name);
+    if (!role)
+      return unsupported("tensor " + name + " is not part of a llama model; import does not support it");
+    const bool is_rotary = role->is_rotary;
+    if (is_rotary && tensor.shape.front() % model.head_dim != 0) {
+      return corrupt_data("tensor " + name + ": " + std::to_string(tensor.shape.front()) +
+                          " rows are not whole heads of " + std::to_string(model.head_dim));
+    }
+    if (tensor.shape.size() > 2) return corrupt_data("tensor " + name + ": has more than two dimensions");
+    if (model.head_dim % 2 != 0)
+      return corrupt_data("head size " + std::to_string(model.head_dim) + " is odd");
+    plans.push_back(TRY(plan_storage(tensor, role->name, is_rotary ? model.head_dim : 0)));
+  }
+  return plans;
+}
+
+// config.json's `quantization`: the commonest width, and an entry for each module that differs.
+json::object make_quantization(const std::vector<StoragePlan>& plans) {
+  std::map<std::int32_t, int> uses;
+  for (const StoragePlan& plan : plans) {
+    if (plan.bits > 0) ++uses[plan.bits];
+  }
+  json::object section;
+  if (uses.empty()) return section;
+  const auto commonest = std::max_element(uses.begin(), uses.end(),
+                                          [](const auto& a, const auto& b) { return a.second < b.second; });
+  section["group_size"] = kImportGroupSize;
+  section["bits"] = commonest->first;
+  section["mode"] = "affine";
+  for (const StoragePlan& plan : plans) {
+    if (plan.bits > 0 && plan.bits != commonest->first) {
+      section[plan.name] = json::object{{"group_size", kImportGroupSize}, {"bits", plan.bits}};
+    }
+  }
+  return section;
+}
+
+Result<void> write_text(const fs::path& path, std::string_view text) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return io_error("cannot create " + path.string(), errno);
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      const int saved = errno;
+      ::close(fd);
+      return io_error("cannot write " + path.string(), saved);
+    }
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (::fsync(fd) != 0) {
+    const int saved = errno;
+    ::close(fd);
+    return io_error("cannot flush " + path.string(), saved);
+  }
+  ::close(fd);
+  return {};
+}
+
+Result<std::uint64_t> write_weights(const GgufFile& file, const std::vector<StoragePlan>& plans,
+                                    const fs::path& folder, const std::function<void(float)>& progress) {
+  std::vector<TensorLayout> all;
+  for (const StoragePlan& plan : plans) {
+    for (TensorLayout& layout : layouts(plan)) all.push_back(std::move(layout));
+  }
+  std::uint64_t total = 0;
+  for (const TensorLayout& layout : all) total += layout.num_bytes();
+  std::error_code error;
+  const fs::space_info space = fs::space(folder, error);
+  constexpr std::uint64_t kReserve = 64U << 20U;  // tokenizer and configuration
+  if (!error && space.available < total + kReserve) {
+    return Error(ErrorKind::kIo, "not enough space in " + folder.parent_path().string() + ": " +
+                                     std::to_string((total + kReserve) >> 20U) + " MB are needed, " +
+                                     std::to_string(space.available >> 20U) + " MB are free");
+  }
+  SafetensorsWriter writer = TRY(SafetensorsWriter::create(folder / "model.safetensors", std::move(all)));
+  std::uint64_t done = 0;
+  for (const StoragePlan& plan : plans) {
+    TRY(write_tensor(plan, writer));
+    file.drop_pages(*plan.source);
+    for (const TensorLayout& layout : layouts(plan)) done += layout.num_bytes();
+    if (progress) progress(static_cast<float>(done) / static_cast<float>(std::max<std::uint64_t>(total, 1)));
+  }
+  TRY(writer.finish());
+  return writer.file_bytes();
+}
+
+std::string storage_text(const json::object& quantization, const std::vector<StoragePlan>& plans) {
+  if (!quantization.empty()) return std::to_string(quantization.at("bits").as_int64()) + " bits";
+  for (const StoragePlan& plan : plans) {
+    if (plan.source->shape.size() == 2) return std::string(to_string(layouts(plan).front().dtype));
+  }
+  return {};
+}
+
+Error with_file(Error error, const fs::path& file) {
+  if (error.message.find(file.string()) == std::string::npos)
+    error.message = file.string() + ": " + error.message;
+  return error;
+}
+
+Result<ImportReport> fill(const GgufFile& file, const fs::path& folder, const ImportOptions& options) {
+  GgufModel model = TRY(read_gguf_model(file));
+  const GgufSpecialTokens special = TRY(read_special_tokens(file));
+  const auto num_names = static_cast<std::int64_t>(TRY(file.strings("tokenizer.ggml.tokens"))->size());
+  if (num_names != model.vocab_size) {
+    return corrupt_data("tokenizer.ggml.tokens has " + std::to_string(num_names) +
+                        " tokens, but token_embd.weight " + std::to_string(model.vocab_size) + " rows");
+  }
+  const json::object tokenizer = TRY(make_tokenizer(file, special));
+  const std::int64_t context = model.config["max_position_embeddings"].as_int64();
+  const json::object tokenizer_config = TRY(make_tokenizer_config(file, special, context));
+  const std::vector<StoragePlan> plans = TRY(plan_tensors(file, model));
+
+  const json::object quantization = make_quantization(plans);
+  const json::object generation = make_generation_config(special);
+  for (const auto& [key, value] : generation) model.config[key] = value;
+  if (!quantization.empty()) {
+    model.config["quantization"] = quantization;
+    model.config["quantization_config"] = quantization;
+  }
+  TRY(write_text(folder / "config.json", to_pretty_json(model.config)));
+  TRY(write_text(folder / "generation_config.json", to_pretty_json(generation)));
+  TRY(write_text(folder / "tokenizer.json", json::serialize(tokenizer)));
+  TRY(write_text(folder / "tokenizer_config.json", to_pretty_json(tokenizer_config)));
+
+  ImportReport report;
+  report.weight_bytes = TRY(write_weights(file, plans, folder, options.progress));
+  report.num_tensors = static_cast<std::int64_t>(plans.size());
+  report.storage = storage_text(quantization, plans);
+  for (const StoragePlan& plan : plans) {
+    if (plan.bits > 0 && plan.scale_dtype == DType::kF32) {
+      report.notes.push_back(plan.name + ": scales are stored as F32, because their offsets do not fit F16");
+    }
+  }
+  if (!file.has("tokenizer.chat_template")) report.notes.emplace_back("the file has no chat template");
+  // What will be refused at load is refused now; this also finds missing tensors and wrong shapes.
+  report.num_parameters = TRY(ModelFolder::open(folder)).num_parameters();
+  return report;
+}
+
+}  // namespace
+
+Result<ImportReport> import_gguf(const fs::path& path, const ImportOptions& options) {
+  const std::string name = TRY(choose_name(path, options));
+  const fs::path target = options.models_folder / name;
+  std::error_code error;
+  if (fs::exists(target, error) && !options.overwrite) {
+    return Error(ErrorKind::kConflict,
+                 target.string() + " exists already; give another --name or remove it first");
+  }
+  const GgufFile file = TRY(GgufFile::open(path));
+  const StagingFolder staging = TRY(StagingFolder::create(options.models_folder, name));
+  Result<ImportReport> filled = [&]() -> Result<ImportReport> {
+    try {
+      return fill(file, staging.path(), options);
+    } catch (const std::bad_alloc&) {
+      return Error(ErrorKind::kOutOfMemory, "not enough memory to import " + path.string());
+    }
+  }();
+  if (!filled.ok()) return with_file(filled.take_error(), path);
+  ImportReport report = filled.take_value();
+  TRY(staging.publish(target));
+  report.folder = target;
+  report.name = name;
+  return report;
+}
+
+}  // namespace mlxd
