@@ -1,5 +1,9 @@
 // Compute threads for steps: they spin within a step and park between steps. The calling thread is worker 0. One
-// owner calls run(); tasks must not throw.
+// owner calls run() and parallel_for(); tasks must not throw. Which thread takes which piece is left open, so a
+// task's result must not depend on it.
+//
+// Inside a run(), the threads may go through several loops with share() and barrier(), so that a whole step costs
+// one fork and one join.
 #pragma once
 
 #include <cstdint>
@@ -23,30 +27,48 @@ class ThreadPool {
   template <typename Task>
   void run(Task&& task) {
     using Plain = std::remove_reference_t<Task>;
-    run_erased([](void* t, std::int32_t index) { (*static_cast<Plain*>(t))(index); }, &task);
+    run_erased([](void* t, std::int32_t index) { (*static_cast<Plain*>(t))(index); }, erase(task));
   }
 
   /// Splits [0, num_items) over the threads: each takes its own contiguous half (third, …) in pieces of `grain`
   /// items, then steals pieces from the others. Calls task(begin, end, thread_index).
   template <typename Task>
   void parallel_for(std::int64_t num_items, std::int64_t grain, Task&& task) {
+    run([&](std::int32_t thread) { share(thread, num_items, grain, task); });
+  }
+
+  /// Within run(): this thread's part of a parallel_for. Every thread of the run calls it with the same numbers, in
+  /// the same order of calls; returns when no piece is left to take, which is not when all are done.
+  template <typename Task>
+  void share(std::int32_t thread, std::int64_t num_items, std::int64_t grain, Task&& task) {
     using Plain = std::remove_reference_t<Task>;
-    parallel_for_erased(
-        num_items, grain,
+    share_erased(
+        thread, num_items, grain,
         [](void* t, std::int64_t begin, std::int64_t end, std::int32_t index) {
           (*static_cast<Plain*>(t))(begin, end, index);
         },
-        &task);
+        erase(task));
   }
+
+  /// Within run(): returns once every thread has called it. What any of them wrote before is then visible to all.
+  void barrier();
 
  private:
   struct Impl;
   using RunFunction = void (*)(void*, std::int32_t);
   using RangeFunction = void (*)(void*, std::int64_t, std::int64_t, std::int32_t);
+  template <typename Task>
+  static void* erase(Task& task) {
+    return const_cast<void*>(static_cast<const void*>(&task));
+  }
   void run_erased(RunFunction function, void* task);
-  void parallel_for_erased(std::int64_t num_items, std::int64_t grain, RangeFunction function, void* task);
+  void share_erased(std::int32_t thread, std::int64_t num_items, std::int64_t grain, RangeFunction function,
+                    void* task);
   std::int32_t num_threads_;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Physical cores this process may run on; at least 1.
+std::int32_t num_physical_cores();
 
 }  // namespace mlxd

@@ -1,0 +1,248 @@
+#include "backends/cpu/attention.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace mlxd {
+namespace {
+
+// Query rows of an item: enough to reuse each K/V line well, few enough that their scores stay in cache.
+constexpr std::int32_t kItemRows = 64;
+// A step's items should outnumber the threads by this much, so that none waits long for another.
+constexpr std::int64_t kItemsPerThread = 4;
+constexpr std::int32_t kMinSplitStates = 4096;
+
+std::int32_t segments_of(std::int32_t keys) { return (keys + kSegmentKeys - 1) / kSegmentKeys; }
+
+}  // namespace
+
+struct PagedAttention::Scratch {
+  Scratch(std::int32_t rows, std::int32_t head_dim)
+      : queries(static_cast<std::size_t>(rows * head_dim)),
+        scores(static_cast<std::size_t>(rows * kSegmentKeys)),
+        num_keys(static_cast<std::size_t>(rows)),
+        blocks(kSegmentPages + 1),
+        memory(2 * static_cast<std::size_t>(rows * (head_dim + 2))),
+        max_rows(rows),
+        max_head_dim(head_dim) {}
+
+  AttentionState state(int which) {
+    float* begin = memory.data() + which * max_rows * (max_head_dim + 2);
+    return {begin, begin + max_rows, begin + 2 * max_rows};
+  }
+  std::size_t bytes() const {
+    return (queries.size() + scores.size() + num_keys.size() + memory.size()) * sizeof(float) +
+           blocks.size() * sizeof(blocks[0]);
+  }
+
+  std::vector<float> queries;
+  std::vector<float> scores;
+  std::vector<std::int32_t> num_keys;
+  std::vector<const std::uint16_t*> blocks;
+  std::vector<float> memory;  // two states
+  std::int32_t max_rows;
+  std::int32_t max_head_dim;
+};
+
+PagedAttention::PagedAttention(const Options& options)
+    : options_(options),
+      parts_done_(static_cast<std::size_t>(
+          (options.max_batch_tokens + options.max_batch_sequences) * options.num_kv_heads)) {
+  // One sequence as long as the context can be split, or several shorter ones; what does not fit stays whole.
+  const std::int32_t states = std::max(kMinSplitStates, segments_of(options.context_tokens) * options.num_heads);
+  split_memory_.resize(static_cast<std::size_t>(states) * static_cast<std::size_t>(options.head_dim + 2));
+  splits_.reserve(parts_done_.size());
+  const std::size_t whole_items = static_cast<std::size_t>(options.max_batch_tokens) *
+                                  static_cast<std::size_t>(options.num_heads);
+  items_.reserve(whole_items + static_cast<std::size_t>(states));
+  const std::int32_t group = options.num_heads;  // at most all query heads share one K/V head
+  for (std::int32_t i = 0; i < options.num_threads; ++i) {
+    scratch_.push_back(std::make_unique<Scratch>(std::max(kItemRows, group), options.head_dim));
+    memory_bytes_ += scratch_.back()->bytes();
+  }
+  memory_bytes_ += split_memory_.size() * sizeof(float) + items_.capacity() * sizeof(Item);
+}
+
+PagedAttention::~PagedAttention() = default;
+
+void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
+  items_.clear();
+  splits_.clear();
+  used_states_ = 0;
+  const std::int32_t group = spec.num_heads / spec.num_kv_heads;
+  const std::int32_t item_tokens = std::max(1, kItemRows / group);
+
+  std::int64_t total_cost = 0;
+  std::int64_t num_whole = 0;
+  for (const BatchSequence& sequence : step.batch->sequences) {
+    const std::int64_t middle = sequence.first_position + sequence.num_tokens / 2 + 1;
+    total_cost += middle * sequence.num_tokens * spec.num_heads;
+    num_whole += static_cast<std::int64_t>(sequence.num_tokens + item_tokens - 1) / item_tokens * spec.num_kv_heads;
+  }
+  const std::int64_t target_cost = std::max<std::int64_t>(1, total_cost / (options_.num_threads * kItemsPerThread));
+  // With too few items to go round, heads that share K/V part ways: reading a short context twice costs little.
+  const bool part_heads = options_.num_threads > 1 && num_whole < 2 * options_.num_threads;
+
+  for (std::size_t s = 0; s < step.batch->sequences.size(); ++s) {
+    const BatchSequence& sequence = step.batch->sequences[s];
+    for (std::int32_t first = 0; first < sequence.num_tokens; first += item_tokens) {
+      Item item;
+      item.sequence = static_cast<std::int32_t>(s);
+      item.first_token = sequence.first_token + first;
+      item.num_tokens = std::min(item_tokens, sequence.num_tokens - first);
+      const std::int32_t keys = sequence.first_position + first + item.num_tokens;
+      item.last_segment = segments_of(keys);
+      for (item.kv_head = 0; item.kv_head < spec.num_kv_heads; ++item.kv_head) {
+        const bool apart = part_heads && item.last_segment == 1;
+        item.num_heads = apart ? 1 : group;
+        for (item.first_head = 0; item.first_head < group; item.first_head += item.num_heads) {
+          cut(item, keys, target_cost);
+        }
+      }
+    }
+  }
+}
+
+/// Adds an item, in parts along the keys if it is too large a piece of the step.
+void PagedAttention::cut(const Item& whole, std::int64_t keys, std::int64_t target_cost) {
+  const std::int32_t rows = whole.num_tokens * whole.num_heads;
+  const std::int32_t segments = whole.last_segment;
+  const std::int64_t parts = std::min<std::int64_t>(segments, (keys * rows + target_cost - 1) / target_cost);
+  const std::int32_t states = segments * rows;
+  const std::int64_t capacity = static_cast<std::int64_t>(split_memory_.size()) / (options_.head_dim + 2);
+  if (options_.num_threads == 1 || parts < 2 || used_states_ + states > capacity ||
+      splits_.size() == parts_done_.size()) {
+    items_.push_back(whole);
+    return;
+  }
+  Item part = whole;
+  part.split = static_cast<std::int32_t>(splits_.size());
+  parts_done_[splits_.size()].store(0, std::memory_order_relaxed);
+  splits_.push_back({used_states_, segments, static_cast<std::int32_t>(parts)});
+  used_states_ += states;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    part.first_segment = static_cast<std::int32_t>(segments * i / parts);
+    part.last_segment = static_cast<std::int32_t>(segments * (i + 1) / parts);
+    items_.push_back(part);
+  }
+}
+
+AttentionState PagedAttention::split_state(const Split& split, std::int32_t segment, std::int32_t rows) {
+  const auto first = static_cast<std::size_t>(split.first_state + segment * rows);
+  float* begin = split_memory_.data() + first * static_cast<std::size_t>(options_.head_dim + 2);
+  return {begin, begin + rows, begin + 2 * rows};
+}
+
+void PagedAttention::gather_queries(const Item& item, const AttentionLayer& layer, float* queries) const {
+  const AttentionSpec& spec = *layer.spec;
+  const std::int32_t first_head = item.kv_head * (spec.num_heads / spec.num_kv_heads) + item.first_head;
+  const auto count = static_cast<std::size_t>(item.num_heads * spec.head_dim);
+  for (std::int32_t t = 0; t < item.num_tokens; ++t) {
+    const float* from = layer.queries + (item.first_token + t) * layer.query_stride + first_head * spec.head_dim;
+    std::memcpy(queries + static_cast<std::size_t>(t) * count, from, count * sizeof(float));
+  }
+}
+
+/// Attends the item's rows to one segment; rows that end before it keep an empty state.
+void PagedAttention::attend_segment(const Item& item, std::int32_t segment, const StepInput& step,
+                                    const AttentionLayer& layer, Scratch& scratch, const AttentionState& out) const {
+  const AttentionSpec& spec = *layer.spec;
+  const auto group = static_cast<std::size_t>(spec.layer_group);
+  const BatchSequence& sequence = step.batch->sequences[static_cast<std::size_t>(item.sequence)];
+  const std::int32_t first_key = segment * kSegmentKeys;
+  const std::int32_t rows = item.num_tokens * item.num_heads;
+  std::int32_t first_row = 0;
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const std::int32_t position = step.positions[static_cast<std::size_t>(item.first_token + row / item.num_heads)];
+    const std::int32_t keys = std::min(position + 1 - first_key, kSegmentKeys);
+    scratch.num_keys[static_cast<std::size_t>(row)] = keys;
+    if (keys <= 0) first_row = row + 1;
+  }
+  const std::int32_t num_keys = scratch.num_keys[static_cast<std::size_t>(rows - 1)];
+  const std::int32_t num_pages = (num_keys + kPageTokens - 1) / kPageTokens;
+  const PageId* table = step.batch->page_ids.data() + sequence.page_tables[group].begin + segment * kSegmentPages;
+  const std::int32_t pages_left = sequence.page_tables[group].count - segment * kSegmentPages;
+  for (std::int32_t i = 0; i <= num_pages; ++i) {
+    const PageId page = table[std::min(i, pages_left - 1)];
+    scratch.blocks[static_cast<std::size_t>(i)] = reinterpret_cast<const std::uint16_t*>(
+        options_.pages->block(page, group, spec.index_in_group, item.kv_head));
+  }
+  AttentionSegment work;
+  work.queries = scratch.queries.data() + first_row * spec.head_dim;
+  work.rows = rows - first_row;
+  work.head_dim = spec.head_dim;
+  work.num_keys = scratch.num_keys.data() + first_row;
+  work.blocks = scratch.blocks.data();
+  work.scores = scratch.scores.data();
+  options_.kernels->attend(
+      work, {out.maximum + first_row, out.sum + first_row, out.values + first_row * spec.head_dim});
+}
+
+void PagedAttention::run(std::int32_t index, const StepInput& step, const AttentionLayer& layer,
+                         std::int32_t thread) {
+  const Item& item = items_[static_cast<std::size_t>(index)];
+  Scratch& scratch = *scratch_[static_cast<std::size_t>(thread)];
+  const std::int32_t rows = item.num_tokens * item.num_heads;
+  gather_queries(item, layer, scratch.queries.data());
+
+  if (item.split >= 0) {
+    const Split& split = splits_[static_cast<std::size_t>(item.split)];
+    for (std::int32_t segment = item.first_segment; segment < item.last_segment; ++segment) {
+      attend_segment(item, segment, step, layer, scratch, split_state(split, segment, rows));
+    }
+    std::atomic<std::int32_t>& done = parts_done_[static_cast<std::size_t>(item.split)];
+    if (done.fetch_add(1, std::memory_order_acq_rel) + 1 < split.num_parts) return;
+    done.store(0, std::memory_order_relaxed);  // for the next layer
+    merge_segments(item, split, step, layer);
+    return;
+  }
+  const AttentionState state = scratch.state(0);
+  const AttentionState next = scratch.state(1);
+  attend_segment(item, 0, step, layer, scratch, state);
+  for (std::int32_t segment = 1; segment < item.last_segment; ++segment) {
+    attend_segment(item, segment, step, layer, scratch, next);
+    merge_from(item, segment, step, layer, state, next);
+  }
+  finish(item, layer, state);
+}
+
+void PagedAttention::merge_segments(const Item& item, const Split& split, const StepInput& step,
+                                    const AttentionLayer& layer) {
+  const std::int32_t rows = item.num_tokens * item.num_heads;
+  const AttentionState state = split_state(split, 0, rows);
+  for (std::int32_t segment = 1; segment < split.num_segments; ++segment) {
+    merge_from(item, segment, step, layer, state, split_state(split, segment, rows));
+  }
+  finish(item, layer, state);
+}
+
+/// Merges a segment's state into that of all before it, for the rows that reach into the segment.
+void PagedAttention::merge_from(const Item& item, std::int32_t segment, const StepInput& step,
+                                const AttentionLayer& layer, const AttentionState& into,
+                                const AttentionState& next) const {
+  const std::int32_t head_dim = layer.spec->head_dim;
+  std::int32_t first_token = 0;
+  while (step.positions[static_cast<std::size_t>(item.first_token + first_token)] < segment * kSegmentKeys) {
+    ++first_token;
+  }
+  const std::int32_t row = first_token * item.num_heads;
+  const std::int32_t rows = item.num_tokens * item.num_heads - row;
+  options_.kernels->merge({into.maximum + row, into.sum + row, into.values + row * head_dim},
+                          {next.maximum + row, next.sum + row, next.values + row * head_dim}, rows, head_dim);
+}
+
+void PagedAttention::finish(const Item& item, const AttentionLayer& layer, const AttentionState& state) const {
+  const AttentionSpec& spec = *layer.spec;
+  const std::int32_t first_head = item.kv_head * (spec.num_heads / spec.num_kv_heads) + item.first_head;
+  const std::int32_t rows = item.num_tokens * item.num_heads;
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const std::int32_t token = item.first_token + row / item.num_heads;
+    const std::int32_t head = first_head + row % item.num_heads;
+    float* out = layer.out + (static_cast<std::ptrdiff_t>(token) * spec.num_heads + head) * spec.head_dim;
+    options_.kernels->finish(state, row, out, spec.head_dim);
+  }
+}
+
+}  // namespace mlxd

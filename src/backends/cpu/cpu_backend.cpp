@@ -1,0 +1,277 @@
+#include "backends/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "backends/cpu/executor.h"
+#include "backends/cpu/fast_executor.h"
+#include "backends/cpu/reference_executor.h"
+#include "backends/cpu/thread_pool.h"
+#include "engine/sampler.h"
+
+namespace mlxd {
+namespace {
+
+// Steps submitted and not yet collected: one runs ahead.
+constexpr std::size_t kMaxOutstanding = 2;
+constexpr std::int32_t kMostTopLogprobs = 32;  // reserved for a row; more would only allocate
+
+Error bad_step(const std::string& what) { return {ErrorKind::kInternal, "invalid step: " + what}; }
+
+/// True if the row's choice is simply its largest logit.
+bool is_plain_greedy(const SampleSpec& spec) {
+  return !(spec.temperature > 0.0F) && spec.counts.empty() && spec.bias.empty() && spec.mask.empty() &&
+         !spec.logprob && spec.top_logprobs == 0;
+}
+
+class LoadedCpuBackend final : public CpuBackend {
+ public:
+  LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa, std::unique_ptr<ThreadPool> pool,
+                   std::unique_ptr<Executor> executor);
+
+  const BackendInfo& info() const override { return info_; }
+  BackendMemory memory() const override;
+  Result<void> allocate_pages(std::int32_t num_pages) override { return executor_->pages().allocate(num_pages); }
+  Result<void> copy_pages(std::span<const PageCopy> copies) override;
+  Result<StepHandle> submit(const StepBatch& batch) override;
+  Result<void> collect(StepHandle handle, StepResult& result) override;
+
+ private:
+  struct RowSampler {
+    Sampler sampler;
+    std::vector<TokenLogprob> top_logprobs;
+  };
+
+  Result<void> check(const StepBatch& batch) const;
+  Result<void> check_pages(const StepBatch& batch, const BatchSequence& sequence) const;
+  void spread(const StepBatch& batch);
+  void sample(const StepBatch& batch, StepResult& result);
+  void sample_chunk(std::span<const SampleRow> rows, StepResult& result);
+
+  BackendInfo info_;
+  const std::int32_t context_tokens_;
+  const std::size_t num_groups_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Executor> executor_;
+
+  std::array<StepResult, kMaxOutstanding> results_;  // of step h at h % kMaxOutstanding
+  StepHandle next_submit_ = 1;
+  StepHandle next_collect_ = 1;
+  std::vector<TokenId> previous_tokens_;  // what the last submitted step chose
+
+  // The step at hand, by token.
+  std::vector<TokenId> tokens_;
+  std::vector<std::int32_t> positions_;
+  std::vector<std::int32_t> sequence_indices_;
+  // A chunk of its rows that sample.
+  std::vector<float> logits_;  // [kLogitRows, vocab_size]
+  std::array<Peak, Executor::kLogitRows> peaks_;
+  std::array<std::int32_t, Executor::kLogitRows> token_indices_{};
+  std::array<RowSampler, Executor::kLogitRows> row_samplers_;
+};
+
+LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa,
+                                   std::unique_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor)
+    : context_tokens_(spec.context_tokens),
+      num_groups_(spec.layer_groups.size()),
+      pool_(std::move(pool)),
+      executor_(std::move(executor)) {
+  const std::string kind = options.precision == CpuPrecision::kReference ? "cpu reference (" : "cpu (";
+  const std::string threads = std::to_string(pool_->num_threads());
+  info_.name = kind + std::string(to_string(isa)) + ", " + threads + (threads == "1" ? " thread)" : " threads)");
+  info_.vocab_size = spec.vocab_size;
+  info_.max_batch_tokens = options.max_batch_tokens;
+  info_.max_batch_sequences = options.max_batch_sequences;
+  info_.page_bytes = executor_->pages().page_bytes();
+  const auto max_tokens = static_cast<std::size_t>(options.max_batch_tokens);
+  tokens_.reserve(max_tokens);
+  positions_.reserve(max_tokens);
+  sequence_indices_.reserve(max_tokens);
+  previous_tokens_.reserve(max_tokens);
+  logits_.resize(Executor::kLogitRows * static_cast<std::size_t>(spec.vocab_size));
+  for (RowSampler& row : row_samplers_) row.top_logprobs.reserve(kMostTopLogprobs);
+}
+
+BackendMemory LoadedCpuBackend::memory() const {
+  BackendMemory memory;
+  memory.weight_bytes = executor_->weight_bytes();
+  memory.page_bytes = static_cast<std::size_t>(executor_->pages().num_pages()) * info_.page_bytes;
+  memory.scratch_bytes = executor_->scratch_bytes() + logits_.size() * sizeof(float);
+  return memory;
+}
+
+Result<void> LoadedCpuBackend::copy_pages(std::span<const PageCopy> copies) {
+  const auto num_pages = static_cast<PageId>(executor_->pages().num_pages());
+  for (const PageCopy& copy : copies) {
+    if (copy.from >= num_pages || copy.to >= num_pages) return bad_step("copy of a page that is not allocated");
+  }
+  for (const PageCopy& copy : copies) executor_->pages().copy(copy.from, copy.to);
+  return {};
+}
+
+Result<void> LoadedCpuBackend::check_pages(const StepBatch& batch, const BatchSequence& sequence) const {
+  const auto num_pages = static_cast<PageId>(executor_->pages().num_pages());
+  const std::int32_t last_position = sequence.first_position + sequence.num_tokens - 1;
+  for (std::size_t group = 0; group < num_groups_; ++group) {
+    const BatchSequence::PageTable& table = sequence.page_tables[group];
+    if (table.begin < 0 || table.count <= last_position / kPageTokens ||
+        static_cast<std::size_t>(table.begin) + static_cast<std::size_t>(table.count) > batch.page_ids.size()) {
+      return bad_step("page table too short for position " + std::to_string(last_position));
+    }
+    for (std::int32_t i = 0; i < table.count; ++i) {
+      if (batch.page_ids[static_cast<std::size_t>(table.begin + i)] >= num_pages) {
+        return bad_step("page that is not allocated");
+      }
+    }
+  }
+  return {};
+}
+
+Result<void> LoadedCpuBackend::check(const StepBatch& batch) const {
+  if (batch.tokens.size() > static_cast<std::size_t>(info_.max_batch_tokens)) return bad_step("too many tokens");
+  if (batch.sequences.size() > static_cast<std::size_t>(info_.max_batch_sequences)) {
+    return bad_step("too many sequences");
+  }
+  for (const TokenInput token : batch.tokens) {
+    const bool valid = token.is_id() ? token.token() < info_.vocab_size
+                                     : static_cast<std::size_t>(token.previous_row()) < previous_tokens_.size();
+    if (!valid) return bad_step("token out of range");
+  }
+  std::int32_t next_token = 0;
+  for (const BatchSequence& sequence : batch.sequences) {
+    if (sequence.first_token != next_token || sequence.num_tokens <= 0 || sequence.first_position < 0) {
+      return bad_step("sequences do not cover the tokens in order");
+    }
+    if (sequence.num_tokens > context_tokens_ - sequence.first_position) {
+      return bad_step("position beyond the context of " + std::to_string(context_tokens_) + " tokens");
+    }
+    next_token += sequence.num_tokens;
+    TRY(check_pages(batch, sequence));
+  }
+  if (static_cast<std::size_t>(next_token) != batch.tokens.size()) return bad_step("tokens without a sequence");
+  for (const SampleRow& row : batch.samples) {
+    if (row.token_index < 0 || row.token_index >= next_token) return bad_step("sample row without a token");
+  }
+  return {};
+}
+
+/// What sequences say, said per token.
+void LoadedCpuBackend::spread(const StepBatch& batch) {
+  tokens_.clear();
+  positions_.clear();
+  sequence_indices_.clear();
+  for (const TokenInput token : batch.tokens) {
+    const TokenId id =
+        token.is_id() ? token.token() : previous_tokens_[static_cast<std::size_t>(token.previous_row())];
+    // A row that could choose nothing has ended its sequence; what follows is thrown away.
+    tokens_.push_back(std::max(id, 0));
+  }
+  for (std::size_t i = 0; i < batch.sequences.size(); ++i) {
+    const BatchSequence& sequence = batch.sequences[i];
+    for (std::int32_t t = 0; t < sequence.num_tokens; ++t) {
+      positions_.push_back(sequence.first_position + t);
+      sequence_indices_.push_back(static_cast<std::int32_t>(i));
+    }
+  }
+}
+
+Result<Backend::StepHandle> LoadedCpuBackend::submit(const StepBatch& batch) {
+  if (next_submit_ - next_collect_ == kMaxOutstanding) return bad_step("earlier steps have not been collected");
+  TRY(check(batch));
+  spread(batch);
+  executor_->forward({&batch, tokens_, positions_, sequence_indices_});
+  StepResult& result = results_[next_submit_ % kMaxOutstanding];
+  result.clear();
+  sample(batch, result);
+  previous_tokens_.clear();
+  for (const SampledToken& token : result.samples) previous_tokens_.push_back(token.token);
+  return next_submit_++;
+}
+
+void LoadedCpuBackend::sample(const StepBatch& batch, StepResult& result) {
+  const std::span<const SampleRow> rows = batch.samples;
+  result.samples.reserve(rows.size());
+  for (std::size_t first = 0; first < rows.size(); first += Executor::kLogitRows) {
+    sample_chunk(rows.subspan(first, std::min(Executor::kLogitRows, rows.size() - first)), result);
+  }
+}
+
+void LoadedCpuBackend::sample_chunk(std::span<const SampleRow> rows, StepResult& result) {
+  const auto vocab = static_cast<std::size_t>(info_.vocab_size);
+  for (std::size_t i = 0; i < rows.size(); ++i) token_indices_[i] = rows[i].token_index;
+  executor_->compute_logits(std::span(token_indices_).first(rows.size()), logits_.data(),
+                            std::span(peaks_).first(rows.size()));
+  const std::size_t first_sample = result.samples.size();
+  bool any_draw = false;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].spec.want_logits) {
+      const auto row = logits_.begin() + static_cast<std::ptrdiff_t>(i * vocab);
+      result.logits.insert(result.logits.end(), row, row + static_cast<std::ptrdiff_t>(vocab));
+    }
+    result.samples.push_back({.token = peaks_[i].token});
+    any_draw = any_draw || !is_plain_greedy(rows[i].spec);
+  }
+  if (!any_draw) return;
+  pool_->parallel_for(static_cast<std::int64_t>(rows.size()), 1,
+                      [&](std::int64_t index, std::int64_t, std::int32_t) {
+    const auto i = static_cast<std::size_t>(index);
+    if (is_plain_greedy(rows[i].spec)) return;
+    RowSampler& row = row_samplers_[i];
+    row.top_logprobs.clear();
+    result.samples[first_sample + i] =
+        row.sampler.sample(rows[i].spec, std::span(logits_).subspan(i * vocab, vocab), row.top_logprobs);
+  });
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (is_plain_greedy(rows[i].spec)) continue;
+    SampledToken& token = result.samples[first_sample + i];
+    token.first_top_logprob = static_cast<std::int32_t>(result.top_logprobs.size());
+    const std::vector<TokenLogprob>& tops = row_samplers_[i].top_logprobs;
+    result.top_logprobs.insert(result.top_logprobs.end(), tops.begin(), tops.end());
+  }
+}
+
+Result<void> LoadedCpuBackend::collect(StepHandle handle, StepResult& result) {
+  if (handle != next_collect_ || handle == next_submit_) {
+    return Error(ErrorKind::kInternal, "step " + std::to_string(handle) + " is not the oldest outstanding one");
+  }
+  result.clear();
+  std::swap(result, results_[handle % kMaxOutstanding]);
+  ++next_collect_;
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, CpuOptions options) {
+  const ModelSpec& spec = model.spec();
+  if (spec.layers.empty() || spec.layer_groups.size() > kMaxLayerGroups) {
+    return unsupported("a model with " + std::to_string(spec.layers.size()) + " layers in " +
+                       std::to_string(spec.layer_groups.size()) + " groups");
+  }
+  const Isa isa = options.isa.value_or(default_isa());
+  const std::vector<Isa> available = available_isas();
+  if (std::find(available.begin(), available.end(), isa) == available.end()) {
+    return unsupported("instruction set " + std::string(to_string(isa)) + " is not available on this machine");
+  }
+  const std::int32_t num_threads = options.num_threads > 0 ? options.num_threads : num_physical_cores();
+  auto pool = std::make_unique<ThreadPool>(num_threads);
+  std::unique_ptr<Executor> executor;
+  if (options.precision == CpuPrecision::kReference) {
+    executor = TRY(ReferenceExecutor::load(spec, model.weights(), *pool,
+                                           {.isa = isa,
+                                            .max_batch_tokens = options.max_batch_tokens,
+                                            .progress = options.progress}));
+  } else {
+    executor = TRY(FastExecutor::load(spec, model.weights(), *pool,
+                                      {.isa = isa,
+                                       .max_batch_tokens = options.max_batch_tokens,
+                                       .max_batch_sequences = options.max_batch_sequences,
+                                       .progress = options.progress}));
+  }
+  return std::unique_ptr<CpuBackend>(
+      std::make_unique<LoadedCpuBackend>(spec, options, isa, std::move(pool), std::move(executor)));
+}
+
+}  // namespace mlxd

@@ -1,0 +1,22 @@
+// Weights read from a model folder into fp32 arrays: norms for every executor, whole layers for the reference.
+// Errors: kCorruptData for a missing tensor, a shape that is not the spec's, NaN or infinity, naming the tensor.
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "model/model_spec.h"
+#include "model/weight_map.h"
+
+namespace mlxd {
+
+/// The norm's factors [size], weight_offset added.
+Result<std::vector<float>> read_norm(const NormSpec& spec, const WeightMap& weights);
+
+/// A linear layer's weights in fp32 [out_features, in_features], dequantized; its pages are dropped.
+Result<std::vector<float>> read_linear(const LinearSpec& spec, const WeightMap& weights);
+
+/// Its bias [out_features], or nothing if it has none.
+Result<std::vector<float>> read_bias(const LinearSpec& spec, const WeightMap& weights);
+
+}  // namespace mlxd

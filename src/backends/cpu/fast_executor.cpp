@@ -1,0 +1,488 @@
+#include "backends/cpu/fast_executor.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "backends/cpu/dense_weights.h"
+#include "backends/cpu/vector.h"
+#include "base/check.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::int32_t kMaxHeadDim = 256;
+// Products are shared out in units of 32 output rows: one group of the activations that follow.
+constexpr std::int32_t kUnitBlocks = kActivationGroup / kBlockRows;
+// Outputs of a piece should stay in the second-level cache until they are consumed.
+constexpr std::int64_t kPieceFloats = 16384;
+// Up to here quantizing takes less time than a barrier between the shares of several threads.
+constexpr std::int32_t kFewRows = 8;
+constexpr std::int32_t kFewElements = 6144;
+constexpr std::int64_t kPiecesPerThread = 4;
+constexpr std::int64_t kVocabularyPiecesPerThread = 16;
+constexpr std::int32_t kRowPadding = 16;  // breaks up strides of powers of two
+
+std::int32_t num_groups(std::int32_t features) { return (features + kActivationGroup - 1) / kActivationGroup; }
+std::int32_t num_units(const Linear& linear) { return (linear.num_blocks() + kUnitBlocks - 1) / kUnitBlocks; }
+
+/// The address column 0 would have if `piece` holds the columns from `first_column` on. Only for arguments that are
+/// indexed by absolute column and accessed from `first_column` on.
+float* column_zero(float* piece, std::int64_t first_column) {
+  return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(piece) -
+                                  static_cast<std::uintptr_t>(first_column) * sizeof(float));
+}
+
+struct Sizes {
+  std::int32_t heads = 0, kv_heads = 0, head_dim = 0, queries = 0, qkv = 0, intermediate = 0;
+};
+
+Sizes largest(const ModelSpec& spec) {
+  Sizes sizes;
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& attention = layer.attention;
+    sizes.heads = std::max(sizes.heads, attention.num_heads);
+    sizes.kv_heads = std::max(sizes.kv_heads, attention.num_kv_heads);
+    sizes.head_dim = std::max(sizes.head_dim, attention.head_dim);
+    sizes.queries = std::max(sizes.queries, attention.num_heads * attention.head_dim);
+    sizes.qkv =
+        std::max(sizes.qkv, (attention.num_heads + 2 * attention.num_kv_heads) * attention.head_dim);
+    sizes.intermediate = std::max(sizes.intermediate, layer.mlp.gate_proj.out_features);
+  }
+  return sizes;
+}
+
+Result<void> check_supported(const ModelSpec& spec) {
+  for (const LayerSpec& layer : spec.layers) {
+    const std::int32_t head_dim = layer.attention.head_dim;
+    if (head_dim % kLanes != 0 || head_dim <= 0 || head_dim > kMaxHeadDim) {
+      return unsupported("head_dim " + std::to_string(head_dim) + " of " + layer.attention.q_proj.name +
+                         " is not supported by the cpu backend: a multiple of 16 up to " +
+                         std::to_string(kMaxHeadDim) + " is");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+FastExecutor::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa)
+    : activations(kFewRows, max_features, isa),
+      normed(static_cast<std::size_t>(kFewRows) * static_cast<std::size_t>(max_features)),
+      first(piece_floats),
+      second(piece_floats),
+      peaks(kLogitRows) {}
+
+FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options)
+    : spec_(spec),
+      pool_(pool),
+      kernels_(vector_kernels(options.isa)),
+      pages_(spec.layer_groups, sizeof(std::uint16_t)),
+      hidden_activations_(std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
+                          options.isa),
+      attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa),
+      mlp_activations_(options.max_batch_tokens, largest(spec).intermediate, options.isa),
+      max_rows_(options.max_batch_tokens) {
+  const Sizes sizes = largest(spec);
+  const auto rows = static_cast<std::size_t>(max_rows_);
+  for (const RopeSpec& rope : spec.ropes) {
+    ropes_.emplace_back(rope, spec.context_tokens);
+    const std::size_t size = rows * rope.inverse_frequencies.size();
+    rotations_.push_back({std::vector<float>(size), std::vector<float>(size)});
+  }
+  const auto hidden = static_cast<std::size_t>(spec.hidden_size);
+  x_.resize(rows * hidden);
+  normed_.resize(std::max(rows, kLogitRows) * hidden);
+  qkv_stride_ = sizes.qkv + kRowPadding;
+  qkv_.resize(rows * static_cast<std::size_t>(qkv_stride_));
+  attended_.resize(rows * static_cast<std::size_t>(sizes.queries));
+  token_pages_.resize(rows * spec.layer_groups.size());
+  const std::size_t piece_floats = std::max<std::size_t>(kPieceFloats, rows * kActivationGroup) +
+                                   std::max<std::size_t>(rows, kLogitRows) * kRowPadding;
+  for (std::int32_t i = 0; i < pool.num_threads(); ++i) {
+    threads_.push_back(
+        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.queries), piece_floats, options.isa));
+  }
+}
+
+void FastExecutor::plan_attention(const Options& options) {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const AttentionSpec& attention = spec_.layers[i].attention;
+    const auto same_shape = [&](std::size_t other) {
+      const AttentionSpec& known = spec_.layers[other].attention;
+      return known.num_heads == attention.num_heads && known.num_kv_heads == attention.num_kv_heads &&
+             known.head_dim == attention.head_dim && known.layer_group == attention.layer_group;
+    };
+    const auto found = std::find_if(attention_layers_.begin(), attention_layers_.end(), same_shape);
+    if (found == attention_layers_.end()) {
+      attention_layers_.push_back(i);
+      attentions_.push_back(std::make_unique<PagedAttention>(
+          PagedAttention::Options{.kernels = &kernels_,
+                                  .pages = &pages_,
+                                  .num_threads = pool_.num_threads(),
+                                  .max_batch_tokens = options.max_batch_tokens,
+                                  .max_batch_sequences = options.max_batch_sequences,
+                                  .context_tokens = spec_.context_tokens,
+                                  .num_heads = attention.num_heads,
+                                  .num_kv_heads = attention.num_kv_heads,
+                                  .head_dim = attention.head_dim}));
+      layers_[i].attention = attentions_.back().get();
+    } else {
+      layers_[i].attention = attentions_[static_cast<std::size_t>(found - attention_layers_.begin())].get();
+    }
+  }
+}
+
+Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, const WeightMap& weights,
+                                                         ThreadPool& pool, const Options& options) {
+  TRY(check_supported(spec));
+  std::unique_ptr<FastExecutor> executor(new FastExecutor(spec, pool, options));
+  executor->layers_.resize(spec.layers.size());
+  executor->plan_attention(options);
+  TRY(executor->load_weights(weights, options));
+  return executor;
+}
+
+Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options& options) {
+  struct Job {
+    std::vector<LinearSpec> parts;
+    Linear* linear;
+  };
+  // The largest first, so that the threads end together.
+  std::vector<Job> jobs;
+  jobs.push_back({{spec_.lm_head}, &lm_head_});
+  if (!spec_.tied_embeddings) jobs.push_back({{spec_.embedding}, &embedding_});
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const LayerSpec& from = spec_.layers[i];
+    Layer& to = layers_[i];
+    jobs.push_back({{from.mlp.down_proj}, &to.down_proj});
+    jobs.push_back({{from.mlp.gate_proj}, &to.gate_proj});
+    jobs.push_back({{from.mlp.up_proj}, &to.up_proj});
+    jobs.push_back({{from.attention.q_proj, from.attention.k_proj, from.attention.v_proj}, &to.qkv});
+    jobs.push_back({{from.attention.o_proj}, &to.o_proj});
+    to.attention_norm = TRY(read_norm(from.attention_norm, weights));
+    to.mlp_norm = TRY(read_norm(from.mlp_norm, weights));
+  }
+  final_norm_ = TRY(read_norm(spec_.final_norm, weights));
+
+  std::vector<std::optional<Error>> errors(jobs.size());
+  std::atomic<std::size_t> num_done{0};
+  std::atomic<bool> failed{false};
+  pool_.parallel_for(static_cast<std::int64_t>(jobs.size()), 1,
+                     [&](std::int64_t index, std::int64_t, std::int32_t thread) {
+    if (failed.load(std::memory_order_relaxed)) return;
+    const Job& job = jobs[static_cast<std::size_t>(index)];
+    Result<Linear> packed = Linear::pack(job.parts, weights, options.isa);
+    if (!packed.ok()) {
+      errors[static_cast<std::size_t>(index)] = packed.take_error();
+      failed.store(true, std::memory_order_relaxed);
+      return;
+    }
+    *job.linear = packed.take_value();
+    for (const LinearSpec& part : job.parts) {
+      for (const char* suffix : {".weight", ".scales", ".biases", ".bias"}) {
+        if (const TensorView* tensor = weights.find(part.name + suffix)) weights.drop_pages(*tensor);
+      }
+    }
+    const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (thread == 0 && options.progress) {
+      options.progress(static_cast<float>(done) / static_cast<float>(jobs.size() + 1));
+    }
+  });
+  for (std::optional<Error>& error : errors) {
+    if (error) return *std::move(error);
+  }
+  if (options.progress) options.progress(1.0F);
+  return {};
+}
+
+std::size_t FastExecutor::weight_bytes() const {
+  std::size_t bytes = lm_head_.memory_bytes() + final_norm_.size() * sizeof(float);
+  if (!spec_.tied_embeddings) bytes += embedding_.memory_bytes();
+  for (const Layer& layer : layers_) {
+    for (const Linear* linear : {&layer.qkv, &layer.o_proj, &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
+      bytes += linear->memory_bytes();
+    }
+    bytes += (layer.attention_norm.size() + layer.mlp_norm.size()) * sizeof(float);
+  }
+  return bytes;
+}
+
+std::size_t FastExecutor::scratch_bytes() const {
+  std::size_t bytes = (x_.size() + normed_.size() + qkv_.size() + attended_.size()) * sizeof(float) +
+                      hidden_activations_.memory_bytes() + attention_activations_.memory_bytes() +
+                      mlp_activations_.memory_bytes();
+  for (const auto& attention : attentions_) bytes += attention->memory_bytes();
+  for (const Rotation& rotation : rotations_) bytes += 2 * rotation.cosines.size() * sizeof(float);
+  for (const auto& thread : threads_) {
+    bytes += thread->activations.memory_bytes() +
+             (thread->normed.size() + thread->first.size() + thread->second.size()) * sizeof(float);
+  }
+  return bytes;
+}
+
+void FastExecutor::forward(const StepInput& step) {
+  rows_ = static_cast<std::int32_t>(step.tokens.size());
+  if (rows_ == 0) return;
+  for (std::size_t i = 0; i < attentions_.size(); ++i) {
+    attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
+  }
+  hidden_activations_.reset(rows_, spec_.hidden_size);
+  pool_.run([&](std::int32_t thread) {
+    pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+      prepare_tokens(step, begin, end);
+    });
+    pool_.barrier();
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) run_layer(step, layer, thread);
+  });
+}
+
+/// Embeddings, rotations and page addresses of some tokens.
+void FastExecutor::prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end) {
+  const Linear& embedding = spec_.tied_embeddings ? lm_head_ : embedding_;
+  for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
+    embedding.dequantize_row(step.tokens[token], x_.data() + token * static_cast<std::size_t>(spec_.hidden_size));
+    const std::int32_t position = step.positions[token];
+    for (std::size_t i = 0; i < ropes_.size(); ++i) {
+      const std::size_t offset = token * static_cast<std::size_t>(ropes_[i].num_pairs());
+      ropes_[i].fill(position, rotations_[i].cosines.data() + offset, rotations_[i].sines.data() + offset);
+    }
+    const BatchSequence& sequence =
+        step.batch->sequences[static_cast<std::size_t>(step.sequence_indices[token])];
+    for (std::size_t group = 0; group < spec_.layer_groups.size(); ++group) {
+      const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
+      token_pages_[group * static_cast<std::size_t>(max_rows_) + token] = step.batch->page_ids[entry];
+    }
+  }
+}
+
+void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int32_t thread) {
+  Layer& layer = layers_[index];
+  const LayerSpec& spec = spec_.layers[index];
+  const std::int32_t queries = spec.attention.num_heads * spec.attention.head_dim;
+
+  project_heads(step, index, normalize(layer.attention_norm, spec.attention_norm.eps, thread), thread);
+  // Between two barriers nobody reads these two.
+  if (thread == 0) {
+    attention_activations_.reset(rows_, queries);
+    mlp_activations_.reset(rows_, spec.mlp.gate_proj.out_features);
+  }
+  pool_.barrier();
+
+  const AttentionLayer work{&spec.attention, qkv_.data(), qkv_stride_, attended_.data()};
+  pool_.share(thread, layer.attention->num_items(), 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
+    layer.attention->run(static_cast<std::int32_t>(item), step, work, thread);
+  });
+  pool_.barrier();
+
+  add_product(layer.o_proj, quantize(attended_.data(), queries, thread), thread);
+  pool_.barrier();
+
+  run_mlp(index, normalize(layer.mlp_norm, spec.mlp_norm.eps, thread), thread);
+  pool_.barrier();
+
+  add_product(layer.down_proj, mlp_activations_, thread);
+  pool_.barrier();
+}
+
+void FastExecutor::project_heads(const StepInput& step, std::size_t index, const Activations& input,
+                                 std::int32_t thread) {
+  const AttentionSpec& attention = spec_.layers[index].attention;
+  const std::int32_t blocks_per_head = attention.head_dim / kBlockRows;
+  const std::int64_t num_heads = attention.num_heads + 2 * attention.num_kv_heads;
+  const std::int64_t grain = std::max<std::int64_t>(
+      1, std::min(num_heads / (pool_.num_threads() * kPiecesPerThread), kPieceFloats / (rows_ * attention.head_dim)));
+  pool_.share(thread, num_heads, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    layers_[index].qkv.apply(input, static_cast<std::int32_t>(begin) * blocks_per_head,
+                             static_cast<std::int32_t>(end) * blocks_per_head, qkv_.data(), qkv_stride_);
+    for (std::int64_t head = begin; head < end; ++head) {
+      write_head(step, attention, static_cast<std::int32_t>(head));
+    }
+  });
+}
+
+/// Rotates a query or key head of all tokens, and writes key and value heads to their pages.
+void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attention, std::int32_t head) {
+  const std::int32_t head_dim = attention.head_dim;
+  const bool is_query = head < attention.num_heads;
+  const bool is_key = !is_query && head < attention.num_heads + attention.num_kv_heads;
+  const std::int32_t kv_head = (head - attention.num_heads) % attention.num_kv_heads;
+  const auto group = static_cast<std::size_t>(attention.layer_group);
+  const PageId* pages = token_pages_.data() + group * static_cast<std::size_t>(max_rows_);
+  std::array<std::uint16_t, kMaxHeadDim> halves;
+  for (std::int32_t token = 0; token < rows_; ++token) {
+    float* values = qkv_.data() + token * qkv_stride_ + head * head_dim;
+    if ((is_query || is_key) && attention.rope) {
+      const auto rope = static_cast<std::size_t>(*attention.rope);
+      const std::int32_t pairs = ropes_[rope].num_pairs();
+      const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(token) * pairs;
+      kernels_.rotate(values, rotations_[rope].cosines.data() + offset, rotations_[rope].sines.data() + offset,
+                      pairs, ropes_[rope].traditional());
+    }
+    if (is_query) {
+      kernels_.scale(values, attention.scale, head_dim);
+      continue;
+    }
+    auto* block = reinterpret_cast<std::uint16_t*>(
+        pages_.block(pages[token], group, attention.index_in_group, kv_head));
+    const std::int32_t slot = step.positions[static_cast<std::size_t>(token)] % kPageTokens;
+    if (is_key) {
+      kernels_.to_half(values, halves.data(), head_dim);
+      for (std::int32_t d = 0; d < head_dim; ++d) {
+        block[d * kPageTokens + slot] = halves[static_cast<std::size_t>(d)];
+      }
+    } else {
+      kernels_.to_half(values, block + (kPageTokens + slot) * head_dim, head_dim);
+    }
+  }
+}
+
+void FastExecutor::run_mlp(std::size_t index, const Activations& input, std::int32_t thread) {
+  const Layer& layer = layers_[index];
+  const Activation activation = spec_.layers[index].mlp.activation;
+  const std::int32_t intermediate = layer.gate_proj.out_features();
+  const std::int64_t units = num_units(layer.gate_proj);
+  ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
+  pool_.share(thread, units, piece_units(units, kPiecesPerThread),
+              [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    const auto first_block = static_cast<std::int32_t>(begin * kUnitBlocks);
+    const std::int32_t last_block =
+        std::min(static_cast<std::int32_t>(end * kUnitBlocks), layer.gate_proj.num_blocks());
+    const std::int64_t first_column = begin * kActivationGroup;
+    const auto columns =
+        static_cast<std::int32_t>(std::min<std::int64_t>(end * kActivationGroup, intermediate) - first_column);
+    const std::ptrdiff_t stride = (end - begin) * kActivationGroup + kRowPadding;
+    float* gate = column_zero(scratch.first.data(), first_column);
+    float* up = column_zero(scratch.second.data(), first_column);
+    layer.gate_proj.apply(input, first_block, last_block, gate, stride);
+    layer.up_proj.apply(input, first_block, last_block, up, stride);
+    for (std::int32_t row = 0; row < rows_; ++row) {
+      float* values = scratch.first.data() + row * stride;
+      kernels_.gate(activation, values, scratch.second.data() + row * stride, values, columns);
+    }
+    mlp_activations_.fill(gate, stride, static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
+  });
+}
+
+void FastExecutor::add_product(const Linear& linear, const Activations& input, std::int32_t thread) {
+  const std::int32_t hidden = spec_.hidden_size;
+  const std::int64_t units = num_units(linear);
+  ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
+  pool_.share(thread, units, piece_units(units, kPiecesPerThread),
+              [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    const auto first_block = static_cast<std::int32_t>(begin * kUnitBlocks);
+    const std::int32_t last_block = std::min(static_cast<std::int32_t>(end * kUnitBlocks), linear.num_blocks());
+    const std::int64_t first_column = begin * kActivationGroup;
+    const auto columns =
+        static_cast<std::int32_t>(std::min<std::int64_t>(end * kActivationGroup, hidden) - first_column);
+    const std::ptrdiff_t stride = (end - begin) * kActivationGroup + kRowPadding;
+    linear.apply(input, first_block, last_block, column_zero(scratch.first.data(), first_column), stride);
+    for (std::int32_t row = 0; row < rows_; ++row) {
+      kernels_.add_to(scratch.first.data() + row * stride,
+                      x_.data() + static_cast<std::ptrdiff_t>(row) * hidden + first_column, columns);
+    }
+  });
+}
+
+/// Units in a piece: few enough that pieces balance, few enough that their outputs stay in cache.
+std::int64_t FastExecutor::piece_units(std::int64_t units, std::int64_t pieces_per_thread) const {
+  const std::int64_t balanced = units / (pool_.num_threads() * pieces_per_thread);
+  const std::int64_t cached = kPieceFloats / (std::int64_t{rows_} * kActivationGroup);
+  return std::max<std::int64_t>(1, std::min(balanced, cached));
+}
+
+bool FastExecutor::few_rows(std::int32_t features) const {
+  return rows_ <= kFewRows && rows_ * features <= kFewElements;
+}
+
+/// The rows in the form of a product's input; every thread must call it.
+const Activations& FastExecutor::quantize(const float* rows, std::int32_t features, std::int32_t thread) {
+  if (few_rows(features) || pool_.num_threads() == 1) {
+    Activations& own = few_rows(features) ? threads_[static_cast<std::size_t>(thread)]->activations
+                                          : attention_activations_;
+    own.reset(rows_, features);
+    own.fill(rows, features, 0, num_groups(features));
+    return own;
+  }
+  pool_.share(thread, num_groups(features), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    attention_activations_.fill(rows, features, static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
+  });
+  pool_.barrier();
+  return attention_activations_;
+}
+
+/// Normed x_ in the form of a product's input; every thread must call it.
+const Activations& FastExecutor::normalize(const std::vector<float>& weight, float eps, std::int32_t thread) {
+  const std::int32_t hidden = spec_.hidden_size;
+  const auto norm_row = [&](std::int64_t row, float* out) {
+    const float* x = x_.data() + row * hidden;
+    kernels_.normalize(x, weight.data(), kernels_.inverse_rms(x, hidden, eps), out + row * hidden, hidden);
+  };
+  if (few_rows(hidden)) {
+    ThreadScratch& own = *threads_[static_cast<std::size_t>(thread)];
+    for (std::int32_t row = 0; row < rows_; ++row) norm_row(row, own.normed.data());
+    own.activations.reset(rows_, hidden);
+    own.activations.fill(own.normed.data(), hidden, 0, num_groups(hidden));
+    return own.activations;
+  }
+  pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    for (std::int64_t row = begin; row < end; ++row) norm_row(row, normed_.data());
+  });
+  pool_.barrier();
+  pool_.share(thread, num_groups(hidden), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    hidden_activations_.fill(normed_.data(), hidden, static_cast<std::int32_t>(begin),
+                             static_cast<std::int32_t>(end));
+  });
+  pool_.barrier();
+  return hidden_activations_;
+}
+
+void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, float* logits,
+                                  std::span<Peak> peaks) {
+  CHECK(token_indices.size() <= kLogitRows && peaks.size() == token_indices.size());
+  const auto num_rows = static_cast<std::int32_t>(token_indices.size());
+  const std::int32_t hidden = spec_.hidden_size;
+  for (std::int32_t row = 0; row < num_rows; ++row) {
+    const float* x = x_.data() + static_cast<std::ptrdiff_t>(token_indices[static_cast<std::size_t>(row)]) * hidden;
+    kernels_.normalize(x, final_norm_.data(), kernels_.inverse_rms(x, hidden, spec_.final_norm.eps),
+                       normed_.data() + row * hidden, hidden);
+  }
+  hidden_activations_.reset(num_rows, hidden);
+  hidden_activations_.fill(normed_.data(), hidden, 0, num_groups(hidden));
+
+  const std::int64_t units = num_units(lm_head_);
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, units / (pool_.num_threads() * kVocabularyPiecesPerThread));
+  for (const auto& thread : threads_) std::fill(thread->peaks.begin(), thread->peaks.end(), Peak{});
+  // The largest logit, the lowest id of equal ones: the same whatever the order of pieces.
+  const auto raise = [](Peak& peak, const Peak& other) {
+    if (other.token == kNoToken) return;
+    if (peak.token == kNoToken || other.logit > peak.logit ||
+        (other.logit == peak.logit && other.token < peak.token)) {
+      peak = other;
+    }
+  };
+  pool_.parallel_for(units, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
+    const auto first_block = static_cast<std::int32_t>(begin * kUnitBlocks);
+    const std::int32_t last_block = std::min(static_cast<std::int32_t>(end * kUnitBlocks), lm_head_.num_blocks());
+    lm_head_.apply(hidden_activations_, first_block, last_block, logits, spec_.vocab_size);
+    const auto first = static_cast<std::int32_t>(begin * kActivationGroup);
+    const std::int32_t count =
+        static_cast<std::int32_t>(std::min<std::int64_t>(end * kActivationGroup, spec_.vocab_size)) - first;
+    for (std::int32_t row = 0; row < num_rows; ++row) {
+      const float* values = logits + static_cast<std::ptrdiff_t>(row) * spec_.vocab_size + first;
+      const std::int32_t index = kernels_.peak(values, count);
+      if (index < 0) continue;
+      raise(threads_[static_cast<std::size_t>(thread)]->peaks[static_cast<std::size_t>(row)],
+            {values[index], first + index});
+    }
+  });
+  for (std::size_t row = 0; row < peaks.size(); ++row) {
+    peaks[row] = {};
+    for (const auto& thread : threads_) raise(peaks[row], thread->peaks[row]);
+  }
+}
+
+}  // namespace mlxd

@@ -1,0 +1,101 @@
+// The forward pass for speed: packed weights with int8 activations (linear.h), half-precision K/V pages, fp32
+// residual stream. One fork and join for a step; its threads go through five stages a layer, a barrier after each:
+// norm + quantize + q,k,v product + rotate + K/V write | attention | quantize + output product + residual |
+// norm + quantize + gate,up products + activation + quantize | down product + residual.
+// With few rows each thread quantizes for itself, which is cheaper than waiting for the others' share.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "backends/cpu/attention.h"
+#include "backends/cpu/executor.h"
+#include "backends/cpu/linear.h"
+#include "backends/cpu/rope_table.h"
+#include "backends/cpu/thread_pool.h"
+#include "backends/cpu/vector_kernels.h"
+#include "base/result.h"
+#include "model/model_spec.h"
+#include "model/weight_map.h"
+
+namespace mlxd {
+
+class FastExecutor : public Executor {
+ public:
+  struct Options {
+    Isa isa = Isa::kScalar;
+    std::int32_t max_batch_tokens = 0;
+    std::int32_t max_batch_sequences = 0;
+    std::function<void(float)> progress;
+  };
+  /// `pool` must outlive the executor. Errors: kCorruptData; kUnsupported for head sizes the kernels lack.
+  static Result<std::unique_ptr<FastExecutor>> load(const ModelSpec& spec, const WeightMap& weights,
+                                                    ThreadPool& pool, const Options& options);
+
+  KvPages& pages() override { return pages_; }
+  std::size_t weight_bytes() const override;
+  std::size_t scratch_bytes() const override;
+  void forward(const StepInput& step) override;
+  void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks) override;
+
+ private:
+  struct Layer {
+    std::vector<float> attention_norm, mlp_norm;
+    Linear qkv, o_proj, gate_proj, up_proj, down_proj;
+    PagedAttention* attention = nullptr;
+  };
+  /// What one thread writes for itself alone.
+  struct ThreadScratch {
+    ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa);
+    Activations activations;    // of few rows
+    std::vector<float> normed;  // the rows behind them
+    std::vector<float> first, second;  // outputs of a piece of a product
+    std::vector<Peak> peaks;           // of the rows of compute_logits
+  };
+  struct Rotation {
+    std::vector<float> cosines, sines;  // [max_batch_tokens, pairs]
+  };
+
+  FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options);
+  Result<void> load_weights(const WeightMap& weights, const Options& options);
+  void plan_attention(const Options& options);
+
+  void prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end);
+  void run_layer(const StepInput& step, std::size_t layer, std::int32_t thread);
+  void project_heads(const StepInput& step, std::size_t layer, const Activations& input, std::int32_t thread);
+  void write_head(const StepInput& step, const AttentionSpec& attention, std::int32_t head);
+  void run_mlp(std::size_t layer, const Activations& input, std::int32_t thread);
+  /// x_ += linear(input)
+  void add_product(const Linear& linear, const Activations& input, std::int32_t thread);
+
+  bool few_rows(std::int32_t features) const;
+  const Activations& quantize(const float* rows, std::int32_t features, std::int32_t thread);
+  const Activations& normalize(const std::vector<float>& weight, float eps, std::int32_t thread);
+  std::int64_t piece_units(std::int64_t num_units, std::int64_t pieces_per_thread) const;
+
+  const ModelSpec spec_;
+  ThreadPool& pool_;
+  const VectorKernels& kernels_;
+  KvPages pages_;
+  std::vector<RopeTable> ropes_;
+  std::vector<std::unique_ptr<PagedAttention>> attentions_;  // one for each shape of attention
+  std::vector<std::size_t> attention_layers_;                // a layer of that shape
+  std::vector<Layer> layers_;
+  std::vector<float> final_norm_;
+  Linear embedding_;  // empty if tied: then lm_head_ serves
+  Linear lm_head_;
+
+  // The current step.
+  std::int32_t rows_ = 0;
+  std::vector<PageId> token_pages_;  // [layer group, max_batch_tokens]: where a token's K/V go
+  std::vector<Rotation> rotations_;  // by rope
+  // Scratch, [max_batch_tokens, features].
+  std::vector<float> x_, normed_, qkv_, attended_;
+  std::ptrdiff_t qkv_stride_ = 0;
+  Activations hidden_activations_, attention_activations_, mlp_activations_;
+  std::vector<std::unique_ptr<ThreadScratch>> threads_;
+  std::int32_t max_rows_ = 0;
+};
+
+}  // namespace mlxd

@@ -1,0 +1,276 @@
+#include "backends/cpu/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace mlxd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Idle workers spin this long before they park; a step's successor usually comes sooner.
+constexpr auto kSpinBeforePark = std::chrono::microseconds(100);
+// A thread that waits this long inside a step has lost its partner to another process: let that one run.
+constexpr auto kSpinBeforeYield = std::chrono::milliseconds(2);
+constexpr int kSpinsPerClockRead = 64;
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Spins until done() holds; gives the core away after a while.
+template <typename Condition>
+void spin_until(Condition&& done) {
+  std::optional<Clock::time_point> yield_from;
+  while (true) {
+    for (int i = 0; i < kSpinsPerClockRead; ++i) {
+      if (done()) return;
+      relax();
+    }
+    const auto now = Clock::now();
+    if (!yield_from) yield_from = now + kSpinBeforeYield;
+    if (now >= *yield_from) std::this_thread::yield();
+  }
+}
+
+std::vector<int> allowed_cpus() {
+  std::vector<int> cpus;
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+    }
+  }
+#endif
+  return cpus;
+}
+
+void pin_to(std::thread& thread, int cpu) {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  // A refusal only costs speed.
+  (void)pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
+#else
+  (void)thread;
+  (void)cpu;
+#endif
+}
+
+// A thread's remaining items of a loop in one word, so that owner and thieves take pieces with one exchange:
+// bits 48…63 the loop's number, 24…47 the first item left, 0…23 the end.
+constexpr int kItemBits = 24;
+constexpr std::uint64_t kItemMask = (std::uint64_t{1} << kItemBits) - 1;
+
+struct Range {
+  std::uint16_t loop;
+  std::uint64_t begin;
+  std::uint64_t end;
+};
+
+std::uint64_t pack(const Range& range) {
+  return (std::uint64_t{range.loop} << (2 * kItemBits)) | (range.begin << kItemBits) | range.end;
+}
+
+Range unpack(std::uint64_t word) {
+  return {static_cast<std::uint16_t>(word >> (2 * kItemBits)), (word >> kItemBits) & kItemMask, word & kItemMask};
+}
+
+}  // namespace
+
+struct ThreadPool::Impl {
+  // One cache line (two on processors that fetch pairs) for each thing that different threads write.
+  struct alignas(128) Slot {
+    std::atomic<std::uint64_t> range{0};
+    std::uint16_t loop = 0;  // number of the loop its thread is in; only that thread touches it
+  };
+  struct alignas(128) Counter {
+    std::atomic<std::uint32_t> value{0};
+  };
+
+  std::vector<Slot> slots;
+  std::vector<std::thread> workers;
+  Counter epoch;    // counts runs; workers wait for it to change
+  Counter running;  // workers that have not finished the current run
+  Counter parked;
+  Counter arrived;  // at the barrier
+  Counter phase;    // counts barriers passed
+  std::atomic<bool> stopping{false};
+  RunFunction function = nullptr;  // of the current run; published by `epoch`
+  void* task = nullptr;
+
+  explicit Impl(std::int32_t num_threads) : slots(static_cast<std::size_t>(num_threads)) {}
+
+  void work(std::int32_t index) {
+    std::uint32_t seen = 0;
+    while (true) {
+      wait_for_run(seen);
+      ++seen;
+      if (stopping.load(std::memory_order_relaxed)) return;
+      function(task, index);
+      running.value.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void wait_for_run(std::uint32_t seen) {
+    const auto park_at = Clock::now() + kSpinBeforePark;
+    do {
+      for (int i = 0; i < kSpinsPerClockRead; ++i) {
+        if (epoch.value.load(std::memory_order_acquire) != seen) return;
+        relax();
+      }
+    } while (Clock::now() < park_at);
+    // Sequentially consistent on both sides: either start() sees us parked or we see its new epoch.
+    parked.value.fetch_add(1);
+    while (epoch.value.load() == seen) epoch.value.wait(seen);
+    parked.value.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  void start() {
+    epoch.value.fetch_add(1);
+    if (parked.value.load() > 0) epoch.value.notify_all();
+  }
+};
+
+ThreadPool::ThreadPool(std::int32_t num_threads) : num_threads_(num_threads) {
+  CHECK(num_threads >= 1);
+  impl_ = std::make_unique<Impl>(num_threads);
+  const std::vector<int> cpus = allowed_cpus();
+  // The caller stays free: the scheduler moves it off the cores that the workers hold, and threads it starts later
+  // would inherit a pin.
+  const bool pin = static_cast<std::size_t>(num_threads) <= cpus.size();
+  impl_->workers.reserve(static_cast<std::size_t>(num_threads - 1));
+  for (std::int32_t i = 1; i < num_threads; ++i) {
+    impl_->workers.emplace_back([impl = impl_.get(), i] { impl->work(i); });
+    if (pin) pin_to(impl_->workers.back(), cpus[static_cast<std::size_t>(i)]);
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  impl_->stopping.store(true, std::memory_order_relaxed);
+  impl_->start();
+  for (std::thread& worker : impl_->workers) worker.join();
+}
+
+void ThreadPool::run_erased(RunFunction function, void* task) {
+  if (num_threads_ == 1) {
+    function(task, 0);
+    return;
+  }
+  Impl& impl = *impl_;
+  impl.function = function;
+  impl.task = task;
+  impl.running.value.store(static_cast<std::uint32_t>(num_threads_ - 1), std::memory_order_relaxed);
+  impl.start();
+  function(task, 0);
+  spin_until([&] { return impl.running.value.load(std::memory_order_acquire) == 0; });
+}
+
+void ThreadPool::share_erased(std::int32_t thread, std::int64_t num_items, std::int64_t grain,
+                              RangeFunction function, void* task) {
+  CHECK(num_items >= 0 && static_cast<std::uint64_t>(num_items) <= kItemMask && grain > 0);
+  if (num_threads_ == 1) {
+    for (std::int64_t begin = 0; begin < num_items; begin += grain) {
+      function(task, begin, std::min(begin + grain, num_items), 0);
+    }
+    return;
+  }
+  Impl& impl = *impl_;
+  const std::uint16_t loop = ++impl.slots[static_cast<std::size_t>(thread)].loop;
+  for (std::int32_t k = 0; k < num_threads_; ++k) {
+    const std::int32_t owner = (thread + k) % num_threads_;
+    std::atomic<std::uint64_t>& word = impl.slots[static_cast<std::size_t>(owner)].range;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (true) {
+      Range range = unpack(seen);
+      const auto ahead = static_cast<std::int16_t>(range.loop - loop);
+      // The owner is in the next loop already, so nothing of this one is left.
+      if (ahead > 0) break;
+      if (ahead < 0) {
+        // The owner has not come to this loop yet; its share is known all the same.
+        range = {loop, static_cast<std::uint64_t>(num_items * owner / num_threads_),
+                 static_cast<std::uint64_t>(num_items * (owner + 1) / num_threads_)};
+      } else if (range.begin == range.end) {
+        break;
+      }
+      const std::uint64_t size = std::min(static_cast<std::uint64_t>(grain), range.end - range.begin);
+      std::uint64_t begin = range.begin;
+      if (k == 0) {
+        range.begin += size;
+      } else {
+        // Thieves take from the end, away from where the owner streams.
+        range.end -= size;
+        begin = range.end;
+      }
+      // Relaxed: pieces are independent, and results are published by the barrier or the end of the run.
+      if (!word.compare_exchange_weak(seen, pack(range), std::memory_order_relaxed)) continue;
+      seen = pack(range);
+      if (size > 0) {
+        function(task, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(begin + size), thread);
+        seen = word.load(std::memory_order_relaxed);
+      }
+    }
+  }
+}
+
+void ThreadPool::barrier() {
+  if (num_threads_ == 1) return;
+  Impl& impl = *impl_;
+  const std::uint32_t phase = impl.phase.value.load(std::memory_order_relaxed);
+  if (impl.arrived.value.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(num_threads_)) {
+    impl.arrived.value.store(0, std::memory_order_relaxed);
+    impl.phase.value.store(phase + 1, std::memory_order_release);
+    return;
+  }
+  spin_until([&] { return impl.phase.value.load(std::memory_order_acquire) != phase; });
+}
+
+std::int32_t num_physical_cores() {
+#if defined(__linux__)
+  const std::vector<int> cpus = allowed_cpus();
+  std::set<std::pair<int, int>> cores;  // (package, core)
+  for (const int cpu : cpus) {
+    const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+    std::pair<int, int> core{-1, cpu};
+    if (std::ifstream package(folder + "physical_package_id"), id(folder + "core_id"); package && id) {
+      package >> core.first;
+      id >> core.second;
+    }
+    cores.insert(core);
+  }
+  if (!cores.empty()) return static_cast<std::int32_t>(cores.size());
+#elif defined(__APPLE__)
+  // The performance cores; efficiency cores would hold up every barrier.
+  std::int32_t count = 0;
+  std::size_t size = sizeof(count);
+  if (sysctlbyname("hw.perflevel0.physicalcpu", &count, &size, nullptr, 0) == 0 && count > 0) return count;
+  if (sysctlbyname("hw.physicalcpu", &count, &size, nullptr, 0) == 0 && count > 0) return count;
+#endif
+  return std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace mlxd

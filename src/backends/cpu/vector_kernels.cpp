@@ -1,0 +1,19 @@
+#include "backends/cpu/vector_kernels.h"
+
+#include "base/check.h"
+
+namespace mlxd {
+
+const VectorKernels& vector_kernels(Isa isa) {
+  const VectorKernels* kernels = nullptr;
+  switch (isa) {
+    case Isa::kScalar: kernels = scalar_vector_kernels(); break;
+    case Isa::kAvx2: kernels = avx2_vector_kernels(); break;
+    case Isa::kAvx512Vnni: kernels = avx512_vector_kernels(); break;
+    case Isa::kNeon: kernels = neon_vector_kernels(); break;
+  }
+  CHECK(kernels != nullptr);
+  return *kernels;
+}
+
+}  // namespace mlxd

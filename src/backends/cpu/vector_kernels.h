@@ -1,0 +1,75 @@
+// The kernels around the weight products (norm, rotary embedding, activation, residual, attention), one set for each
+// instruction set, all with the same bits. Written once over the 16-lane vector (vector.h) in vector_kernels_impl.h
+// and attention_kernels_impl.h. Pure functions of their arguments; thread-safe on disjoint outputs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backends/cpu/isa.h"
+#include "engine/step_batch.h"
+#include "model/model_spec.h"
+
+namespace mlxd {
+
+/// Attention results are accumulated per segment of this many keys, aligned to absolute positions, and segments are
+/// merged in order: so a context may be split over threads at segment bounds without changing a bit.
+inline constexpr std::int32_t kSegmentPages = 8;
+inline constexpr std::int32_t kSegmentKeys = kSegmentPages * kPageTokens;
+
+/// Softmax over some keys, not yet divided: largest score, sum of exponentials against it, weighted values.
+struct AttentionState {
+  float* maximum = nullptr;  // [rows]
+  float* sum = nullptr;      // [rows]
+  float* values = nullptr;   // [rows, head_dim]
+};
+
+/// Rows of queries that share a K/V head, against the keys of one segment.
+struct AttentionSegment {
+  const float* queries = nullptr;  // [rows, head_dim], already scaled
+  std::int32_t rows = 0;
+  std::int32_t head_dim = 0;                  // a multiple of kLanes
+  const std::int32_t* num_keys = nullptr;     // [rows]: keys of the segment each row sees, ≥ 1, ascending
+  /// Blocks of the segment's pages, K as [head_dim, kPageTokens] then V as [kPageTokens, head_dim], half precision;
+  /// pages that hold keys of the last row and one more: what to prefetch after the last.
+  const std::uint16_t* const* blocks = nullptr;
+  float* scores = nullptr;  // scratch [rows, kSegmentKeys]
+};
+
+struct VectorKernels {
+  /// 1 / sqrt(mean(x²) + eps) over x [n].
+  float (*inverse_rms)(const float* x, std::int32_t n, float eps);
+  /// out = (x · factor) · weight
+  void (*normalize)(const float* x, const float* weight, float factor, float* out, std::int32_t n);
+  /// x += y
+  void (*add_to)(const float* y, float* x, std::int32_t n);
+  /// out = activation(gate) · up; out may be gate or up
+  void (*gate)(Activation activation, const float* gate, const float* up, float* out, std::int32_t n);
+  /// Rotates the first 2 · pairs elements of a head in place.
+  void (*rotate)(float* head, const float* cosines, const float* sines, std::int32_t pairs, bool traditional);
+  /// x *= factor
+  void (*scale)(float* x, float factor, std::int32_t n);
+  /// Half precision, saturating; n a multiple of kLanes.
+  void (*to_half)(const float* x, std::uint16_t* out, std::int32_t n);
+  /// Index of the largest element, the first of equal ones; -1 if no element is above -infinity.
+  std::int32_t (*peak)(const float* x, std::int32_t n);
+  void (*attend)(const AttentionSegment& segment, const AttentionState& out);
+  /// Takes up the state of the keys that follow.
+  void (*merge)(const AttentionState& into, const AttentionState& next, std::int32_t rows, std::int32_t head_dim);
+  /// out [head_dim] = values / sum of one row.
+  void (*finish)(const AttentionState& state, std::int32_t row, float* out, std::int32_t head_dim);
+  /// y[m][o] = Σ x[m][k] · w[o][k] in fp32 with 16 partial sums; w [outputs, features] without gaps.
+  void (*product)(const float* x, std::ptrdiff_t x_stride, std::int32_t rows, const float* w, std::int32_t features,
+                  std::int32_t outputs, float* y, std::ptrdiff_t y_stride);
+};
+
+/// The set for `isa`, which must be available on this machine.
+const VectorKernels& vector_kernels(Isa isa);
+
+/// Each instruction set's own set; nullptr if this build lacks it.
+const VectorKernels* scalar_vector_kernels();
+const VectorKernels* avx2_vector_kernels();
+const VectorKernels* avx512_vector_kernels();
+const VectorKernels* neon_vector_kernels();
+
+}  // namespace mlxd

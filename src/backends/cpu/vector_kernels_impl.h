@@ -1,0 +1,200 @@
+// The kernels of vector_kernels.h over a vector type V; included by the one file of each instruction set.
+#pragma once
+
+#include "backends/cpu/attention_kernels_impl.h"
+#include "backends/cpu/vector.h"
+#include "backends/cpu/vector_kernels.h"
+
+namespace mlxd {
+
+template <typename V>
+struct VectorKernelsOf {
+  using F = typename V::F;
+
+  static float inverse_rms(const float* x, std::int32_t n, float eps) {
+    // Four sums hide the latency of an addition.
+    F sums[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    std::int32_t i = 0;
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      for (int part = 0; part < 4; ++part) {
+        const F value = V::load(x + i + part * kLanes);
+        sums[part] = V::fma(value, value, sums[part]);
+      }
+    }
+    for (; i < n; i += kLanes) {
+      const F value = V::load_partial(x + i, n - i);
+      sums[0] = V::fma(value, value, sums[0]);
+    }
+    const float total = V::reduce_add(V::add(V::add(sums[0], sums[1]), V::add(sums[2], sums[3])));
+    return 1.0F / __builtin_sqrtf(total / static_cast<float>(n) + eps);
+  }
+
+  static void normalize(const float* x, const float* weight, float factor, float* out, std::int32_t n) {
+    const F factors = V::broadcast(factor);
+    std::int32_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      V::store(out + i, V::mul(V::mul(V::load(x + i), factors), V::load(weight + i)));
+    }
+    if (i < n) {
+      const F scaled = V::mul(V::load_partial(x + i, n - i), factors);
+      V::store_partial(out + i, V::mul(scaled, V::load_partial(weight + i, n - i)), n - i);
+    }
+  }
+
+  static void add_to(const float* y, float* x, std::int32_t n) {
+    std::int32_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) V::store(x + i, V::add(V::load(x + i), V::load(y + i)));
+    if (i < n) {
+      V::store_partial(x + i, V::add(V::load_partial(x + i, n - i), V::load_partial(y + i, n - i)), n - i);
+    }
+  }
+
+  template <Activation kActivation>
+  static void gate_with(const float* gate, const float* up, float* out, std::int32_t n) {
+    for (std::int32_t i = 0; i < n; i += kLanes) {
+      const bool whole = i + kLanes <= n;
+      const F g = whole ? V::load(gate + i) : V::load_partial(gate + i, n - i);
+      const F u = whole ? V::load(up + i) : V::load_partial(up + i, n - i);
+      const F activated = kActivation == Activation::kSilu ? silu<V>(g) : gelu_tanh<V>(g);
+      if (whole) {
+        V::store(out + i, V::mul(activated, u));
+      } else {
+        V::store_partial(out + i, V::mul(activated, u), n - i);
+      }
+    }
+  }
+
+  static void gate(Activation activation, const float* gate, const float* up, float* out, std::int32_t n) {
+    if (activation == Activation::kSilu) {
+      gate_with<Activation::kSilu>(gate, up, out, n);
+    } else {
+      gate_with<Activation::kGeluTanh>(gate, up, out, n);
+    }
+  }
+
+  /// (a, b) → (a cos − b sin, b cos + a sin) for pairs (a[i], b[i]).
+  static void rotate_pairs(float* a, float* b, const float* cosines, const float* sines, std::int32_t pairs) {
+    for (std::int32_t i = 0; i < pairs; i += kLanes) {
+      const std::int32_t n = pairs - i;
+      const F x = V::load_partial(a + i, n);
+      const F y = V::load_partial(b + i, n);
+      const F cosine = V::load_partial(cosines + i, n);
+      const F sine = V::load_partial(sines + i, n);
+      V::store_partial(a + i, V::fma(x, cosine, V::sub(V::zero(), V::mul(y, sine))), n);
+      V::store_partial(b + i, V::fma(y, cosine, V::mul(x, sine)), n);
+    }
+  }
+
+  static void rotate(float* head, const float* cosines, const float* sines, std::int32_t pairs, bool traditional) {
+    if (!traditional) {
+      rotate_pairs(head, head + pairs, cosines, sines, pairs);
+      return;
+    }
+    float even[kLanes];
+    float odd[kLanes];
+    for (std::int32_t i = 0; i < pairs; i += kLanes) {
+      const std::int32_t n = pairs - i < kLanes ? pairs - i : kLanes;
+      for (std::int32_t l = 0; l < n; ++l) {
+        even[l] = head[2 * (i + l)];
+        odd[l] = head[2 * (i + l) + 1];
+      }
+      rotate_pairs(even, odd, cosines + i, sines + i, n);
+      for (std::int32_t l = 0; l < n; ++l) {
+        head[2 * (i + l)] = even[l];
+        head[2 * (i + l) + 1] = odd[l];
+      }
+    }
+  }
+
+  static void scale(float* x, float factor, std::int32_t n) {
+    const F factors = V::broadcast(factor);
+    std::int32_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) V::store(x + i, V::mul(V::load(x + i), factors));
+    if (i < n) V::store_partial(x + i, V::mul(V::load_partial(x + i, n - i), factors), n - i);
+  }
+
+  static void to_half(const float* x, std::uint16_t* out, std::int32_t n) {
+    for (std::int32_t i = 0; i < n; i += kLanes) V::store_half(out + i, V::load(x + i));
+  }
+
+  static std::int32_t peak(const float* x, std::int32_t n) {
+    const float lowest = -__builtin_inff();
+    F best = V::broadcast(lowest);
+    // max(x, best) keeps `best` where x is not a number.
+    for (std::int32_t i = 0; i < n; i += kLanes) {
+      const F value = i + kLanes <= n ? V::load(x + i) : V::first_lanes(V::load_partial(x + i, n - i), n - i, lowest);
+      best = V::max(value, best);
+    }
+    const float largest = V::reduce_max(best);
+    if (largest == lowest) return -1;
+    for (std::int32_t i = 0; i < n; ++i) {
+      if (x[i] == largest) return i;
+    }
+    return -1;
+  }
+
+  template <int kRows, int kOutputs>
+  static void product_tile(const float* x, std::ptrdiff_t x_stride, const float* w, std::int32_t features, float* y,
+                           std::ptrdiff_t y_stride) {
+    F sums[kRows][kOutputs];
+    for (int m = 0; m < kRows; ++m) {
+      for (int o = 0; o < kOutputs; ++o) sums[m][o] = V::zero();
+    }
+    for (std::int32_t k = 0; k < features; k += kLanes) {
+      const std::int32_t n = features - k;
+      F weights[kOutputs];
+      for (int o = 0; o < kOutputs; ++o) {
+        const float* from = w + static_cast<std::ptrdiff_t>(o) * features + k;
+        weights[o] = n >= kLanes ? V::load(from) : V::load_partial(from, n);
+      }
+      for (int m = 0; m < kRows; ++m) {
+        const float* from = x + m * x_stride + k;
+        const F value = n >= kLanes ? V::load(from) : V::load_partial(from, n);
+        for (int o = 0; o < kOutputs; ++o) sums[m][o] = V::fma(value, weights[o], sums[m][o]);
+      }
+    }
+    for (int m = 0; m < kRows; ++m) {
+      for (int o = 0; o < kOutputs; ++o) y[m * y_stride + o] = V::reduce_add(sums[m][o]);
+    }
+  }
+
+  static void product(const float* x, std::ptrdiff_t x_stride, std::int32_t rows, const float* w,
+                      std::int32_t features, std::int32_t outputs, float* y, std::ptrdiff_t y_stride) {
+    constexpr int kTile = V::kTileRows >= 8 ? 4 : 2;
+    std::int32_t o = 0;
+    for (; o + kTile <= outputs; o += kTile) {
+      const float* weights = w + static_cast<std::ptrdiff_t>(o) * features;
+      std::int32_t m = 0;
+      for (; m + kTile <= rows; m += kTile) {
+        product_tile<kTile, kTile>(x + m * x_stride, x_stride, weights, features, y + m * y_stride + o, y_stride);
+      }
+      for (; m < rows; ++m) {
+        product_tile<1, kTile>(x + m * x_stride, x_stride, weights, features, y + m * y_stride + o, y_stride);
+      }
+    }
+    for (; o < outputs; ++o) {
+      const float* weights = w + static_cast<std::ptrdiff_t>(o) * features;
+      for (std::int32_t m = 0; m < rows; ++m) {
+        product_tile<1, 1>(x + m * x_stride, x_stride, weights, features, y + m * y_stride + o, y_stride);
+      }
+    }
+  }
+
+  static constexpr VectorKernels table() {
+    using Attention = AttentionKernelsOf<V>;
+    return {.inverse_rms = inverse_rms,
+            .normalize = normalize,
+            .add_to = add_to,
+            .gate = gate,
+            .rotate = rotate,
+            .scale = scale,
+            .to_half = to_half,
+            .peak = peak,
+            .attend = Attention::attend,
+            .merge = Attention::merge,
+            .finish = Attention::finish,
+            .product = product};
+  }
+};
+
+}  // namespace mlxd
