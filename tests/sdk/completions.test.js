@@ -1,0 +1,76 @@
+// The official OpenAI SDK against /v1/completions.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { collect, MODEL, MODEL_FOLDER, startServer } from './mlxd.js';
+
+const FRANCE = 'The capital of France is';
+
+describe('completions', () => {
+  let server;
+  let openai;
+  let paris; // the token id of " Paris"
+  before(async () => {
+    server = await startServer();
+    openai = server.openai;
+    const tokenizer = JSON.parse(await readFile(path.join(MODEL_FOLDER, 'tokenizer.json'), 'utf8'));
+    paris = tokenizer.model.vocab['\u0120Paris'];
+    assert.ok(Number.isInteger(paris));
+  });
+  after(() => server?.stop());
+
+  const greedy = (extra = {}) => ({ model: MODEL, prompt: FRANCE, temperature: 0, max_tokens: 12, ...extra });
+
+  it('knows the capital of France', async () => {
+    const completion = await openai.completions.create(greedy());
+    assert.equal(completion.object, 'text_completion');
+    assert.ok(completion.choices[0].text.startsWith(' Paris'), completion.choices[0].text);
+  });
+
+  it('streams the text that it gives in one piece', async () => {
+    const whole = await openai.completions.create(greedy());
+    const streamed = await collect(
+      await openai.completions.create(greedy({ stream: true, stream_options: { include_usage: true } })),
+    );
+    assert.deepEqual(streamed.texts, [whole.choices[0].text]);
+    assert.deepEqual(streamed.usage.completion_tokens, whole.usage.completion_tokens);
+  });
+
+  it('answers several prompts as it answers each', async () => {
+    const prompts = [FRANCE, 'Water boils at', 'Two plus two'];
+    const together = await openai.completions.create(greedy({ prompt: prompts }));
+    assert.deepEqual(together.choices.map(({ index }) => index), [0, 1, 2]);
+    for (const [index, prompt] of prompts.entries()) {
+      const alone = await openai.completions.create(greedy({ prompt }));
+      assert.equal(together.choices[index].text, alone.choices[0].text);
+    }
+  });
+
+  it('never says a token with a bias of -100, and nothing else than one with 100', async () => {
+    const without = await openai.completions.create(greedy({ logit_bias: { [paris]: -100 } }));
+    assert.doesNotMatch(without.choices[0].text, / Paris/);
+    const only = await openai.completions.create(greedy({ logit_bias: { [paris]: 100 }, max_tokens: 3 }));
+    assert.equal(only.choices[0].text, ' Paris Paris Paris');
+  });
+
+  it('reports log-probabilities in the old form', async () => {
+    const [choice] = (await openai.completions.create(greedy({ logprobs: 2, max_tokens: 4 }))).choices;
+    const { tokens, token_logprobs, top_logprobs, text_offset } = choice.logprobs;
+    assert.equal(tokens.join(''), choice.text);
+    assert.equal(tokens.length, 4);
+    assert.ok(token_logprobs.every((value) => value <= 0));
+    assert.equal(top_logprobs.length, 4);
+    assert.ok(tokens[0] in top_logprobs[0]);
+    for (let k = 1; k < 4; k++) {
+      assert.equal(text_offset[k] - text_offset[k - 1], tokens[k - 1].length);
+    }
+  });
+
+  it('takes token ids for a prompt', async () => {
+    const fromIds = await openai.completions.create(greedy({ prompt: [paris], max_tokens: 8 }));
+    const fromText = await openai.completions.create(greedy({ prompt: ' Paris', max_tokens: 8 }));
+    assert.equal(fromIds.usage.prompt_tokens, 1);
+    assert.equal(fromIds.choices[0].text, fromText.choices[0].text);
+  });
+});
