@@ -1,0 +1,100 @@
+#include "http/client.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "http/origin_policy.h"
+#include "http/server.h"
+#include "http/sse.h"
+
+namespace mlxd::http {
+namespace {
+
+std::unique_ptr<Server> make_server() {
+  ServerOptions options;
+  options.render_error = [](const Request&, int status, const Error& error) {
+    return Response{.status = status, .body = error.message};
+  };
+  Router router;
+  router.add("POST", "/v1/echo", [](const ExchangePtr& exchange) {
+    Response response;
+    response.body = exchange->request.body;
+    exchange->respond(std::move(response));
+  });
+  router.add("POST", "/v1/stream", [](const ExchangePtr& exchange) {
+    exchange->begin_stream({.content_type = std::string(kEventStreamType)});
+    std::string bytes;
+    for (int i = 0; i < 100; ++i) append_event(bytes, "event " + std::to_string(i));
+    exchange->send(bytes.substr(0, 7));
+    exchange->send(": comment\n" + bytes.substr(7));
+    exchange->end();
+  });
+  return Server::start(std::move(options), std::move(router)).take_value();
+}
+
+TEST(Client, exchanges_json_and_errors) {
+  const auto server = make_server();
+  const auto client = Client::create("http://127.0.0.1:" + std::to_string(server->port()) + "/v1/");
+  ASSERT_TRUE(client.ok()) << client.error().message;
+  const std::string large(3 << 20, 'x');
+  EXPECT_EQ(client->post("/echo", large)->body, large);
+  EXPECT_EQ(client->get("/nowhere")->status, 404);
+  EXPECT_EQ(client->get("/echo")->status, 405);
+}
+
+TEST(Client, hands_over_events_as_they_come_and_stops_when_told) {
+  const auto server = make_server();
+  const auto client = Client::create("http://localhost:" + std::to_string(server->port()));
+  std::vector<std::string> events;
+  const auto all = client->post_stream("/v1/stream", "{}", [&](std::string_view data) {
+    events.emplace_back(data);
+    return true;
+  });
+  ASSERT_TRUE(all.ok()) << all.error().message;
+  ASSERT_EQ(events.size(), 100U);
+  EXPECT_EQ(events[99], "event 99");
+  events.clear();
+  ASSERT_TRUE(client
+                  ->post_stream("/v1/stream", "{}",
+                                [&](std::string_view data) {
+                                  events.emplace_back(data);
+                                  return events.size() < 3;
+                                })
+                  .ok());
+  EXPECT_EQ(events.size(), 3U);
+}
+
+TEST(Client, says_when_nobody_listens) {
+  std::uint16_t port = 0;
+  { port = make_server()->port(); }
+  const auto response = Client::create("http://127.0.0.1:" + std::to_string(port))->get("/");
+  ASSERT_FALSE(response.ok());
+  EXPECT_EQ(response.error().kind, ErrorKind::kUnavailable);
+}
+
+TEST(Client, refuses_addresses_that_are_none) {
+  for (const char* url :
+       {"", "localhost:1", "https://localhost", "http://", "http://host:port", "http://h:99999"})
+    EXPECT_FALSE(Client::create(url).ok()) << url;
+  EXPECT_EQ(Client::create("http://[::1]:80/")->host(), "::1");
+}
+
+TEST(OriginPolicy, knows_loopback_hosts) {
+  for (const char* host : {"localhost", "LOCALHOST", "a.localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]"})
+    EXPECT_TRUE(is_loopback_host(host)) << host;
+  for (const char* host : {"", "localhost.evil.org", "127.0.0.1.evil.org", "127.0.0", "1127.0.0.1",
+                           "10.0.0.1", "evillocalhost", "127.0.0.1234", "127..0.1"})
+    EXPECT_FALSE(is_loopback_host(host)) << host;
+}
+
+TEST(OriginPolicy, trusts_hosts_only_as_far_as_the_address_it_is_bound_to) {
+  EXPECT_FALSE(OriginPolicy("127.0.0.1", {}).allows_host("box.lan:1"));
+  EXPECT_TRUE(OriginPolicy("0.0.0.0", {}).allows_host("box.lan:1"));
+  EXPECT_TRUE(OriginPolicy("0.0.0.0", {}).allows_origin("http://box.lan:1", "box.lan:1"));
+  EXPECT_FALSE(OriginPolicy("0.0.0.0", {}).allows_origin("http://evil.org", "box.lan:1"));
+  EXPECT_TRUE(OriginPolicy("0.0.0.0", {"*"}).allows_origin("http://evil.org", "box.lan:1"));
+}
+
+}  // namespace
+}  // namespace mlxd::http
