@@ -1,5 +1,5 @@
-// The device under the engine, at the level of a whole step: never op by op. A backend owns weights, K/V memory and
-// scratch. One thread (the engine's) calls it. Loading is each backend's own factory function.
+// The device under the engine, at the level of a whole step: never op by op. A backend owns weights, K/V
+// memory and scratch. One thread (the engine's) calls it. Loading is each backend's own factory function.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 namespace mlxd {
 
 struct BackendInfo {
-  std::string name;                      // "cpu (avx512-vnni, 2 threads)"
+  std::string name;  // "cpu (avx512-vnni, 2 threads)"
   std::int32_t vocab_size = 0;
   std::int32_t max_batch_tokens = 0;     // most tokens in a step
   std::int32_t max_batch_sequences = 0;  // most sequences in a step
@@ -22,7 +22,7 @@ struct BackendInfo {
 
 struct BackendMemory {
   std::size_t weight_bytes = 0;
-  std::size_t page_bytes = 0;     // allocated for K/V
+  std::size_t page_bytes = 0;  // allocated for K/V
   std::size_t scratch_bytes = 0;
 };
 
@@ -46,7 +46,8 @@ class Backend {
   /// Copies whole pages (all layers), in order.
   virtual Result<void> copy_pages(std::span<const PageCopy> copies) = 0;
 
-  /// Starts a step. `batch` must stay unchanged until collected. Errors: kUnavailable (device lost), kInternal.
+  /// Starts a step. `batch` must stay unchanged until collected. Errors: kUnavailable (device lost),
+  /// kInternal.
   virtual Result<StepHandle> submit(const StepBatch& batch) = 0;
   /// Waits for the oldest submitted step, which must be `handle`, and fills `result` (cleared first).
   virtual Result<void> collect(StepHandle handle, StepResult& result) = 0;

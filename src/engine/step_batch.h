@@ -17,8 +17,8 @@ using PageId = std::uint32_t;
 inline constexpr std::int32_t kPageTokens = 32;
 inline constexpr std::size_t kMaxLayerGroups = 4;
 
-/// A row's input token: an id, or what sample row `k` of the previous submitted step chose (so that a device can
-/// be given a step before the last one's tokens are known).
+/// A row's input token: an id, or what sample row `k` of the previous submitted step chose (so that a device
+/// can be given a step before the last one's tokens are known).
 class TokenInput {
  public:
   static TokenInput id(TokenId token) { return TokenInput(token); }
@@ -32,15 +32,15 @@ class TokenInput {
   std::int32_t value_;
 };
 
-/// A sequence's slice of the step: tokens [first_token, first_token + num_tokens) of StepBatch::tokens at positions
-/// first_position, first_position + 1, … Its K/V are written to its pages, and every token attends to all
-/// positions up to its own.
+/// A sequence's slice of the step: tokens [first_token, first_token + num_tokens) of StepBatch::tokens at
+/// positions first_position, first_position + 1, … Its K/V are written to its pages, and every token attends
+/// to all positions up to its own.
 struct BatchSequence {
   std::int32_t first_token = 0;
   std::int32_t num_tokens = 0;
   std::int32_t first_position = 0;
-  /// Per layer group: where its page table starts in StepBatch::page_ids and how many pages it has; position p
-  /// lies in entry p / kPageTokens.
+  /// Per layer group: where its page table starts in StepBatch::page_ids and how many pages it has; position
+  /// p lies in entry p / kPageTokens.
   struct PageTable {
     std::int32_t begin = 0;
     std::int32_t count = 0;
@@ -50,7 +50,7 @@ struct BatchSequence {
 
 struct TokenCount {
   TokenId token = kNoToken;
-  std::int32_t generated = 0;   // times generated
+  std::int32_t generated = 0;  // times generated
   bool in_prompt = false;
 };
 
@@ -59,7 +59,8 @@ struct SampleBias {
   float bias = 0.0F;
 };
 
-/// How to choose a row's token; see SamplingParams for meaning and order. Spans are valid until collect returns.
+/// How to choose a row's token; see SamplingParams for meaning and order. Spans are valid until collect
+/// returns.
 struct SampleSpec {
   float temperature = 0.0F;
   float top_p = 1.0F;
@@ -71,10 +72,10 @@ struct SampleSpec {
   std::uint64_t seed = 0;
   /// Random draws are a function of (seed, choice, position) alone.
   std::uint32_t choice = 0;
-  std::int32_t position = 0;  // of the token being chosen
-  std::span<const TokenCount> counts;      // tokens seen so far; empty if no penalty is on
+  std::int32_t position = 0;           // of the token being chosen
+  std::span<const TokenCount> counts;  // tokens seen so far; empty if no penalty is on
   std::span<const SampleBias> bias;
-  std::span<const std::uint32_t> mask;     // bit t: token t is allowed; empty: all are
+  std::span<const std::uint32_t> mask;  // bit t: token t is allowed; empty: all are
   bool logprob = false;
   std::int32_t top_logprobs = 0;
   /// Copy the row's raw logits to StepResult::logits (tests, scoring).
@@ -90,7 +91,7 @@ struct StepBatch {
   std::vector<TokenInput> tokens;
   std::vector<BatchSequence> sequences;  // in order of first_token, covering all tokens
   std::vector<PageId> page_ids;
-  std::vector<SampleRow> samples;        // in order of token_index
+  std::vector<SampleRow> samples;  // in order of token_index
 
   void clear() {
     tokens.clear();
@@ -108,9 +109,9 @@ struct SampledToken {
 };
 
 struct StepResult {
-  std::vector<SampledToken> samples;        // one per StepBatch::samples
-  std::vector<TokenLogprob> top_logprobs;   // per row: most probable first
-  std::vector<float> logits;                // [rows that asked, vocab_size], in order
+  std::vector<SampledToken> samples;       // one per StepBatch::samples
+  std::vector<TokenLogprob> top_logprobs;  // per row: most probable first
+  std::vector<float> logits;               // [rows that asked, vocab_size], in order
 
   void clear() {
     samples.clear();

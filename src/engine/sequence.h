@@ -1,0 +1,72 @@
+// A request's state in the engine: its tokens so far, how many of them have K/V, and the pages that hold
+// these. Owned by the Engine, ordered about by its Scheduler; all on the engine's thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/page_pool.h"
+#include "engine/step_batch.h"
+#include "engine/token_counts.h"
+#include "generation/generation_event.h"
+#include "generation/generation_request.h"
+
+namespace mlxd {
+
+using SequenceId = std::uint64_t;
+
+class Sequence {
+ public:
+  /// `arrival` orders sequences: the lower came first.
+  Sequence(SequenceId id, std::uint64_t arrival, GenerationRequest request, TimePoint submitted_at);
+
+  SequenceId id() const { return id_; }
+  std::uint64_t arrival() const { return arrival_; }
+  const GenerationRequest& request() const { return request_; }
+  TimePoint submitted_at() const { return submitted_at_; }
+
+  std::int32_t num_tokens() const { return static_cast<std::int32_t>(tokens_.size()); }
+  std::int32_t num_prompt_tokens() const { return static_cast<std::int32_t>(request_.prompt().size()); }
+  std::int32_t num_generated() const { return num_tokens() - num_prompt_tokens(); }
+  /// Tokens whose K/V are in the pages.
+  std::int32_t num_computed() const { return num_computed_; }
+  /// Tokens to run before the next one can be chosen; 1 while decoding.
+  std::int32_t num_remaining() const { return num_tokens() - num_computed_; }
+  std::span<const TokenId> tokens() const { return tokens_; }
+  std::span<const PageId> pages() const { return pages_; }
+
+  /// Leaves the waiting line: makes room for all tokens the request may reach, so that no later step has to.
+  /// True the first time.
+  bool start();
+  /// Takes the pages that the first `num_tokens` tokens need beyond those held; false, changing nothing, if
+  /// too few are free.
+  bool try_take_pages(PagePool& pool, std::int32_t num_tokens);
+  /// Gives all pages back; the K/V are to be computed again.
+  void release_pages(PagePool& pool);
+  /// The next `count` tokens now have K/V. Returns how many of them had before, until a preemption.
+  std::int32_t advance(std::int32_t count);
+  /// A token was chosen. Returns why the sequence ends with it, if it does.
+  std::optional<FinishReason> append(TokenId token);
+
+  /// How to choose the next token. Its spans point into this object and hold until `append`.
+  SampleSpec sample_spec() const;
+
+ private:
+  SequenceId id_;
+  std::uint64_t arrival_;
+  GenerationRequest request_;
+  TimePoint submitted_at_;
+  std::vector<TokenId> tokens_;  // prompt, then generated
+  std::vector<PageId> pages_;    // position p lies in pages_[p / kPageTokens]
+  std::int32_t num_computed_ = 0;
+  std::int32_t most_computed_ = 0;  // num_computed_ at its highest, before preemptions
+  bool started_ = false;
+  bool has_penalties_ = false;
+  TokenCounts counts_;  // kept only if has_penalties_
+  std::vector<SampleBias> bias_;
+};
+
+}  // namespace mlxd

@@ -1,0 +1,70 @@
+// A backend without a model, for tests of everything above it. Its K/V are real in kind: each slot of each
+// page remembers which token was written at which position, and the logits after a prefix are a hash of all
+// its tokens, read through the page table. So a page mixed up, freed too early, or not written changes the
+// answer or fails the step. Not thread-safe, as every backend; `on_submit` and the fault switches are set
+// before the engine runs, or from within on_submit.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/sampler.h"
+
+namespace mlxd::testing {
+
+class FakeBackend : public Backend {
+ public:
+  struct Options {
+    std::int32_t vocab_size = 97;
+    std::int32_t max_batch_tokens = 512;
+    std::int32_t max_batch_sequences = 64;
+    std::int32_t max_pages = 1 << 20;  // allocate_pages beyond: kOutOfMemory
+    std::uint64_t model_seed = 1;      // another seed is another model
+    /// If set, the most probable token after a prefix (its logit is far above the hashed ones); kNoToken: the
+    /// hash.
+    std::function<TokenId(std::span<const TokenId> prefix)> script;
+    /// Called at the start of each submit; an error is the step's.
+    std::function<Result<void>(const StepBatch&)> on_submit;
+    /// Called at the start of each collect; an error is the step's.
+    std::function<Result<void>()> on_collect;
+  };
+
+  explicit FakeBackend(Options options);
+
+  const BackendInfo& info() const override { return info_; }
+  BackendMemory memory() const override;
+  Result<void> allocate_pages(std::int32_t num_pages) override;
+  Result<void> copy_pages(std::span<const PageCopy> copies) override;
+  Result<StepHandle> submit(const StepBatch& batch) override;
+  Result<void> collect(StepHandle handle, StepResult& result) override;
+
+ private:
+  struct Slot {
+    TokenId token = kNoToken;
+    std::int32_t position = -1;
+    std::uint64_t written_in_step = 0;
+  };
+
+  Result<void> check_shape(const StepBatch& batch) const;
+  Result<void> write_tokens(const StepBatch& batch, const BatchSequence& sequence);
+  Result<void> read_prefix(const StepBatch& batch, const BatchSequence& sequence, std::int32_t last_position);
+  void compute_logits();
+  Slot& slot(const StepBatch& batch, const BatchSequence& sequence, std::int32_t position);
+
+  Options options_;
+  BackendInfo info_;
+  Sampler sampler_;
+  std::vector<Slot> slots_;  // [pages, kPageTokens]
+  std::uint64_t step_ = 0;
+  std::optional<StepHandle> in_flight_;
+  StepResult in_flight_result_;
+  std::vector<SampledToken> previous_samples_;
+  std::vector<TokenId> prefix_;
+  std::vector<float> logits_;
+};
+
+}  // namespace mlxd::testing
