@@ -87,10 +87,14 @@ void append_machine_isas(std::vector<Isa>&) {}
 
 std::string_view to_string(Isa isa) {
   switch (isa) {
-    case Isa::kScalar: return "scalar";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512Vnni: return "avx512-vnni";
-    case Isa::kNeon: return "neon";
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512Vnni:
+      return "avx512-vnni";
+    case Isa::kNeon:
+      return "neon";
   }
   return "scalar";
 }

@@ -16,7 +16,7 @@ enum class Isa {
   kNeon,        // ARMv8.2 dotprod + fp16
 };
 
-std::string_view to_string(Isa isa);          // "scalar", "avx2", "avx512-vnni", "neon"
+std::string_view to_string(Isa isa);  // "scalar", "avx2", "avx512-vnni", "neon"
 Result<Isa> parse_isa(std::string_view name);
 /// Those that this build has and this machine runs, best last; never empty.
 std::vector<Isa> available_isas();

@@ -1,10 +1,13 @@
-// Weight products of the fast path: weights repacked to blocks of 16 output rows, activations quantized to int8 per
-// group of 32 (or kept in fp32 for dense weights). See docs/adr for the layout.
+// Weight products of the fast path: weights repacked to blocks of 16 output rows, activations quantized to
+// int8 per group of 32 (or kept in fp32 for dense weights). See docs/adr/cpu-weight-layout.md for the layout.
 //
-// Rule of a quantized product, the same for every instruction set, batch size and split, bit for bit: per activation
-// group, dot = exact integer sum of code * q; then group after group, in ascending k,
-//   y = fma(scale, float(dot) * a, y);  y = fma(bias, a * float(sum q), y)
-// with a the activation group's scale (fp32).
+// Rule of a product, the same for every instruction set, batch size and split, bit for bit (in fp32):
+// - quantized: per activation group i, dot_i = exact integer sum of code * q, a_i its scale, c_i = a_i * sum
+// q; per
+//   weight group, over its activation groups in ascending k, t = dot_0 * a_0, t = fma(dot_i, a_i, t), c = c_0
+//   + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending k from y = 0.
+// - dense: even and odd k are two chains of fma(w, x, sum) in ascending k; y = even + odd.
+// The layer's own bias is added last.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +25,11 @@ namespace mlxd {
 inline constexpr std::int32_t kBlockRows = 16;        // output rows of a block
 inline constexpr std::int32_t kActivationGroup = 32;  // elements that share an activation scale
 
-/// Activations of up to `max_rows` rows, in the form that the products of one instruction set read. Fixed memory.
+/// What a product reads of its activations: int8 groups (quantized weights) or fp32 (dense weights).
+enum class ActivationForms : std::uint8_t { kInt8 = 1, kFp32 = 2, kBoth = 3 };
+
+/// Activations of up to `max_rows` rows, in the form that the products of one instruction set read. Fixed
+/// memory.
 class Activations {
  public:
   Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa);
@@ -30,12 +37,17 @@ class Activations {
   Activations(Activations&&) noexcept;
   Activations& operator=(Activations&&) noexcept;
 
-  /// Starts a new set: `rows` × `features`; then every group range must be filled.
-  void reset(std::int32_t rows, std::int32_t features);
+  /// Starts a new set: `rows` × `features`; then every group range must be filled. Asking only for the forms
+  /// that the products will read (Linear::activation_forms) saves time; kInt8 needs whole groups of features.
+  void reset(std::int32_t rows, std::int32_t features, ActivationForms forms = ActivationForms::kBoth);
   std::int32_t rows() const;
   std::int32_t features() const;
-  /// Quantizes the groups [first_group, last_group) of kActivationGroup features of all rows of x [rows, stride].
-  /// Threads take disjoint group ranges (whole cache lines are written: split by groups, not by rows).
+  /// Groups of kActivationGroup features, the last one possibly partial.
+  std::int32_t num_groups() const;
+  /// Quantizes the groups [first_group, last_group) of kActivationGroup features of all rows of x [rows,
+  /// stride]. Threads take disjoint group ranges (whole cache lines are written: split by groups, not by
+  /// rows). A group that holds a NaN or infinity becomes NaN; one whose values are all below 1e-30 becomes
+  /// zero.
   void fill(const float* x, std::ptrdiff_t stride, std::int32_t first_group, std::int32_t last_group);
   std::size_t memory_bytes() const;
 
@@ -46,12 +58,21 @@ class Activations {
   std::unique_ptr<Impl> impl_;
 };
 
-/// One or several linear layers with the same input, stacked: their output rows follow each other in y.
+/// How the output rows of several layers packed together follow each other in y.
+enum class PartOrder : std::uint8_t {
+  kStacked,      // all rows of part 0, then all of part 1, …
+  kInterleaved,  // block 0 of each part in turn, then block 1 of each, …; needs equal out_features (gate and
+                 // up)
+};
+
+/// One or several linear layers with the same input, stacked or interleaved.
 class Linear {
  public:
-  /// Packs `parts` (same in_features; formats may differ). Rows of each part are padded to whole blocks; the padding
-  /// is not part of y. Checks scales, biases and dense values for NaN and infinity (kCorruptData, names the tensor).
-  static Result<Linear> pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa);
+  /// Packs `parts` (same in_features; formats may differ). Rows of each part are padded to whole blocks; the
+  /// padding is not part of y. Checks scales, biases and dense values for NaN and infinity (kCorruptData,
+  /// names the tensor). The source tensors' pages are dropped when all parts are packed.
+  static Result<Linear> pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
+                             PartOrder order = PartOrder::kStacked);
 
   Linear();
   ~Linear();
@@ -60,13 +81,18 @@ class Linear {
 
   std::int32_t in_features() const;
   std::int32_t out_features() const;  // of all parts together
+  /// The forms that `apply` reads.
+  ActivationForms activation_forms() const;
+  /// Blocks in the order in which they lie in memory and in y. Products of more than 16 rows take them in
+  /// pairs: ranges given to `apply` should then be of even length.
   std::int32_t num_blocks() const;
   /// First output row of a block; block_row(num_blocks()) is out_features().
   std::int32_t block_row(std::int32_t block) const;
   std::size_t memory_bytes() const;
 
-  /// y[m][r] for all rows m of `x` and the rows r of blocks [first_block, last_block): y points to row 0, output row
-  /// 0; `stride` floats between rows m. Adds the layer's bias if it has one. Thread-safe on disjoint blocks.
+  /// y[m][r] for all rows m of `x` and the rows r of blocks [first_block, last_block): y points to row 0,
+  /// output row 0; `stride` floats between rows m. Adds the layer's bias if it has one. Thread-safe on
+  /// disjoint blocks.
   void apply(const Activations& x, std::int32_t first_block, std::int32_t last_block, float* y,
              std::ptrdiff_t stride) const;
   /// Output row `row` of the weights in fp32, [in_features] (embedding lookup).

@@ -1,0 +1,32 @@
+#include "backends/cpu/linear_kernels.h"
+
+namespace mlxd {
+namespace {
+
+constexpr LinearKernels kScalarKernels = {quantize_scalar, affine_scalar, dense_scalar};
+#if defined(__x86_64__)
+constexpr LinearKernels kAvx2Kernels = {quantize_scalar, affine_scalar, dense_scalar};
+constexpr LinearKernels kAvx512Kernels = {quantize_avx512, affine_avx512, dense_avx512};
+#elif defined(__aarch64__)
+constexpr LinearKernels kNeonKernels = {quantize_neon, affine_neon, dense_neon};
+#endif
+
+}  // namespace
+
+const LinearKernels& linear_kernels(Isa isa) {
+  switch (isa) {
+#if defined(__x86_64__)
+    case Isa::kAvx2:
+      return kAvx2Kernels;
+    case Isa::kAvx512Vnni:
+      return kAvx512Kernels;
+#elif defined(__aarch64__)
+    case Isa::kNeon:
+      return kNeonKernels;
+#endif
+    default:
+      return kScalarKernels;
+  }
+}
+
+}  // namespace mlxd

@@ -1,0 +1,431 @@
+#include "backends/cpu/linear.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include "backends/cpu/linear_test_weights.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::uint64_t kSeed = 20261123;
+constexpr std::int32_t kMaxRows = 100;
+constexpr std::int32_t kRowCounts[] = {1, 2, 3, 5, 8, 15, 16, 17, 33, 64, 100};
+
+std::vector<TestFormat> affine_formats() {
+  std::vector<TestFormat> formats;
+  for (const std::int32_t bits : {4, 8, 2, 3, 5, 6}) {
+    for (const std::int32_t group : {32, 64, 128}) {
+      for (const DType type : {DType::kBF16, DType::kF16, DType::kF32}) {
+        if (bits != 4 && bits != 8 && type != DType::kBF16) continue;
+        formats.push_back({bits, group, type});
+      }
+    }
+  }
+  return formats;
+}
+
+std::vector<TestFormat> all_formats() {
+  std::vector<TestFormat> formats = affine_formats();
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kF32}) formats.push_back({0, 0, type});
+  return formats;
+}
+
+std::vector<float> random_rows(std::int32_t rows, std::int32_t features, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<std::size_t>(rows) * static_cast<std::size_t>(features));
+  for (float& value : x) value = normal(random);
+  return x;
+}
+
+Linear pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
+            PartOrder order = PartOrder::kStacked) {
+  auto linear = Linear::pack(parts, weights, isa, order);
+  if (!linear.ok()) ADD_FAILURE() << linear.error().message;
+  return linear.take_value();
+}
+
+/// y of all blocks, [rows, out_features]. Gaps between rows must stay as they are.
+std::vector<float> product(const Linear& linear, Activations& activations, const std::vector<float>& x,
+                           std::int32_t rows, std::int32_t blocks_at_once = 1 << 20) {
+  const std::int32_t out = linear.out_features();
+  const std::ptrdiff_t stride = out + 3;
+  constexpr float kUntouched = 12345.0F;
+  std::vector<float> y(static_cast<std::size_t>(rows * stride), kUntouched);
+  activations.reset(rows, linear.in_features(), linear.activation_forms());
+  activations.fill(x.data(), linear.in_features(), 0, activations.num_groups());
+  for (std::int32_t block = 0; block < linear.num_blocks();
+       block += std::min(blocks_at_once, linear.num_blocks())) {
+    const std::int32_t last = std::min(linear.num_blocks() - block, blocks_at_once) + block;
+    linear.apply(activations, block, last, y.data(), stride);
+  }
+  std::vector<float> result;
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const float* from = y.data() + row * stride;
+    result.insert(result.end(), from, from + out);
+    for (std::ptrdiff_t gap = out; gap < stride; ++gap) EXPECT_EQ(from[gap], kUntouched);
+  }
+  return result;
+}
+
+void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  const auto different = std::mismatch(a.begin(), a.end(), b.begin(), [](float u, float v) {
+    return std::bit_cast<std::uint32_t>(u) == std::bit_cast<std::uint32_t>(v) ||
+           (std::isnan(u) && std::isnan(v));
+  });
+  ASSERT_TRUE(different.first == a.end()) << what << ": " << *different.first << " and " << *different.second
+                                          << " at element " << (different.first - a.begin());
+}
+
+std::vector<float> dequantize(const Linear& linear) {
+  const auto in = static_cast<std::size_t>(linear.in_features());
+  std::vector<float> w(static_cast<std::size_t>(linear.out_features()) * in);
+  for (std::int32_t row = 0; row < linear.out_features(); ++row) {
+    linear.dequantize_row(row, w.data() + static_cast<std::size_t>(row) * in);
+  }
+  return w;
+}
+
+TEST(Linear, every_instruction_set_gives_the_bits_of_the_scalar_model_for_every_format_and_number_of_rows) {
+  std::uint64_t seed = kSeed;
+  for (const TestFormat& format : all_formats()) {
+    const std::int32_t group = std::max(format.group_size, 1);
+    const std::pair<std::int32_t, std::int32_t> shapes[] = {{37, format.bits == 0 ? 75 : 3 * group},
+                                                            {64, format.bits == 0 ? 256 : 128},
+                                                            {9, format.bits == 0 ? 2100 : 2176}};
+    for (const auto& [out, in] : shapes) {
+      TestWeights source(++seed);
+      const LinearSpec spec = source.add("layer", out, in, format, out == 37);
+      const WeightMap weights = source.open();
+      const std::vector<float> x = random_rows(kMaxRows, in, seed);
+      const Linear model = pack({&spec, 1}, weights, Isa::kScalar);
+      Activations model_activations(kMaxRows, in, Isa::kScalar);
+      const std::vector<float> expected = product(model, model_activations, x, kMaxRows);
+      for (const Isa isa : available_isas()) {
+        const Linear linear = pack({&spec, 1}, weights, isa);
+        Activations activations(kMaxRows, in, isa);
+        for (const std::int32_t rows : kRowCounts) {
+          const std::vector<float> y = product(linear, activations, x, rows);
+          const std::vector<float> first(expected.begin(), expected.begin() + rows * out);
+          expect_same_bits(y, first,
+                           describe(format) + " " + std::string(to_string(isa)) + " " + std::to_string(out) +
+                               "x" + std::to_string(in) + " rows " + std::to_string(rows));
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+TEST(Linear, the_scalar_model_is_within_the_rounding_of_its_activations_of_an_exact_product) {
+  for (const TestFormat& format : all_formats()) {
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", 48, 1024, format);
+    const WeightMap weights = source.open();
+    const Linear linear = pack({&spec, 1}, weights, Isa::kScalar);
+    Activations activations(4, 1024, Isa::kScalar);
+    const std::vector<float> x = random_rows(4, 1024, kSeed);
+    const std::vector<float> y = product(linear, activations, x, 4);
+    const std::vector<float> w = dequantize(linear);
+    double error = 0;
+    double size = 0;
+    for (std::size_t m = 0; m < 4; ++m) {
+      for (std::size_t n = 0; n < 48; ++n) {
+        double exact = 0;
+        for (std::size_t k = 0; k < 1024; ++k) exact += double{w[n * 1024 + k]} * double{x[m * 1024 + k]};
+        error += std::pow(double{y[m * 48 + n]} - exact, 2);
+        size += exact * exact;
+      }
+    }
+    // Rounding to int8 with one scale for 32 normal values costs 0.0054; fp32 sums 1e-6.
+    EXPECT_LT(std::sqrt(error / size), format.bits == 0 ? 2e-6 : 0.008) << describe(format);
+  }
+}
+
+TEST(Linear, packed_weights_lose_nothing) {
+  for (const TestFormat& format : affine_formats()) {
+    const std::int32_t out = 21;
+    const std::int32_t in = 2 * format.group_size;
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", out, in, format);
+    const WeightMap weights = source.open();
+    const std::vector<float> w = dequantize(pack({&spec, 1}, weights, Isa::kScalar));
+    const TensorView& codes = *weights.find("layer.weight");
+    const TensorView& scales = *weights.find("layer.scales");
+    const TensorView& biases = *weights.find("layer.biases");
+    const auto scalar = [&](const TensorView& tensor, std::size_t index) {
+      if (format.scalar_type == DType::kF32) {
+        float value = 0;
+        std::memcpy(&value, tensor.data.data() + 4 * index, 4);
+        return value;
+      }
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, tensor.data.data() + 2 * index, 2);
+      return format.scalar_type == DType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
+    };
+    for (std::int32_t element = 0; element < out * in; ++element) {
+      std::uint32_t code = 0;
+      for (std::int32_t bit = 0; bit < format.bits; ++bit) {
+        const auto position = static_cast<std::size_t>(element * format.bits + bit);
+        const auto byte = std::to_integer<std::uint32_t>(codes.data[position / 8]);
+        code |= ((byte >> (position % 8)) & 1U) << static_cast<unsigned>(bit);
+      }
+      const auto group = static_cast<std::size_t>(element / format.group_size);
+      const float expected = std::fma(static_cast<float>(code), scalar(scales, group), scalar(biases, group));
+      ASSERT_EQ(w[static_cast<std::size_t>(element)], expected) << describe(format) << " element " << element;
+    }
+  }
+}
+
+TEST(Linear, activations_and_blocks_split_in_any_way_give_the_same_bits) {
+  TestWeights source(kSeed);
+  const LinearSpec specs[] = {source.add("q", 80, 256, {4, 64, DType::kF16}),
+                              source.add("k", 23, 256, {8, 32, DType::kBF16}),
+                              source.add("v", 40, 256, {0, 0, DType::kBF16})};
+  const WeightMap weights = source.open();
+  for (const Isa isa : available_isas()) {
+    const Linear linear = pack(specs, weights, isa);
+    EXPECT_EQ(linear.activation_forms(), ActivationForms::kBoth);
+    for (const std::int32_t rows : {1, 7, 16, 40}) {
+      const std::vector<float> x = random_rows(rows, 256, kSeed);
+      Activations activations(rows, 256, isa);
+      const std::vector<float> whole = product(linear, activations, x, rows);
+      for (const std::int32_t blocks : {1, 2, 3, 5}) {
+        expect_same_bits(product(linear, activations, x, rows, blocks), whole, "blocks");
+      }
+      activations.reset(rows, 256);
+      for (const std::int32_t group : {5, 2, 7, 0, 1, 4, 3, 6})
+        activations.fill(x.data(), 256, group, group + 1);
+      std::vector<float> y(static_cast<std::size_t>(rows * linear.out_features()));
+      linear.apply(activations, 0, linear.num_blocks(), y.data(), linear.out_features());
+      expect_same_bits(y, whole, "groups");
+    }
+  }
+}
+
+TEST(Linear, stacked_parts_follow_each_other_as_if_each_were_alone) {
+  TestWeights source(kSeed);
+  const LinearSpec specs[] = {source.add("q", 48, 128, {4, 64, DType::kF16}, true),
+                              source.add("k", 20, 128, {4, 64, DType::kF16}),
+                              source.add("v", 33, 128, {6, 64, DType::kF16}, true)};
+  const WeightMap weights = source.open();
+  const Isa isa = available_isas().back();
+  const Linear together = pack(specs, weights, isa);
+  EXPECT_EQ(together.out_features(), 101);
+  EXPECT_EQ(together.num_blocks(), 3 + 2 + 3);
+  const std::int32_t rows_of_blocks[] = {0, 16, 32, 48, 64, 68, 84, 100, 101};
+  for (std::int32_t block = 0; block <= 8; ++block)
+    EXPECT_EQ(together.block_row(block), rows_of_blocks[block]);
+
+  const std::vector<float> x = random_rows(3, 128, kSeed);
+  Activations activations(3, 128, isa);
+  const std::vector<float> y = product(together, activations, x, 3);
+  std::int32_t first = 0;
+  for (const LinearSpec& spec : specs) {
+    const Linear alone = pack({&spec, 1}, weights, isa);
+    const std::vector<float> part = product(alone, activations, x, 3);
+    std::vector<float> row(128);
+    std::vector<float> same_row(128);
+    for (std::int32_t n = 0; n < spec.out_features; ++n) {
+      for (std::int32_t m = 0; m < 3; ++m) {
+        ASSERT_EQ(y[static_cast<std::size_t>(m * 101 + first + n)],
+                  part[static_cast<std::size_t>(m * spec.out_features + n)]);
+      }
+      together.dequantize_row(first + n, row.data());
+      alone.dequantize_row(n, same_row.data());
+      ASSERT_EQ(row, same_row);
+    }
+    first += spec.out_features;
+  }
+}
+
+TEST(Linear, interleaved_parts_alternate_block_by_block) {
+  for (const std::int32_t up_bits : {4, 8}) {  // of one format, and of two
+    TestWeights source(kSeed);
+    const LinearSpec specs[] = {source.add("gate", 40, 128, {4, 64, DType::kF16}, true),
+                                source.add("up", 40, 128, {up_bits, 64, DType::kF16})};
+    const WeightMap weights = source.open();
+    const Isa isa = available_isas().back();
+    const Linear together = pack(specs, weights, isa, PartOrder::kInterleaved);
+    const std::int32_t rows_of_blocks[] = {0, 16, 32, 48, 64, 72, 80};
+    ASSERT_EQ(together.num_blocks(), 6);
+    for (std::int32_t block = 0; block <= 6; ++block)
+      EXPECT_EQ(together.block_row(block), rows_of_blocks[block]);
+    for (const std::int32_t rows : {1, 30}) {
+      const std::vector<float> x = random_rows(rows, 128, kSeed);
+      Activations activations(rows, 128, isa);
+      const std::vector<float> y = product(together, activations, x, rows);
+      for (std::int32_t part = 0; part < 2; ++part) {
+        const Linear alone = pack({&specs[part], 1}, weights, isa);
+        const std::vector<float> expected = product(alone, activations, x, rows);
+        for (std::int32_t m = 0; m < rows; ++m) {
+          for (std::int32_t n = 0; n < 40; ++n) {
+            const std::int32_t column = together.block_row(2 * (n / 16) + part) + n % 16;
+            ASSERT_EQ(y[static_cast<std::size_t>(m * 80 + column)],
+                      expected[static_cast<std::size_t>(m * 40 + n)]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Linear, a_row_does_not_depend_on_the_others) {
+  TestWeights source(kSeed);
+  const LinearSpec spec = source.add("layer", 100, 4224, {4, 128, DType::kBF16});
+  const WeightMap weights = source.open();
+  const std::vector<float> x = random_rows(40, 4224, kSeed);
+  for (const Isa isa : available_isas()) {
+    const Linear linear = pack({&spec, 1}, weights, isa);
+    Activations activations(40, 4224, isa);
+    const std::vector<float> together = product(linear, activations, x, 40);
+    for (const std::int32_t row : {0, 7, 8, 17, 39}) {
+      const std::vector<float> one(x.begin() + row * 4224, x.begin() + (row + 1) * 4224);
+      const std::vector<float> expected(together.begin() + row * 100, together.begin() + (row + 1) * 100);
+      expect_same_bits(product(linear, activations, one, 1), expected, "row " + std::to_string(row));
+    }
+  }
+}
+
+TEST(Linear, extreme_activations_give_the_same_bits_everywhere) {
+  constexpr float kDenormal = 1e-41F;
+  const std::function<float(int)> inputs[] = {
+      [](int) { return 0.0F; },
+      [](int) { return -0.0F; },
+      [](int) { return 1.0F; },
+      [](int k) { return k % 2 == 0 ? 3e30F : -3e30F; },
+      [](int) { return kDenormal; },
+      [](int k) { return k % 32 == 5 ? 1e-30F : kDenormal; },
+      [](int k) { return k % 32 == 0 ? 1e20F : 1e-20F; },
+      [](int k) { return (static_cast<float>(k % 255) - 127.0F) * 0.5F; },  // ties of the rounding
+      [](int k) { return k == 40 ? std::numeric_limits<float>::infinity() : 1.0F; },
+      [](int k) { return k == 40 ? std::numeric_limits<float>::quiet_NaN() : 1.0F; },
+  };
+  for (const std::int32_t bits : {4, 8}) {
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", 32, 256, {bits, 32, DType::kF32});
+    auto& codes = source.data("layer.weight");
+    std::fill_n(codes.begin(), codes.size() / 2,
+                std::byte{0xFF});  // the largest codes: sums as large as they get
+    const WeightMap weights = source.open();
+    for (const auto& input : inputs) {
+      std::vector<float> x(17 * 256);
+      for (int k = 0; k < 17 * 256; ++k) x[static_cast<std::size_t>(k)] = input(k % 256);
+      Activations model_activations(17, 256, Isa::kScalar);
+      const std::vector<float> expected =
+          product(pack({&spec, 1}, weights, Isa::kScalar), model_activations, x, 17);
+      EXPECT_EQ(std::isfinite(expected[0]), std::isfinite(x[40]));
+      for (const Isa isa : available_isas()) {
+        Activations activations(17, 256, isa);
+        expect_same_bits(product(pack({&spec, 1}, weights, isa), activations, x, 17), expected,
+                         std::string(to_string(isa)) + " x[0] " + std::to_string(x[0]));
+      }
+    }
+  }
+}
+
+/// Overwrites element `index` of a float tensor with raw bits.
+template <typename Bits>
+void poke(TestWeights& source, const std::string& tensor, std::size_t index, Bits bits) {
+  std::memcpy(source.data(tensor).data() + index * sizeof bits, &bits, sizeof bits);
+}
+
+void expect_refused(const WeightMap& weights, const LinearSpec& spec, const std::string& tensor) {
+  const auto linear = Linear::pack({&spec, 1}, weights, available_isas().back());
+  ASSERT_FALSE(linear.ok()) << tensor;
+  EXPECT_EQ(linear.error().kind, ErrorKind::kCorruptData) << linear.error().message;
+  EXPECT_NE(linear.error().message.find(tensor), std::string::npos) << linear.error().message;
+}
+
+TEST(Linear, a_nan_or_infinity_is_refused_naming_the_tensor) {
+  constexpr std::uint16_t kHalfNan = 0x7E00;
+  constexpr std::uint16_t kHalfInfinity = 0xFC00;
+  constexpr std::uint16_t kBfloatInfinity = 0x7F80;
+  constexpr std::uint32_t kNan = 0xFFC00001;
+  const std::pair<TestFormat, std::function<std::string(TestWeights&)>> cases[] = {
+      {{4, 64, DType::kF16},
+       [](TestWeights& w) {
+         poke(w, "layer.scales", 37, kHalfNan);
+         return "layer.scales";
+       }},
+      {{4, 64, DType::kF16},
+       [](TestWeights& w) {
+         poke(w, "layer.biases", 0, kHalfInfinity);
+         return "layer.biases";
+       }},
+      {{8, 32, DType::kBF16},
+       [](TestWeights& w) {
+         poke(w, "layer.biases", 79, kBfloatInfinity);
+         return "layer.biases";
+       }},
+      {{5, 64, DType::kF32},
+       [](TestWeights& w) {
+         poke(w, "layer.scales", 11, kNan);
+         return "layer.scales";
+       }},
+      {{0, 0, DType::kF32},
+       [](TestWeights& w) {
+         poke(w, "layer.weight", 2559, kNan);
+         return "layer.weight";
+       }},
+      {{0, 0, DType::kBF16},
+       [](TestWeights& w) {
+         poke(w, "layer.weight", 5, kBfloatInfinity);
+         return "layer.weight";
+       }},
+      {{4, 64, DType::kF16},
+       [](TestWeights& w) {
+         poke(w, "layer.bias", 19, kHalfNan);
+         return "layer.bias";
+       }},
+  };
+  for (const auto& [format, damage] : cases) {
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", 20, 128, format, true);
+    const std::string tensor = damage(source);
+    expect_refused(source.open(), spec, "'" + tensor + "'");
+  }
+}
+
+TEST(Linear, tensors_that_do_not_fit_the_layer_are_refused_by_name) {
+  const TestFormat format = {4, 64, DType::kF16};
+  const std::pair<std::string, std::function<void(TestWeights&)>> cases[] = {
+      {"layer.scales", [](TestWeights& w) { w.remove("layer.scales"); }},
+      {"layer.weight", [](TestWeights& w) { w.remove("layer.weight"); }},
+      {"layer.biases",
+       [](TestWeights& w) {
+         w.reshape("layer.biases", DType::kF16, {20, 1});
+       }},
+      {"layer.scales",
+       [](TestWeights& w) {
+         w.reshape("layer.scales", DType::kI32, {20, 2});
+       }},
+      {"layer.weight",
+       [](TestWeights& w) {
+         w.reshape("layer.weight", DType::kU32, {20, 15});
+       }},
+      {"layer.weight",
+       [](TestWeights& w) {
+         w.reshape("layer.weight", DType::kF16, {20, 128});
+       }},
+      {"layer.bias", [](TestWeights& w) { w.reshape("layer.bias", DType::kF16, {21}); }},
+  };
+  for (const auto& [tensor, damage] : cases) {
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", 20, 128, format, true);
+    damage(source);
+    expect_refused(source.open(), spec, tensor);
+  }
+}
+
+}  // namespace
+}  // namespace mlxd

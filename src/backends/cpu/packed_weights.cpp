@@ -1,0 +1,356 @@
+#include "backends/cpu/packed_weights.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "base/check.h"
+#include "model/float_formats.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::int32_t kBlock = 16;
+
+std::size_t scalar_bytes(ScalarType type) { return type == ScalarType::kF32 ? 4 : 2; }
+
+template <typename T>
+T load(const std::byte* p) {
+  T value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
+std::optional<ScalarType> scalar_type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return ScalarType::kF16;
+    case DType::kBF16:
+      return ScalarType::kBF16;
+    case DType::kF32:
+      return ScalarType::kF32;
+    default:
+      return std::nullopt;
+  }
+}
+
+float to_float(const std::byte* p, ScalarType type) {
+  if (type == ScalarType::kF32) return load<float>(p);
+  const auto bits = load<std::uint16_t>(p);
+  return type == ScalarType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
+}
+
+/// Whether all exponents are below the one of NaN and infinity. Written for the compiler's vectorizer.
+bool all_finite(const std::byte* p, std::size_t count, ScalarType type) {
+  std::uint32_t bad = 0;
+  if (type == ScalarType::kF32) {
+    for (std::size_t i = 0; i < count; ++i) {
+      bad |= static_cast<std::uint32_t>((load<std::uint32_t>(p + 4 * i) & 0x7F800000U) == 0x7F800000U);
+    }
+  } else {
+    const std::uint32_t exponent = type == ScalarType::kF16 ? 0x7C00U : 0x7F80U;
+    for (std::size_t i = 0; i < count; ++i) {
+      bad |= static_cast<std::uint32_t>((load<std::uint16_t>(p + 2 * i) & exponent) == exponent);
+    }
+  }
+  return bad == 0;
+}
+
+Error not_finite(const TensorView& tensor, std::int32_t row) {
+  return corrupt_data("tensor '" + tensor.name + "' holds a NaN or infinity in row " + std::to_string(row) +
+                      "; the file is damaged, download it again");
+}
+
+Result<void> check_size(const TensorView& tensor, std::int64_t elements) {
+  if (tensor.num_elements() == elements &&
+      tensor.data.size() == static_cast<std::size_t>(elements) * size_of(tensor.dtype)) {
+    return {};
+  }
+  return corrupt_data("tensor '" + tensor.name + "' has " + std::to_string(tensor.num_elements()) +
+                      " elements, the configuration implies " + std::to_string(elements) +
+                      "; the files do not belong together");
+}
+
+Error wrong_type(const TensorView& tensor, const char* wanted) {
+  return corrupt_data("tensor '" + tensor.name + "' is " + std::string(to_string(tensor.dtype)) +
+                      ", expected " + wanted);
+}
+
+/// The 16 rows of a block in the source; null past the last row.
+std::array<const std::byte*, kBlock> row_pointers(const TensorView& tensor, std::int32_t first_row,
+                                                  std::int32_t out_features, std::size_t row_bytes) {
+  std::array<const std::byte*, kBlock> rows{};
+  for (std::int32_t lane = 0; lane < kBlock && first_row + lane < out_features; ++lane) {
+    rows[static_cast<std::size_t>(lane)] =
+        tensor.data.data() + static_cast<std::size_t>(first_row + lane) * row_bytes;
+  }
+  return rows;
+}
+
+/// 32 consecutive codes of a row of a little-endian bit stream.
+void unpack_codes(const std::byte* row, std::int32_t bits, std::int64_t first, std::uint8_t* codes) {
+  const std::byte* p = row + first * bits / 8;  // 32 codes begin and end on bytes
+  std::uint64_t window = 0;
+  std::int32_t available = 0;
+  const std::uint64_t mask = (1ULL << static_cast<unsigned>(bits)) - 1;
+  for (int k = 0; k < 32; ++k) {
+    while (available < bits) {
+      window |= std::to_integer<std::uint64_t>(*p++) << static_cast<unsigned>(available);
+      available += 8;
+    }
+    codes[k] = static_cast<std::uint8_t>(window & mask);
+    window >>= static_cast<unsigned>(bits);
+    available -= bits;
+  }
+}
+
+/// Codes of one activation group (32 features) of all rows: 4-bit words as they are, a line for each 8
+/// features.
+void pack_words(const std::array<const std::byte*, kBlock>& rows, std::int64_t first, std::byte* out) {
+  for (std::size_t word = 0; word < 4; ++word) {
+    std::array<std::uint32_t, kBlock> line{};
+    for (std::size_t lane = 0; lane < kBlock; ++lane) {
+      if (rows[lane] != nullptr)
+        line[lane] = load<std::uint32_t>(rows[lane] + first / 2 + 4 * static_cast<std::ptrdiff_t>(word));
+    }
+    std::memcpy(out + 64 * word, line.data(), 64);
+  }
+}
+
+/// The same as bytes: two lines for each 8 features, the even and the odd ones.
+void pack_bytes(const std::array<const std::byte*, kBlock>& rows, std::int32_t bits, std::int64_t first,
+                std::byte* out) {
+  for (std::size_t lane = 0; lane < kBlock; ++lane) {
+    std::uint8_t codes[32] = {};
+    if (rows[lane] != nullptr) {
+      if (bits == 8) {
+        std::memcpy(codes, rows[lane] + first, 32);
+      } else {
+        unpack_codes(rows[lane], bits, first, codes);
+      }
+    }
+    for (std::size_t line = 0; line < 8; ++line) {
+      const std::uint8_t* from = codes + 8 * (line / 2) + line % 2;
+      const std::uint8_t four[4] = {from[0], from[2], from[4], from[6]};
+      std::memcpy(out + 64 * line + 4 * lane, four, 4);
+    }
+  }
+}
+
+/// One scale or bias of each row, converted if the packed type is wider than the tensor's.
+void pack_scalars(const std::array<const std::byte*, kBlock>& rows, std::int32_t index, ScalarType from,
+                  ScalarType to, std::byte* out) {
+  const auto offset = static_cast<std::size_t>(index) * scalar_bytes(from);
+  for (std::size_t lane = 0; lane < kBlock; ++lane) {
+    std::byte* target = out + lane * scalar_bytes(to);
+    if (rows[lane] == nullptr) {
+      std::memset(target, 0, scalar_bytes(to));
+    } else if (from == to) {
+      std::memcpy(target, rows[lane] + offset, scalar_bytes(to));
+    } else {
+      const float value = to_float(rows[lane] + offset, from);
+      std::memcpy(target, &value, sizeof value);
+    }
+  }
+}
+
+Result<void> check_rows(const TensorView& tensor, const std::array<const std::byte*, kBlock>& rows,
+                        std::int32_t first_row, std::size_t count) {
+  const ScalarType type = *scalar_type_of(tensor.dtype);
+  for (std::int32_t lane = 0; lane < kBlock; ++lane) {
+    const std::byte* row = rows[static_cast<std::size_t>(lane)];
+    if (row != nullptr && !all_finite(row, count, type)) return not_finite(tensor, first_row + lane);
+  }
+  return {};
+}
+
+Result<void> pack_affine_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+  const PackedFormat& format = source.format;
+  const std::int32_t bits = source.spec.quantization.bits;
+  const std::int32_t out_features = source.spec.out_features;
+  const auto groups = static_cast<std::size_t>(format.num_groups());
+  const auto codes =
+      row_pointers(*source.weight, first_row, out_features,
+                   static_cast<std::size_t>(format.in_features) * static_cast<std::size_t>(bits) / 8);
+  const ScalarType scales_type = *scalar_type_of(source.scales->dtype);
+  const ScalarType biases_type = *scalar_type_of(source.biases->dtype);
+  const auto scales =
+      row_pointers(*source.scales, first_row, out_features, groups * scalar_bytes(scales_type));
+  const auto biases =
+      row_pointers(*source.biases, first_row, out_features, groups * scalar_bytes(biases_type));
+  TRY(check_rows(*source.scales, scales, first_row, groups));
+  TRY(check_rows(*source.biases, biases, first_row, groups));
+
+  const std::size_t scalars = kBlock * scalar_bytes(format.scalar_type);
+  for (std::int32_t group = 0; group < format.num_groups(); ++group) {
+    for (std::int32_t part = 0; part < format.group_size; part += 32) {
+      const std::int64_t first = static_cast<std::int64_t>(group) * format.group_size + part;
+      if (format.code_bits == 4) {
+        pack_words(codes, first, out);
+        out += 256;
+      } else {
+        pack_bytes(codes, bits, first, out);
+        out += 512;
+      }
+    }
+    pack_scalars(scales, group, scales_type, format.scalar_type, out);
+    pack_scalars(biases, group, biases_type, format.scalar_type, out + scalars);
+    out += 2 * scalars;
+  }
+  return {};
+}
+
+/// [k][16] from 16 rows of values of type T.
+template <typename T>
+void transpose(const std::array<const std::byte*, kBlock>& rows, std::int32_t features, std::int32_t padded,
+               std::byte* out) {
+  for (std::int32_t k = 0; k < padded; ++k) {
+    std::array<T, kBlock> line{};
+    if (k < features) {
+      for (std::size_t lane = 0; lane < kBlock; ++lane) {
+        if (rows[lane] != nullptr) line[lane] = load<T>(rows[lane] + static_cast<std::size_t>(k) * sizeof(T));
+      }
+    }
+    std::memcpy(out + static_cast<std::size_t>(k) * sizeof line, line.data(), sizeof line);
+  }
+}
+
+Result<void> pack_dense_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+  const PackedFormat& format = source.format;
+  const std::int32_t features = source.spec.in_features;
+  const auto rows = row_pointers(*source.weight, first_row, source.spec.out_features,
+                                 static_cast<std::size_t>(features) * scalar_bytes(format.scalar_type));
+  TRY(check_rows(*source.weight, rows, first_row, static_cast<std::size_t>(features)));
+  if (format.scalar_type == ScalarType::kF32) {
+    transpose<std::uint32_t>(rows, features, format.in_features, out);
+  } else {
+    transpose<std::uint16_t>(rows, features, format.in_features, out);
+  }
+  return {};
+}
+
+Result<void> find_affine(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+  const Quantization& q = spec.quantization;
+  const bool known_bits =
+      q.bits == 2 || q.bits == 3 || q.bits == 4 || q.bits == 5 || q.bits == 6 || q.bits == 8;
+  const bool known_group = q.group_size == 32 || q.group_size == 64 || q.group_size == 128;
+  if (!known_bits || !known_group) {
+    return unsupported("'" + spec.name + "' has " + std::to_string(q.bits) + "-bit weights in groups of " +
+                       std::to_string(q.group_size) + "; use 2 to 6 or 8 bits and groups of 32, 64 or 128");
+  }
+  if (spec.in_features % q.group_size != 0) {
+    return corrupt_data("'" + spec.name + "' has " + std::to_string(spec.in_features) +
+                        " input features, not a multiple of its group size " + std::to_string(q.group_size));
+  }
+  source.scales = TRY(weights.get(spec.name + ".scales"));
+  source.biases = TRY(weights.get(spec.name + ".biases"));
+  if (source.weight->dtype != DType::kU32) return wrong_type(*source.weight, "U32");
+  const auto scales_type = scalar_type_of(source.scales->dtype);
+  const auto biases_type = scalar_type_of(source.biases->dtype);
+  if (!scales_type) return wrong_type(*source.scales, "F16, BF16 or F32");
+  if (!biases_type) return wrong_type(*source.biases, "F16, BF16 or F32");
+  const std::int64_t out = spec.out_features;
+  const std::int64_t groups = spec.in_features / q.group_size;
+  TRY(check_size(*source.weight, out * spec.in_features * q.bits / 32));
+  TRY(check_size(*source.scales, out * groups));
+  TRY(check_size(*source.biases, out * groups));
+  source.format.code_bits = q.bits == 4 ? 4 : 8;
+  source.format.group_size = q.group_size;
+  source.format.scalar_type = *scales_type == *biases_type ? *scales_type : ScalarType::kF32;
+  source.format.in_features = spec.in_features;
+  return {};
+}
+
+}  // namespace
+
+std::size_t PackedFormat::block_bytes() const {
+  const auto features = static_cast<std::size_t>(in_features);
+  if (dense) return features * kBlock * scalar_bytes(scalar_type);
+  return features * kBlock * static_cast<std::size_t>(code_bits) / 8 +
+         static_cast<std::size_t>(num_groups()) * 2 * kBlock * scalar_bytes(scalar_type);
+}
+
+Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap& weights) {
+  WeightSource source;
+  source.spec = spec;
+  if (spec.in_features <= 0 || spec.out_features <= 0) {
+    return corrupt_data("'" + spec.name + "' is " + std::to_string(spec.out_features) + " × " +
+                        std::to_string(spec.in_features) + ", which is no matrix");
+  }
+  source.weight = TRY(weights.get(spec.name + ".weight"));
+  if (spec.quantization.mode == QuantizationMode::kAffine) {
+    TRY(find_affine(spec, weights, source));
+  } else {
+    const auto type = scalar_type_of(source.weight->dtype);
+    if (!type) return wrong_type(*source.weight, "F16, BF16 or F32");
+    TRY(check_size(*source.weight, static_cast<std::int64_t>(spec.out_features) * spec.in_features));
+    source.format.dense = true;
+    source.format.scalar_type = *type;
+    source.format.in_features = (spec.in_features + 31) / 32 * 32;
+  }
+  if (spec.has_bias) {
+    source.bias = TRY(weights.get(spec.name + ".bias"));
+    if (!scalar_type_of(source.bias->dtype)) return wrong_type(*source.bias, "F16, BF16 or F32");
+    TRY(check_size(*source.bias, spec.out_features));
+  }
+  return source;
+}
+
+Result<void> pack_block(const WeightSource& source, std::int32_t first_row, std::byte* block) {
+  return source.format.dense ? pack_dense_block(source, first_row, block)
+                             : pack_affine_block(source, first_row, block);
+}
+
+void dequantize_lane(const PackedFormat& format, const std::byte* block, std::int32_t lane,
+                     std::int32_t num_features, float* out) {
+  const ScalarType type = format.scalar_type;
+  const std::size_t width = scalar_bytes(type);
+  const auto column = static_cast<std::size_t>(lane);
+  if (format.dense) {
+    for (std::int32_t k = 0; k < num_features; ++k) {
+      out[k] = to_float(block + (static_cast<std::size_t>(k) * kBlock + column) * width, type);
+    }
+    return;
+  }
+  const std::size_t eight_bytes = format.code_bits == 4 ? 64 : 128;  // of 8 features
+  for (std::int32_t group = 0; group < format.num_groups(); ++group) {
+    const std::byte* scalars = block + static_cast<std::size_t>(format.group_size / 8) * eight_bytes;
+    const float scale = to_float(scalars + column * width, type);
+    const float bias = to_float(scalars + (kBlock + column) * width, type);
+    // One rounding: a code times a 16-bit scale is exact in fp32, so only fp32 scales need the slow fused
+    // form.
+    const auto value = [&](std::uint32_t code) {
+      const auto c = static_cast<float>(code);
+      return type == ScalarType::kF32 ? std::fma(c, scale, bias) : c * scale + bias;
+    };
+    for (std::int32_t k = 0; k < format.group_size; k += 8, block += eight_bytes, out += 8) {
+      if (format.code_bits == 4) {
+        const auto word = load<std::uint32_t>(block + 4 * column);
+        for (unsigned i = 0; i < 8; ++i) out[i] = value((word >> (4 * i)) & 15U);
+      } else {
+        for (std::size_t i = 0; i < 8; ++i) {
+          out[i] = value(std::to_integer<std::uint32_t>(block[(i % 2) * 64 + 4 * column + i / 2]));
+        }
+      }
+    }
+    block += 2 * kBlock * width;
+  }
+}
+
+Result<void> load_bias(const WeightSource& source, float* out) {
+  CHECK(source.bias != nullptr);
+  const ScalarType type = *scalar_type_of(source.bias->dtype);
+  const auto count = static_cast<std::size_t>(source.spec.out_features);
+  const std::byte* data = source.bias->data.data();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::byte* p = data + i * scalar_bytes(type);
+    if (!all_finite(p, 1, type)) return not_finite(*source.bias, static_cast<std::int32_t>(i));
+    out[i] = to_float(p, type);
+  }
+  return {};
+}
+
+}  // namespace mlxd

@@ -1,0 +1,55 @@
+// Weight matrices rewritten to blocks of 16 output rows, the form that the product kernels read
+// (linear_tasks.h has the layout). Plain functions over memory that the caller owns; thread-safe on disjoint
+// blocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "backends/cpu/linear_tasks.h"
+#include "base/result.h"
+#include "model/model_spec.h"
+#include "model/weight_map.h"
+
+namespace mlxd {
+
+/// How a packed matrix is stored; equal formats can lie in one run of blocks.
+struct PackedFormat {
+  bool dense = false;
+  std::int32_t code_bits = 0;                 // 4 or 8: affine weights of other widths take 8
+  std::int32_t group_size = 0;                // affine only
+  ScalarType scalar_type = ScalarType::kF32;  // of scales and biases, or of dense values
+  std::int32_t in_features = 0;               // dense: padded with zeros to a multiple of 32
+  bool operator==(const PackedFormat&) const = default;
+
+  std::size_t block_bytes() const;
+  std::int32_t num_groups() const { return dense ? 0 : in_features / group_size; }
+};
+
+/// The tensors of one linear layer, checked against its spec. Views: valid as long as the WeightMap.
+struct WeightSource {
+  const TensorView* weight = nullptr;
+  const TensorView* scales = nullptr;  // affine only
+  const TensorView* biases = nullptr;  // affine only
+  const TensorView* bias = nullptr;    // the layer's own, or null
+  LinearSpec spec;
+  PackedFormat format;
+
+  /// Errors: kCorruptData for a missing tensor or one whose type or size is not what the spec says;
+  /// kUnsupported.
+  static Result<WeightSource> find(const LinearSpec& spec, const WeightMap& weights);
+};
+
+/// Packs the 16 rows from `first_row` (rows past the end become zeros) into `block`, block_bytes() long.
+/// Errors: kCorruptData naming the tensor that holds a NaN or infinity.
+Result<void> pack_block(const WeightSource& source, std::int32_t first_row, std::byte* block);
+
+/// Row `lane` of a packed block in fp32, `num_features` of it.
+void dequantize_lane(const PackedFormat& format, const std::byte* block, std::int32_t lane,
+                     std::int32_t num_features, float* out);
+
+/// The layer's own bias as fp32, spec.out_features values.
+Result<void> load_bias(const WeightSource& source, float* out);
+
+}  // namespace mlxd
