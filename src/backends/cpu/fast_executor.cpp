@@ -28,6 +28,10 @@ constexpr std::int32_t kRowPadding = 16;  // breaks up strides of powers of two
 std::int32_t num_groups(std::int32_t features) { return (features + kActivationGroup - 1) / kActivationGroup; }
 std::int32_t num_units(const Linear& linear) { return (linear.num_blocks() + kUnitBlocks - 1) / kUnitBlocks; }
 
+ActivationForms both(ActivationForms a, ActivationForms b) {
+  return static_cast<ActivationForms>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
+}
+
 /// The address column 0 would have if `piece` holds the columns from `first_column` on. Only for arguments that are
 /// indexed by absolute column and accessed from `first_column` on.
 float* column_zero(float* piece, std::int64_t first_column) {
@@ -181,11 +185,6 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
       return;
     }
     *job.linear = packed.take_value();
-    for (const LinearSpec& part : job.parts) {
-      for (const char* suffix : {".weight", ".scales", ".biases", ".bias"}) {
-        if (const TensorView* tensor = weights.find(part.name + suffix)) weights.drop_pages(*tensor);
-      }
-    }
     const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
     if (thread == 0 && options.progress) {
       options.progress(static_cast<float>(done) / static_cast<float>(jobs.size() + 1));
@@ -193,6 +192,16 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   });
   for (std::optional<Error>& error : errors) {
     if (error) return *std::move(error);
+  }
+  hidden_forms_ = lm_head_.activation_forms();
+  attention_forms_ = layers_.front().o_proj.activation_forms();
+  mlp_forms_ = layers_.front().down_proj.activation_forms();
+  for (const Layer& layer : layers_) {
+    for (const Linear* linear : {&layer.qkv, &layer.gate_proj, &layer.up_proj}) {
+      hidden_forms_ = both(hidden_forms_, linear->activation_forms());
+    }
+    attention_forms_ = both(attention_forms_, layer.o_proj.activation_forms());
+    mlp_forms_ = both(mlp_forms_, layer.down_proj.activation_forms());
   }
   if (options.progress) options.progress(1.0F);
   return {};
@@ -229,7 +238,7 @@ void FastExecutor::forward(const StepInput& step) {
   for (std::size_t i = 0; i < attentions_.size(); ++i) {
     attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
   }
-  hidden_activations_.reset(rows_, spec_.hidden_size);
+  hidden_activations_.reset(rows_, spec_.hidden_size, hidden_forms_);
   pool_.run([&](std::int32_t thread) {
     pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
       prepare_tokens(step, begin, end);
@@ -266,8 +275,8 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
   project_heads(step, index, normalize(layer.attention_norm, spec.attention_norm.eps, thread), thread);
   // Between two barriers nobody reads these two.
   if (thread == 0) {
-    attention_activations_.reset(rows_, queries);
-    mlp_activations_.reset(rows_, spec.mlp.gate_proj.out_features);
+    attention_activations_.reset(rows_, queries, attention_forms_);
+    mlp_activations_.reset(rows_, spec.mlp.gate_proj.out_features, mlp_forms_);
   }
   pool_.barrier();
 
@@ -402,7 +411,7 @@ const Activations& FastExecutor::quantize(const float* rows, std::int32_t featur
   if (few_rows(features) || pool_.num_threads() == 1) {
     Activations& own = few_rows(features) ? threads_[static_cast<std::size_t>(thread)]->activations
                                           : attention_activations_;
-    own.reset(rows_, features);
+    own.reset(rows_, features, attention_forms_);
     own.fill(rows, features, 0, num_groups(features));
     return own;
   }
@@ -423,7 +432,7 @@ const Activations& FastExecutor::normalize(const std::vector<float>& weight, flo
   if (few_rows(hidden)) {
     ThreadScratch& own = *threads_[static_cast<std::size_t>(thread)];
     for (std::int32_t row = 0; row < rows_; ++row) norm_row(row, own.normed.data());
-    own.activations.reset(rows_, hidden);
+    own.activations.reset(rows_, hidden, hidden_forms_);
     own.activations.fill(own.normed.data(), hidden, 0, num_groups(hidden));
     return own.activations;
   }
@@ -449,7 +458,7 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
     kernels_.normalize(x, final_norm_.data(), kernels_.inverse_rms(x, hidden, spec_.final_norm.eps),
                        normed_.data() + row * hidden, hidden);
   }
-  hidden_activations_.reset(num_rows, hidden);
+  hidden_activations_.reset(num_rows, hidden, lm_head_.activation_forms());
   hidden_activations_.fill(normed_.data(), hidden, 0, num_groups(hidden));
 
   const std::int64_t units = num_units(lm_head_);

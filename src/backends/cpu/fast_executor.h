@@ -85,6 +85,8 @@ class FastExecutor : public Executor {
   std::vector<float> final_norm_;
   Linear embedding_;  // empty if tied: then lm_head_ serves
   Linear lm_head_;
+  // What the products of all layers read of each kind of activations.
+  ActivationForms hidden_forms_{}, attention_forms_{}, mlp_forms_{};
 
   // The current step.
   std::int32_t rows_ = 0;

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -25,10 +24,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Idle workers spin this long before they park; a step's successor usually comes sooner.
-constexpr auto kSpinBeforePark = std::chrono::microseconds(100);
-// A thread that waits this long inside a step has lost its partner to another process: let that one run.
-constexpr auto kSpinBeforeYield = std::chrono::milliseconds(2);
+// Waiting threads spin this long before they sleep: between steps the next one usually comes sooner, and inside a
+// step a partner that takes longer has lost its core to another process. Sleeping then keeps the claim on the core
+// that spinning would use up.
+constexpr auto kSpin = std::chrono::microseconds(100);
 constexpr int kSpinsPerClockRead = 64;
 
 void relax() {
@@ -39,20 +38,35 @@ void relax() {
 #endif
 }
 
-/// Spins until done() holds; gives the core away after a while.
-template <typename Condition>
-void spin_until(Condition&& done) {
-  std::optional<Clock::time_point> yield_from;
-  while (true) {
-    for (int i = 0; i < kSpinsPerClockRead; ++i) {
-      if (done()) return;
-      relax();
-    }
-    const auto now = Clock::now();
-    if (!yield_from) yield_from = now + kSpinBeforeYield;
-    if (now >= *yield_from) std::this_thread::yield();
+/// A number that threads wait on to change. On cache lines of its own (two, for processors that fetch pairs).
+class alignas(128) Signal {
+ public:
+  std::uint32_t value() const { return value_.load(std::memory_order_acquire); }
+
+  /// Publishes what the caller wrote before; no system call unless somebody sleeps.
+  void set(std::uint32_t value) {
+    // Sequentially consistent on both sides: either the sleeper is seen here or it sees the new value.
+    value_.store(value);
+    if (num_sleepers_.load() > 0) value_.notify_all();
   }
-}
+
+  void wait_while(std::uint32_t old) {
+    const auto sleep_at = Clock::now() + kSpin;
+    do {
+      for (int i = 0; i < kSpinsPerClockRead; ++i) {
+        if (value() != old) return;
+        relax();
+      }
+    } while (Clock::now() < sleep_at);
+    num_sleepers_.fetch_add(1);
+    while (value_.load() == old) value_.wait(old);
+    num_sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::uint32_t> value_{0};
+  std::atomic<std::uint32_t> num_sleepers_{0};
+};
 
 std::vector<int> allowed_cpus() {
   std::vector<int> cpus;
@@ -103,7 +117,6 @@ Range unpack(std::uint64_t word) {
 }  // namespace
 
 struct ThreadPool::Impl {
-  // One cache line (two on processors that fetch pairs) for each thing that different threads write.
   struct alignas(128) Slot {
     std::atomic<std::uint64_t> range{0};
     std::uint16_t loop = 0;  // number of the loop its thread is in; only that thread touches it
@@ -114,45 +127,24 @@ struct ThreadPool::Impl {
 
   std::vector<Slot> slots;
   std::vector<std::thread> workers;
-  Counter epoch;    // counts runs; workers wait for it to change
-  Counter running;  // workers that have not finished the current run
-  Counter parked;
-  Counter arrived;  // at the barrier
-  Counter phase;    // counts barriers passed
+  Signal started;     // number of the last run started
+  Signal finished;    // number of the last run all workers have finished
+  Counter running;    // workers that have not finished the current run
+  Signal phase;       // barriers passed
+  Counter arrived;    // at the barrier
   std::atomic<bool> stopping{false};
-  RunFunction function = nullptr;  // of the current run; published by `epoch`
+  RunFunction function = nullptr;  // of the current run; published by `started`
   void* task = nullptr;
 
   explicit Impl(std::int32_t num_threads) : slots(static_cast<std::size_t>(num_threads)) {}
 
   void work(std::int32_t index) {
-    std::uint32_t seen = 0;
-    while (true) {
-      wait_for_run(seen);
-      ++seen;
+    for (std::uint32_t run = 1;; ++run) {
+      started.wait_while(run - 1);
       if (stopping.load(std::memory_order_relaxed)) return;
       function(task, index);
-      running.value.fetch_sub(1, std::memory_order_release);
+      if (running.value.fetch_sub(1, std::memory_order_acq_rel) == 1) finished.set(run);
     }
-  }
-
-  void wait_for_run(std::uint32_t seen) {
-    const auto park_at = Clock::now() + kSpinBeforePark;
-    do {
-      for (int i = 0; i < kSpinsPerClockRead; ++i) {
-        if (epoch.value.load(std::memory_order_acquire) != seen) return;
-        relax();
-      }
-    } while (Clock::now() < park_at);
-    // Sequentially consistent on both sides: either start() sees us parked or we see its new epoch.
-    parked.value.fetch_add(1);
-    while (epoch.value.load() == seen) epoch.value.wait(seen);
-    parked.value.fetch_sub(1, std::memory_order_relaxed);
-  }
-
-  void start() {
-    epoch.value.fetch_add(1);
-    if (parked.value.load() > 0) epoch.value.notify_all();
   }
 };
 
@@ -172,7 +164,7 @@ ThreadPool::ThreadPool(std::int32_t num_threads) : num_threads_(num_threads) {
 
 ThreadPool::~ThreadPool() {
   impl_->stopping.store(true, std::memory_order_relaxed);
-  impl_->start();
+  impl_->started.set(impl_->started.value() + 1);
   for (std::thread& worker : impl_->workers) worker.join();
 }
 
@@ -185,9 +177,10 @@ void ThreadPool::run_erased(RunFunction function, void* task) {
   impl.function = function;
   impl.task = task;
   impl.running.value.store(static_cast<std::uint32_t>(num_threads_ - 1), std::memory_order_relaxed);
-  impl.start();
+  const std::uint32_t run = impl.started.value() + 1;
+  impl.started.set(run);
   function(task, 0);
-  spin_until([&] { return impl.running.value.load(std::memory_order_acquire) == 0; });
+  impl.finished.wait_while(run - 1);
 }
 
 void ThreadPool::share_erased(std::int32_t thread, std::int64_t num_items, std::int64_t grain,
@@ -240,13 +233,13 @@ void ThreadPool::share_erased(std::int32_t thread, std::int64_t num_items, std::
 void ThreadPool::barrier() {
   if (num_threads_ == 1) return;
   Impl& impl = *impl_;
-  const std::uint32_t phase = impl.phase.value.load(std::memory_order_relaxed);
+  const std::uint32_t phase = impl.phase.value();
   if (impl.arrived.value.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(num_threads_)) {
     impl.arrived.value.store(0, std::memory_order_relaxed);
-    impl.phase.value.store(phase + 1, std::memory_order_release);
+    impl.phase.set(phase + 1);
     return;
   }
-  spin_until([&] { return impl.phase.value.load(std::memory_order_acquire) != phase; });
+  impl.phase.wait_while(phase);
 }
 
 std::int32_t num_physical_cores() {
