@@ -50,7 +50,7 @@ struct ScalarVector {
     return each([&](int l) { return l < n ? p[l] : 0.0F; });
   }
   static void store_partial(float* p, F x, int n) {
-    for (int l = 0; l < n; ++l) p[l] = x.lane[l];
+    for (int l = 0; l < n && l < kLanes; ++l) p[l] = x.lane[l];
   }
   static F load_half(const std::uint16_t* p) {
     return each([&](int l) { return half_to_float(p[l]); });
