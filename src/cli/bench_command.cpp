@@ -1,0 +1,139 @@
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "cli/bench_runner.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/model_loader.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "engine/step_batch.h"
+#include "model/json.h"
+
+namespace mlxd::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kKvElementBytes = 2;  // the fast path keeps K/V in 16 bits
+
+std::size_t kv_bytes_for(const ModelSpec& spec, std::int64_t pages) {
+  std::size_t page_bytes = 0;
+  for (const LayerGroup& group : spec.layer_groups)
+    page_bytes += std::size_t{2} * static_cast<std::size_t>(group.num_layers) *
+                  static_cast<std::size_t>(group.num_kv_heads) * static_cast<std::size_t>(group.head_dim) *
+                  static_cast<std::size_t>(kPageTokens) * kKvElementBytes;
+  return page_bytes * static_cast<std::size_t>(pages + pages / 16 + 1);
+}
+
+std::uint64_t peak_resident_bytes() {
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#ifdef __APPLE__
+  return static_cast<std::uint64_t>(usage.ru_maxrss);
+#else
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+#endif
+}
+
+double rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
+
+json::object to_json(const BenchPercentiles& values) {
+  return {{"p50", rounded(values.p50)}, {"p90", rounded(values.p90)}, {"p99", rounded(values.p99)}};
+}
+
+json::object to_json(const BenchResult& result) {
+  return {{"concurrency", result.concurrency},
+          {"prefill_tokens_per_s", rounded(result.prefill_tokens_per_s)},
+          {"decode_tokens_per_s", rounded(result.decode_tokens_per_s)},
+          {"decode_tokens_per_s_per_stream", rounded(result.decode_tokens_per_s_per_stream)},
+          {"time_to_first_token_ms", rounded(result.time_to_first_token_ms.p50)},
+          {"time_to_first_token_ms_percentiles", to_json(result.time_to_first_token_ms)},
+          {"inter_token_latency_ms", to_json(result.inter_token_latency_ms)}};
+}
+
+std::string to_json_text(const FoundModel& model, const ModelHost& host, const BenchCommandOptions& options,
+                         const std::vector<BenchResult>& results) {
+  const BackendMemory memory = host.engine().backend_memory();
+  json::object report{{"model", model.name},
+                      {"backend", host.engine().backend_info().name},
+                      {"prompt_tokens", options.prompt_tokens},
+                      {"tokens", options.tokens},
+                      {"rounds", options.rounds},
+                      {"seed", options.seed},
+                      {"load_seconds", rounded(host.load_seconds())},
+                      {"memory", json::object{{"weight_bytes", memory.weight_bytes},
+                                              {"page_bytes", memory.page_bytes},
+                                              {"scratch_bytes", memory.scratch_bytes},
+                                              {"tokenizer_bytes", host.tokenizer().memory_bytes()},
+                                              {"peak_resident_bytes", peak_resident_bytes()}}}};
+  // The first concurrency's figures stand at the top too, for those who asked for one.
+  for (const auto& entry : to_json(results.front())) report.insert(entry);
+  json::array all;
+  for (const BenchResult& result : results) all.push_back(to_json(result));
+  report["results"] = std::move(all);
+  return to_pretty_json(report);
+}
+
+std::string to_table_text(const FoundModel& model, const ModelHost& host, const BenchCommandOptions& options,
+                          const std::vector<BenchResult>& results) {
+  std::string text = model.name + ", " + host.engine().backend_info().name + ", prompt " +
+                     std::to_string(options.prompt_tokens) + ", " + std::to_string(options.tokens) +
+                     " tokens, median of " + std::to_string(options.rounds) +
+                     (options.rounds == 1 ? " round\n" : " rounds\n");
+  Table table({{"STREAMS", true},
+               {"PREFILL tok/s", true},
+               {"DECODE tok/s", true},
+               {"PER STREAM", true},
+               {"FIRST TOKEN ms", true},
+               {"GAP p50 ms", true},
+               {"p90", true},
+               {"p99", true}});
+  for (const BenchResult& result : results)
+    table.add_row({std::to_string(result.concurrency), format_number(result.prefill_tokens_per_s, 1),
+                   format_number(result.decode_tokens_per_s, 1),
+                   format_number(result.decode_tokens_per_s_per_stream, 1),
+                   format_number(result.time_to_first_token_ms.p50, 1),
+                   format_number(result.inter_token_latency_ms.p50, 2),
+                   format_number(result.inter_token_latency_ms.p90, 2),
+                   format_number(result.inter_token_latency_ms.p99, 2)});
+  return text + table.to_string();
+}
+
+}  // namespace
+
+Result<int> bench_command(const CommandContext& context, const BenchCommandOptions& options) {
+  const auto settings = Settings::resolve(options.flags, context.state);
+  if (!settings) {
+    context.console.report_error(settings.error().message);
+    return kExitUsage;
+  }
+  BenchPlan plan;
+  plan.prompt_tokens = options.prompt_tokens;
+  plan.tokens = options.tokens;
+  plan.concurrency = options.concurrency;
+  plan.rounds = options.rounds;
+  plan.seed = options.seed;
+
+  const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, options.model));
+  const ModelFolder folder = TRY(ModelFolder::open(model.path));
+  LoadOptions load;
+  load.kv_bytes = kv_bytes_for(folder.spec(), pages_needed(plan));
+  load.max_running = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
+  const auto host = TRY(load_model(context, model, *settings, load));
+
+  Progress progress(context.console, "measuring", Progress::Form::kQuiet);
+  const auto results = TRY(run_bench(host->engine(), host->limits(), plan,
+                                     [&progress](double fraction) { progress.update(fraction); }));
+  progress.finish();
+  context.console.write(options.json ? to_json_text(model, *host, options, results)
+                                     : to_table_text(model, *host, options, results));
+  return kExitOk;
+}
+
+}  // namespace mlxd::cli

@@ -1,0 +1,280 @@
+#include "cli/bench_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "base/mutex.h"
+#include "engine/step_batch.h"
+
+namespace mlxd::cli {
+namespace {
+
+constexpr std::chrono::seconds kPollInterval{1};  // how soon a failed request is noticed
+constexpr int kMaxSilentPolls = 120;              // without any step: something is wrong
+constexpr std::int32_t kWarmUpTokens = 8;
+
+double seconds_between(TimePoint from, TimePoint to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+// Notes when each stream had news, on the engine's thread. The window opens when every stream has had its
+// first token and closes when each has had `tokens` more; only then is the waiting thread woken, so that it
+// takes no processor from the measured ones. Thread-safe.
+class StepClock : public StreamWaker {
+ public:
+  StepClock(std::size_t num_streams, std::size_t tokens) : num_streams_(num_streams), tokens_(tokens) {
+    times_.reserve(num_streams);
+  }
+
+  void wake(std::span<const std::uint64_t> stream_ids) override {
+    const TimePoint now = Clock::real().now();
+    bool closes = false;
+    {
+      const MutexLock lock(mutex_);
+      ++num_steps_;
+      if (closed_) return;
+      for (const std::uint64_t id : stream_ids) note(id, now);
+      closes = closed_;
+    }
+    if (closes) changed_.notify_one();
+  }
+
+  /// True once the window has closed, false after a while without.
+  bool wait_closed() {
+    const TimePoint deadline = Clock::real().now() + kPollInterval;
+    const MutexLock lock(mutex_);
+    while (!closed_)
+      if (!changed_.wait_until(mutex_, deadline)) return closed_;
+    return true;
+  }
+  std::uint64_t num_steps() {
+    const MutexLock lock(mutex_);
+    return num_steps_;
+  }
+  TimePoint window_begin() {
+    const MutexLock lock(mutex_);
+    return begin_;
+  }
+  /// When each of a stream's tokens came, up to the window's end.
+  std::vector<TimePoint> times_of(std::uint64_t id) {
+    const MutexLock lock(mutex_);
+    const auto found = times_.find(id);
+    return found == times_.end() ? std::vector<TimePoint>() : found->second.all;
+  }
+
+ private:
+  struct Times {
+    std::vector<TimePoint> all;
+    std::size_t in_window = 0;
+  };
+
+  void note(std::uint64_t id, TimePoint now) REQUIRES(mutex_) {
+    Times& times = times_[id];
+    if (times.all.empty()) times.all.reserve(tokens_ * 2 + 64);
+    times.all.push_back(now);
+    if (times.all.size() == 1) {
+      if (++num_started_ == num_streams_) {
+        begin_ = now;
+        is_open_ = true;
+        closed_ = tokens_ == 0;
+      }
+    } else if (is_open_ && now > begin_ && ++times.in_window == tokens_) {
+      closed_ = ++num_done_ == num_streams_;
+    }
+  }
+
+  const std::size_t num_streams_;
+  const std::size_t tokens_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::unordered_map<std::uint64_t, Times> times_ GUARDED_BY(mutex_);
+  TimePoint begin_ GUARDED_BY(mutex_){};
+  std::size_t num_started_ GUARDED_BY(mutex_) = 0;
+  std::size_t num_done_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t num_steps_ GUARDED_BY(mutex_) = 0;
+  bool is_open_ GUARDED_BY(mutex_) = false;
+  bool closed_ GUARDED_BY(mutex_) = false;
+};
+
+struct Stream {
+  GenerationStream stream;
+  TimePoint submitted;
+};
+
+struct Measured {
+  std::vector<double> prefill_rates, decode_rates, first_token_ms, gaps_ms;
+};
+
+// Tokens that the first streams may make while the last ones are still prefilling, generously.
+std::int32_t spare_tokens(const BenchPlan& plan, std::int32_t concurrency) {
+  return concurrency == 1
+             ? 2
+             : static_cast<std::int32_t>(std::int64_t{concurrency} * plan.prompt_tokens / 128) + 16;
+}
+
+Result<void> check_no_error(std::vector<Stream>& streams) {
+  std::vector<TokenEvent> events;
+  for (Stream& stream : streams) stream.stream.take_events(events);
+  for (const TokenEvent& event : events)
+    if (event.error) return *event.error;
+  return {};
+}
+
+Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams) {
+  std::uint64_t steps_seen = 0;
+  int silent_polls = 0;
+  while (!clock.wait_closed()) {
+    TRY(check_no_error(streams));
+    const std::uint64_t steps = clock.num_steps();
+    silent_polls = steps == steps_seen ? silent_polls + 1 : 0;
+    steps_seen = steps;
+    if (silent_polls == kMaxSilentPolls)
+      return Error(ErrorKind::kTimeout, "the engine made no token for two minutes");
+  }
+  return check_no_error(streams);
+}
+
+class Bench {
+ public:
+  Bench(EngineThread& engine, const GenerationLimits& limits, const BenchPlan& plan)
+      : engine_(engine), limits_(limits), plan_(plan), random_(plan.seed) {}
+
+  Result<void> measure_prefill(std::int32_t concurrency, Measured& measured) {
+    StepClock clock(static_cast<std::size_t>(concurrency), 0);
+    std::vector<Stream> streams = TRY(submit(concurrency, 1, clock));
+    TRY(wait_for(clock, streams));
+    const double seconds = seconds_between(streams.front().submitted, clock.window_begin());
+    measured.prefill_rates.push_back(static_cast<double>(concurrency) * plan_.prompt_tokens / seconds);
+    return {};
+  }
+
+  Result<void> measure_decode(std::int32_t concurrency, std::int32_t tokens, Measured& measured) {
+    StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens));
+    std::vector<Stream> streams =
+        TRY(submit(concurrency, tokens + 1 + spare_tokens(plan_, concurrency), clock));
+    TRY(wait_for(clock, streams));
+
+    const TimePoint begin = clock.window_begin();
+    TimePoint end = begin;
+    std::int64_t num_tokens = 0;
+    for (const Stream& stream : streams) {
+      const auto times = clock.times_of(stream.stream.id());
+      measured.first_token_ms.push_back(seconds_between(stream.submitted, times.front()) * 1000.0);
+      for (auto at = std::upper_bound(times.begin(), times.end(), begin); at != times.end(); ++at) {
+        ++num_tokens;
+        measured.gaps_ms.push_back(seconds_between(*(at - 1), *at) * 1000.0);
+      }
+      end = std::max(end, times.back());
+    }
+    measured.decode_rates.push_back(static_cast<double>(num_tokens) / seconds_between(begin, end));
+    return {};
+  }
+
+ private:
+  // `clock` must outlive the streams.
+  Result<std::vector<Stream>> submit(std::int32_t concurrency, std::int32_t max_tokens, StepClock& clock) {
+    std::vector<GenerationRequest> requests;  // made before the clock runs
+    for (std::int32_t i = 0; i < concurrency; ++i) {
+      GenerationRequest::Fields fields;
+      fields.prompt = random_prompt();
+      fields.sampling.temperature = 0.0F;
+      fields.max_tokens = max_tokens;
+      requests.push_back(TRY(GenerationRequest::create(std::move(fields), limits_)));
+    }
+    std::vector<Stream> streams;
+    for (GenerationRequest& request : requests) {
+      const TimePoint now = Clock::real().now();
+      streams.push_back({TRY(engine_.submit(std::move(request), &clock)), now});
+    }
+    return streams;
+  }
+
+  std::vector<TokenId> random_prompt() {
+    std::uniform_int_distribution<TokenId> any_token(0, limits_.vocab_size - 1);
+    std::vector<TokenId> prompt(static_cast<std::size_t>(plan_.prompt_tokens));
+    for (TokenId& token : prompt) token = any_token(random_);
+    return prompt;
+  }
+
+  EngineThread& engine_;
+  const GenerationLimits& limits_;
+  const BenchPlan& plan_;
+  std::mt19937_64 random_;
+};
+
+BenchPercentiles percentiles(const std::vector<double>& values) {
+  return {percentile(values, 0.5), percentile(values, 0.9), percentile(values, 0.99)};
+}
+
+}  // namespace
+
+std::int64_t pages_needed(const BenchPlan& plan) {
+  std::int64_t most = 0;
+  for (const std::int32_t concurrency : plan.concurrency) {
+    const std::int64_t tokens =
+        std::int64_t{plan.prompt_tokens} + plan.tokens + 1 + spare_tokens(plan, concurrency);
+    most = std::max(most, concurrency * ((tokens + kPageTokens - 1) / kPageTokens + 1));
+  }
+  return most;
+}
+
+Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const GenerationLimits& limits,
+                                           const BenchPlan& plan,
+                                           const std::function<void(double)>& on_progress) {
+  for (const std::int32_t concurrency : plan.concurrency) {
+    const std::int64_t needed =
+        std::int64_t{plan.prompt_tokens} + plan.tokens + 1 + spare_tokens(plan, concurrency);
+    if (needed > limits.context_tokens)
+      return invalid_argument("measuring " + std::to_string(plan.prompt_tokens) + " + " +
+                              std::to_string(plan.tokens) + " tokens in " + std::to_string(concurrency) +
+                              " streams takes a context of " + std::to_string(needed) +
+                              " tokens, the model has " + std::to_string(limits.context_tokens) +
+                              ": ask for fewer");
+  }
+
+  Bench bench(engine, limits, plan);
+  Measured discarded;
+  const std::int32_t most = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
+  TRY(bench.measure_decode(most, std::min(plan.tokens, kWarmUpTokens), discarded));
+
+  std::vector<Measured> measured(plan.concurrency.size());
+  const auto total = static_cast<double>(plan.rounds) * static_cast<double>(plan.concurrency.size());
+  double finished = 0.0;
+  for (std::int32_t round = 0; round < plan.rounds; ++round) {
+    for (std::size_t i = 0; i < plan.concurrency.size(); ++i) {
+      if (on_progress) on_progress(finished / total);
+      TRY(bench.measure_prefill(plan.concurrency[i], measured[i]));
+      TRY(bench.measure_decode(plan.concurrency[i], plan.tokens, measured[i]));
+      finished += 1.0;
+    }
+  }
+
+  std::vector<BenchResult> results;
+  for (std::size_t i = 0; i < plan.concurrency.size(); ++i) {
+    BenchResult result;
+    result.concurrency = plan.concurrency[i];
+    result.prefill_tokens_per_s = percentile(measured[i].prefill_rates, 0.5);
+    result.decode_tokens_per_s = percentile(measured[i].decode_rates, 0.5);
+    result.decode_tokens_per_s_per_stream = result.decode_tokens_per_s / result.concurrency;
+    result.time_to_first_token_ms = percentiles(measured[i].first_token_ms);
+    result.inter_token_latency_ms = percentiles(measured[i].gaps_ms);
+    results.push_back(result);
+  }
+  return results;
+}
+
+double percentile(std::vector<double> values, double share) {
+  if (values.empty()) return 0.0;
+  std::sort(values.begin(), values.end());
+  const double at = share * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<std::size_t>(std::floor(at));
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  return values[below] + (values[above] - values[below]) * (at - static_cast<double>(below));
+}
+
+}  // namespace mlxd::cli

@@ -1,0 +1,55 @@
+// Measures an engine from inside: prefill and decode rates, time to the first token and the gaps between
+// tokens, at several numbers of concurrent streams. Random prompts, no end tokens. Blocks; one owner.
+//
+// Method, comparable to llama-bench (pp N, tg N) and llama-batched-bench. Prefill: all streams are submitted
+// at once with one token to make; tokens of all prompts over the time to the last of their first tokens.
+// Decode: all streams again; from the moment that each has its first token, `tokens` tokens of each; tokens
+// of all streams over that time. Times are taken on the engine's thread at the end of each step.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/result.h"
+#include "generation/generation_request.h"
+#include "runtime/engine_thread.h"
+
+namespace mlxd::cli {
+
+struct BenchPlan {
+  std::int32_t prompt_tokens = 512;
+  std::int32_t tokens = 128;
+  std::vector<std::int32_t> concurrency{1};
+  std::int32_t rounds = 3;
+  std::uint64_t seed = 1;
+};
+
+struct BenchPercentiles {
+  double p50 = 0.0, p90 = 0.0, p99 = 0.0;
+};
+
+/// Medians over the rounds of one concurrency; latencies pooled over streams and rounds.
+struct BenchResult {
+  std::int32_t concurrency = 1;
+  double prefill_tokens_per_s = 0.0;
+  double decode_tokens_per_s = 0.0;  // all streams together
+  double decode_tokens_per_s_per_stream = 0.0;
+  BenchPercentiles time_to_first_token_ms;
+  BenchPercentiles inter_token_latency_ms;
+};
+
+/// Pages that the largest concurrency of the plan needs.
+std::int64_t pages_needed(const BenchPlan& plan);
+
+/// A warm-up, then `rounds` rounds over all concurrencies in turn, so that a drift of the machine touches all
+/// alike. `on_progress` gets 0 … 1 and may be empty. Errors: those of the engine; kInvalidArgument for a plan
+/// that does not fit the context.
+Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const GenerationLimits& limits,
+                                           const BenchPlan& plan,
+                                           const std::function<void(double)>& on_progress);
+
+/// The value below which `share` of the sorted values lie, interpolated; 0 for none.
+double percentile(std::vector<double> values, double share);
+
+}  // namespace mlxd::cli

@@ -1,0 +1,269 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/log.h"
+#include "cli/chat_settings.h"
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/suggest.h"
+
+namespace mlxd::cli {
+namespace {
+
+using Command = std::function<Result<int>(const CommandContext&)>;
+
+// What the flags were parsed into. Lives until the command has run: CLI11 keeps pointers to it.
+struct Parsed {
+  std::string home;
+  Command command;  // of the subcommand that was named
+};
+
+std::string flag_name(std::string_view setting) {
+  std::string name(setting);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
+}
+
+// Makes a subcommand whose options end up in `options`; `run` is called with them.
+template <typename Options, typename Run>
+CLI::App* add_command(CLI::App& root, Parsed& parsed, const std::string& name, const std::string& help,
+                      const std::shared_ptr<Options>& options, Run run) {
+  CLI::App* command = root.add_subcommand(name, help);
+  command->add_option("--home", parsed.home, "state folder (MLXD_HOME; default ~/.mlxd)")
+      ->type_name("FOLDER");
+  command->callback([&parsed, options, run] {
+    parsed.command = [options, run](const CommandContext& context) { return run(context, *options); };
+  });
+  return command;
+}
+
+// Flags for settings of the server; what was given goes to `flags` when the command line has been read.
+void add_settings(CLI::App* command, const std::vector<std::string_view>& names, FlagValues& flags) {
+  for (const SettingInfo& info : setting_infos()) {
+    if (std::find(names.begin(), names.end(), info.name) == names.end()) continue;
+    const std::string name(info.name);
+    const std::string help =
+        std::string(info.help) + " (" + environment_name(info.name) +
+        (info.default_value.empty() ? "" : "; default " + std::string(info.default_value)) + ")";
+    if (info.kind == SettingKind::kSwitch) {
+      command->add_flag_callback(
+          "--" + name, [&flags, name] { flags[name] = {"true"}; }, help);
+      continue;
+    }
+    CLI::Option* option = command->add_option_function<std::vector<std::string>>(
+        "--" + name, [&flags, name](const std::vector<std::string>& values) { flags[name] = values; }, help);
+    option->type_name(std::string(info.placeholder));
+    // One value each time, so that what follows is not swallowed; how often is checked with the setting.
+    option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+  }
+}
+
+void add_serve(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* command = add_command(root, parsed, "serve", "Serve models over HTTP", options, serve_command);
+  std::vector<std::string_view> all;
+  for (const SettingInfo& info : setting_infos()) all.push_back(info.name);
+  add_settings(command, all, options->flags);
+  command->footer(
+      "Each flag is also a variable of the environment and a key of config.toml in the state folder\n"
+      "(port = 8080). Flags win over the environment, that over the file. Without --model the only or\n"
+      "last used model is loaded at once; those in the state folder are loaded when first asked for.");
+}
+
+void add_run(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command =
+      add_command(root, parsed, "run", "Chat with a model, or answer one prompt", options, run_command);
+  command
+      ->add_option("words", options->words, "model (default: the only or last used one) and what to ask it")
+      ->type_name("[MODEL] [PROMPT]")
+      ->expected(0, 2);
+  for (const ChatSettingInfo& info : chat_setting_infos()) {
+    const std::string name(info.name);
+    if (name == "verbose") {
+      command->add_flag_callback(
+          "--verbose,-v", [options, name] { options->chat_settings.emplace_back(name, "on"); },
+          "counts and speed after each answer");
+      continue;
+    }
+    command
+        ->add_option_function<std::vector<std::string>>(
+            flag_name(name),
+            [options, name](const std::vector<std::string>& values) {
+              for (const std::string& value : values) options->chat_settings.emplace_back(name, value);
+            },
+            std::string(info.help))
+        ->type_name(name == "system" || name == "stop" ? "TEXT" : "NUMBER")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false);
+  }
+  add_settings(command, {"backend", "threads", "context", "memory"}, options->flags);
+  command->footer(
+      "At a terminal without a prompt this is a conversation; /help shows its commands. Otherwise the\n"
+      "prompt, and all of standard input after it, is answered once: echo \"Why?\" | mlxd run");
+}
+
+void add_import(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<ImportCommandOptions>();
+  CLI::App* command =
+      add_command(root, parsed, "import", "Make a model folder of a GGUF file", options, import_command);
+  command->add_option("file", options->file, "GGUF file")->type_name("FILE.gguf")->required();
+  command->add_option("--name", options->name, "name of the model (default: the file's)")->type_name("NAME");
+  command->add_flag("--force", options->force, "replace a model of the same name");
+  command->footer("The last line printed is the model's folder.");
+}
+
+void add_list_and_show(CLI::App& root, Parsed& parsed) {
+  auto list = std::make_shared<ListOptions>();
+  add_command(root, parsed, "list", "List the models on this machine", list, list_command)
+      ->add_flag("--json", list->json, "print JSON");
+
+  auto show = std::make_shared<ShowOptions>();
+  CLI::App* command = add_command(root, parsed, "show", "Show what a model is", show, show_command);
+  command->add_option("model", show->model, "name or folder")->type_name("MODEL")->required();
+  command->add_flag("--json", show->json, "print JSON");
+}
+
+void add_bench(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<BenchCommandOptions>();
+  CLI::App* command = add_command(root, parsed, "bench", "Measure a model's speed", options, bench_command);
+  command->add_option("model", options->model, "name or folder (default: the only or last used one)")
+      ->type_name("MODEL");
+  command->add_option("--prompt", options->prompt_tokens, "tokens of each prompt (default 512)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--tokens", options->tokens, "tokens to make in each stream (default 128)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--concurrency", options->concurrency, "numbers of streams, e.g. 1,2,4 (default 1)")
+      ->type_name("N,…")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64));
+  command->add_option("--rounds", options->rounds, "measurements, of which the median counts (default 3)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  command->add_option("--seed", options->seed, "of the random prompts (default 1)")->type_name("N");
+  command->add_flag("--json", options->json, "print JSON");
+  add_settings(command, {"backend", "threads"}, options->flags);
+  command->footer(
+      "Prompts are random tokens and nothing ends an answer early, as in llama-bench (pp, tg) and\n"
+      "llama-batched-bench. A warm-up round is not counted.");
+}
+
+void add_small_commands(CLI::App& root, Parsed& parsed) {
+  auto doctor = std::make_shared<DoctorOptions>();
+  add_command(root, parsed, "doctor", "Find what is wrong with this installation", doctor, doctor_command)
+      ->add_flag("--json", doctor->json, "print JSON");
+  auto config = std::make_shared<ConfigOptions>();
+  add_command(root, parsed, "config", "Show each setting and where it comes from", config, config_command)
+      ->add_flag("--json", config->json, "print JSON");
+  auto version = std::make_shared<VersionOptions>();
+  add_command(root, parsed, "version", "Show version, compiler and libraries", version, version_command)
+      ->add_flag("--json", version->json, "print JSON");
+}
+
+// "The following argument was not expected: --x" → house style, with the way to help.
+std::string usage_message(const CLI::App& root, const CLI::ParseError& error) {
+  std::string message = error.what();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  if (!message.empty() && message[0] >= 'A' && message[0] <= 'Z')
+    message = to_lower(message.substr(0, 1)) + message.substr(1);
+  std::string command = "mlxd";
+  for (const CLI::App* used : root.get_subcommands()) command += " " + used->get_name();
+  return std::string(trim(message)) + " (see '" + command + " --help')";
+}
+
+// A first word that is no command gets the nearest ones, before CLI11 takes it for a stray argument.
+bool is_unknown_command(const CLI::App& root, int argc, const char* const* argv, std::string& message) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  std::vector<std::string> names;
+  for (const CLI::App* command : root.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == argv[1]) return false;
+    names.push_back(command->get_name());
+  }
+  const auto nearest = nearest_names(argv[1], names, 1);
+  message = "unknown command '" + std::string(argv[1]) + "'" +
+            (nearest.empty() ? "" : ": did you mean '" + nearest.front() + "'?") + " (see 'mlxd --help')";
+  return true;
+}
+
+int finish(Console& console, int code) {
+  if (console.out_ok()) return code;
+  // A reader that has seen enough is no news; a full disk is.
+  if (console.write_errno() != EPIPE)
+    console.report_error("cannot write to standard output: " +
+                         std::generic_category().message(console.write_errno()));
+  return kExitFailure;
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  // A closed pipe shows as a failed write, which each command handles.
+  std::signal(SIGPIPE, SIG_IGN);
+  Console console;
+
+  Parsed parsed;
+  CLI::App root("Runs MLX models on this machine: in the terminal, and for other programs over HTTP.",
+                "mlxd");
+  root.get_formatter()->column_width(34);
+  bool wants_version = false;
+  root.add_flag("--version", wants_version, "show version, compiler and libraries");
+  add_serve(root, parsed);
+  add_run(root, parsed);
+  add_import(root, parsed);
+  add_list_and_show(root, parsed);
+  add_bench(root, parsed);
+  add_small_commands(root, parsed);
+  root.require_subcommand(0, 1);
+
+  if (std::string message; is_unknown_command(root, argc, argv, message)) {
+    console.report_error(message);
+    return kExitUsage;
+  }
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    const auto used = root.get_subcommands();
+    console.write(used.empty() ? root.help() : used.front()->help());
+    return finish(console, kExitOk);
+  } catch (const CLI::ParseError& error) {
+    console.report_error(usage_message(root, error));
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    console.report_error(error.what());
+    return kExitUsage;
+  }
+  if (wants_version) {
+    parsed.command = [](const CommandContext& context) { return version_command(context, {}); };
+  } else if (!parsed.command) {
+    console.write(root.help());
+    return finish(console, kExitOk);
+  }
+
+  // Only warnings and worse, unless a command says otherwise: standard error is for people here.
+  if (const auto configured = log::configure("warn"); !configured)
+    console.report_error(configured.error().message);
+  const std::optional<std::string> home = parsed.home.empty() ? std::nullopt : std::optional(parsed.home);
+  const auto code = parsed.command({console, StateFolder::locate(home)});
+  if (!code) {
+    console.report_error(code.error().message);
+    return kExitFailure;
+  }
+  return finish(console, *code);
+}
+
+}  // namespace mlxd::cli

@@ -1,0 +1,86 @@
+// The subcommands of mlxd, free of flag parsing: each takes its options as a value and gives its exit code,
+// or an error that the caller prints (exit code 1). Called on the main thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/console.h"
+#include "cli/settings.h"
+#include "cli/state_folder.h"
+
+namespace mlxd::cli {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+
+/// What every command gets. The console outlives the command.
+struct CommandContext {
+  Console& console;
+  StateFolder state;
+};
+
+struct ServeOptions {
+  FlagValues flags;
+};
+Result<int> serve_command(const CommandContext& context, const ServeOptions& options);
+
+struct RunOptions {
+  FlagValues flags;                // of settings: threads, context, backend, memory
+  std::vector<std::string> words;  // [MODEL] [PROMPT]
+  /// Chat settings in the order given: name, value.
+  std::vector<std::pair<std::string, std::string>> chat_settings;
+};
+Result<int> run_command(const CommandContext& context, const RunOptions& options);
+
+struct ImportCommandOptions {
+  std::string file;
+  std::string name;
+  bool force = false;
+};
+Result<int> import_command(const CommandContext& context, const ImportCommandOptions& options);
+
+struct ListOptions {
+  bool json = false;
+};
+Result<int> list_command(const CommandContext& context, const ListOptions& options);
+
+struct ShowOptions {
+  std::string model;
+  bool json = false;
+};
+Result<int> show_command(const CommandContext& context, const ShowOptions& options);
+
+struct BenchCommandOptions {
+  FlagValues flags;   // of settings: threads, backend
+  std::string model;  // empty: the only or last used one
+  std::int32_t prompt_tokens = 512;
+  std::int32_t tokens = 128;
+  std::vector<std::int32_t> concurrency{1};
+  std::int32_t rounds = 3;
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+Result<int> bench_command(const CommandContext& context, const BenchCommandOptions& options);
+
+struct DoctorOptions {
+  bool json = false;
+};
+Result<int> doctor_command(const CommandContext& context, const DoctorOptions& options);
+
+struct VersionOptions {
+  bool json = false;
+};
+Result<int> version_command(const CommandContext& context, const VersionOptions& options);
+
+struct ConfigOptions {
+  bool json = false;
+};
+Result<int> config_command(const CommandContext& context, const ConfigOptions& options);
+
+}  // namespace mlxd::cli

@@ -1,0 +1,154 @@
+#include "cli/format.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <locale>
+#include <sstream>
+
+namespace mlxd::cli {
+namespace {
+
+// Three significant digits: 9.87, 98.7, 987.
+std::string three_digits(double value) {
+  return format_number(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
+}
+
+std::string scaled(double value, const char* const* units, std::size_t num_units) {
+  std::size_t unit = 0;
+  while (value >= 999.5 && unit + 1 < num_units) {
+    value /= 1000.0;
+    ++unit;
+  }
+  return three_digits(value) + units[unit];
+}
+
+std::string plural(std::int64_t count, const char* unit) {
+  return std::to_string(count) + " " + unit + (count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::string format_bytes(std::uint64_t bytes) {
+  if (bytes < 1000) return std::to_string(bytes) + " B";
+  constexpr std::array kUnits{" kB", " MB", " GB", " TB", " PB", " EB"};
+  return scaled(static_cast<double>(bytes) / 1000.0, kUnits.data(), kUnits.size());
+}
+
+std::string format_duration(double seconds) {
+  if (!(seconds >= 0.0) || std::isinf(seconds)) return "?";
+  if (seconds < 0.00995) return format_number(seconds * 1000.0, 1) + " ms";
+  if (seconds < 0.9995) return format_number(seconds * 1000.0, 0) + " ms";
+  if (seconds < 59.995) return format_number(seconds, 2) + " s";
+  const auto whole = static_cast<std::int64_t>(std::llround(seconds));
+  if (whole < 3600) return std::to_string(whole / 60) + " min " + std::to_string(whole % 60) + " s";
+  return std::to_string(whole / 3600) + " h " + std::to_string(whole % 3600 / 60) + " min";
+}
+
+std::string format_age(std::int64_t seconds) {
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return plural(seconds / 60, "minute") + " ago";
+  if (seconds < 86400) return plural(seconds / 3600, "hour") + " ago";
+  if (seconds < 86400 * 14) return plural(seconds / 86400, "day") + " ago";
+  if (seconds < 86400 * 60) return plural(seconds / (86400 * 7), "week") + " ago";
+  if (seconds < 86400 * 730) return plural(seconds / (86400 * 30), "month") + " ago";
+  return plural(seconds / (86400 * 365), "year") + " ago";
+}
+
+std::string format_count(std::int64_t count) {
+  if (count < 1000) return std::to_string(count);
+  constexpr std::array kUnits{"K", "M", "B", "T"};
+  return scaled(static_cast<double>(count) / 1000.0, kUnits.data(), kUnits.size());
+}
+
+std::string format_grouped(std::int64_t count) {
+  std::string digits = std::to_string(count);
+  const std::ptrdiff_t first = count < 0 ? 1 : 0;
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > first; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
+  return digits;
+}
+
+std::string format_number(double value, int decimals) {
+  std::array<char, 64> buffer{};
+  const auto [end, error] =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed, decimals);
+  return error == std::errc() ? std::string(buffer.data(), end) : "?";
+}
+
+Result<double> parse_decimal(std::string_view text) {
+  // Not from_chars: libc++ has no floating-point form of it yet. Not strtod: it follows the locale.
+  const std::string_view plain = trim(text);
+  std::istringstream stream{std::string(plain)};
+  stream.imbue(std::locale::classic());
+  double value = 0.0;
+  const bool decimal = plain.find_first_not_of("0123456789+-.eE") == std::string_view::npos;
+  if (plain.empty() || !decimal || !(stream >> value) ||
+      stream.peek() != std::istringstream::traits_type::eof())
+    return invalid_argument("'" + std::string(text) + "' is not a number");
+  return value;
+}
+
+Result<std::int64_t> parse_integer(std::string_view text, std::int64_t low, std::int64_t high) {
+  const std::string_view plain = trim(text);
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), value);
+  if (plain.empty() || error != std::errc() || end != plain.data() + plain.size() || value < low ||
+      value > high) {
+    const std::string range = high == std::numeric_limits<std::int64_t>::max()
+                                  ? std::to_string(low) + " or more"
+                                  : "from " + std::to_string(low) + " to " + std::to_string(high);
+    return invalid_argument("'" + std::string(text) + "' is not a whole number " + range);
+  }
+  return value;
+}
+
+Result<bool> parse_switch(std::string_view text) {
+  const std::string value = to_lower(trim(text));
+  if (value == "true" || value == "yes" || value == "on" || value == "1") return true;
+  if (value == "false" || value == "no" || value == "off" || value == "0") return false;
+  return invalid_argument("'" + std::string(text) + "' is neither on nor off");
+}
+
+Result<std::uint64_t> parse_bytes(std::string_view text) {
+  const auto refuse = [&] {
+    return invalid_argument("'" + std::string(text) +
+                            "' is not a size: write for example 512MB, 4GB or 4GiB");
+  };
+  const std::string_view plain = trim(text);
+  const std::size_t digits_end = std::min(plain.find_first_not_of("0123456789."), plain.size());
+  const auto number = parse_decimal(plain.substr(0, digits_end));
+  if (!number) return refuse();
+  const std::string unit = to_lower(trim(plain.substr(digits_end)));
+
+  double factor = 1.0;
+  if (!unit.empty() && unit != "b") {
+    const std::size_t power = std::string_view("kmgt").find(unit[0]);
+    if (power == std::string_view::npos) return refuse();
+    const std::string rest = unit.substr(1);
+    if (rest != "" && rest != "b" && rest != "ib") return refuse();
+    factor = std::pow(rest == "b" ? 1000.0 : 1024.0, static_cast<double>(power + 1));
+  }
+  const double bytes = *number * factor;
+  if (!(bytes < 9.0e18)) return refuse();
+  return static_cast<std::uint64_t>(bytes);
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\v\f";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+std::string to_lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower;
+}
+
+}  // namespace mlxd::cli

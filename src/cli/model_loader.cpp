@@ -1,0 +1,74 @@
+#include "cli/model_loader.h"
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "cli/format.h"
+#include "cli/progress.h"
+
+namespace mlxd::cli {
+namespace {
+
+// Pages for one conversation of ordinary length must be left.
+constexpr std::uint64_t kLeastKvBytes = std::uint64_t{16} << 20U;
+
+std::uint64_t weight_bytes(const std::filesystem::path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::error_code file_error;
+    if (it->path().extension() != ".safetensors") continue;
+    const auto size = it->file_size(file_error);
+    if (!file_error) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+ModelFinder make_finder(const StateFolder& state) { return {state.models(), hub_cache_folder()}; }
+
+Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& state,
+                                const std::string& name) {
+  if (!name.empty()) return finder.find(name);
+  const std::vector<FoundModel> models = finder.list();
+  if (models.size() == 1) return models.front();
+  if (const auto last = state.last_model()) {
+    auto found = finder.find(*last);
+    if (found) return found;
+  }
+  if (models.empty())
+    return not_found("there are no models in " + finder.models_folder().string() + " nor in " +
+                     finder.hub_cache().string() + ": import one with 'mlxd import FILE.gguf'");
+  std::string names;
+  for (const FoundModel& model : models) names += (names.empty() ? "" : ", ") + model.name;
+  return Error(ErrorKind::kConflict,
+               "there are several models and none was used before: name one of " + names, "model");
+}
+
+Result<std::size_t> kv_bytes_within(std::uint64_t memory_bytes, const FoundModel& model) {
+  if (memory_bytes == 0) return std::size_t{0};
+  const std::uint64_t weights = weight_bytes(model.path);
+  if (memory_bytes < weights + kLeastKvBytes)
+    return Error(ErrorKind::kOutOfMemory, model.name + " needs " + format_bytes(weights + kLeastKvBytes) +
+                                              " for weights and K/V, the memory setting allows " +
+                                              format_bytes(memory_bytes));
+  return static_cast<std::size_t>(memory_bytes - weights);
+}
+
+Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,
+                                              const Settings& settings, const LoadOptions& options) {
+  ModelHostOptions host_options;
+  host_options.backend = settings.backend();
+  host_options.threads = settings.threads();
+  host_options.context_tokens = settings.context_tokens();
+  host_options.kv_bytes =
+      options.kv_bytes > 0 ? options.kv_bytes : TRY(kv_bytes_within(settings.memory_bytes(), model));
+  if (options.max_running > 0) host_options.max_running = options.max_running;
+  Progress progress(context.console, "loading " + model.name, Progress::Form::kQuiet);
+  host_options.progress = [&progress](float fraction) { progress.update(fraction); };
+  return ModelHost::load(model.path, std::move(host_options));
+}
+
+}  // namespace mlxd::cli

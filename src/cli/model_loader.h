@@ -1,0 +1,33 @@
+// From a name on the command line to a model in memory, telling the person how far it is. Functions.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cli/commands.h"
+#include "cli/model_finder.h"
+#include "runtime/model_host.h"
+
+namespace mlxd::cli {
+
+ModelFinder make_finder(const StateFolder& state);
+
+/// The model called `name`; for an empty name the only one there is, else the one used last. Errors: as
+/// ModelFinder::find; kNotFound without models; kConflict where a name has to be given.
+Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& state, const std::string& name);
+
+/// Bytes of a budget for weights and K/V that are left for K/V; 0 (the host's default) for no budget. Errors:
+/// kOutOfMemory with both numbers.
+Result<std::size_t> kv_bytes_within(std::uint64_t memory_bytes, const FoundModel& model);
+
+struct LoadOptions {
+  std::size_t kv_bytes = 0;      // 0: from the settings
+  std::int32_t max_running = 0;  // 0: the host's default
+};
+/// Loads with a progress bar on a terminal.
+Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,
+                                              const Settings& settings, const LoadOptions& options);
+
+}  // namespace mlxd::cli

@@ -1,0 +1,110 @@
+#include <spawn.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/model_loader.h"
+#include "server/app.h"
+
+extern char** environ;
+
+namespace mlxd::cli {
+namespace {
+
+// What to load at once: the models asked for, else the one that `mlxd run` would take, else none.
+Result<std::vector<FoundModel>> models_to_load(const CommandContext& context, const Settings& settings) {
+  const ModelFinder finder = make_finder(context.state);
+  std::vector<FoundModel> models;
+  for (const std::string& name : settings.models()) models.push_back(TRY(finder.find(name)));
+  if (!settings.models().empty()) return models;
+  auto chosen = choose_model(finder, context.state, {});
+  if (chosen) return std::vector<FoundModel>{chosen.take_value()};
+  context.console.write_error("mlxd: no model is loaded yet: " + chosen.error().message + "\n");
+  return models;
+}
+
+// What the memory setting leaves for K/V with the largest of the models; those loaded at once must fit.
+Result<std::size_t> kv_bytes_for(const Settings& settings, const std::vector<FoundModel>& models) {
+  std::size_t least = 0;
+  for (const FoundModel& model : models) {
+    const std::size_t bytes = TRY(kv_bytes_within(settings.memory_bytes(), model));
+    least = least == 0 ? bytes : std::min(least, bytes);
+  }
+  return least;
+}
+
+// With a memory setting, models that could not hold to it are not offered for loading later.
+Result<void> apply_memory(const CommandContext& context, const Settings& settings,
+                          std::vector<FoundModel> models, AppOptions& app_options) {
+  app_options.kv_bytes = TRY(kv_bytes_for(settings, models));
+  if (settings.memory_bytes() == 0) return {};
+  for (FoundModel& model : make_finder(context.state).list())
+    if (model.source == ModelSource::kHome) models.push_back(std::move(model));
+  const auto with_all = kv_bytes_for(settings, models);
+  if (with_all) {
+    app_options.kv_bytes = *with_all;
+    return {};
+  }
+  context.console.write_error("mlxd: " + with_all.error().message +
+                              ": only the models loaded at the start are served\n");
+  app_options.models_folder.clear();
+  return {};
+}
+
+Result<void> open_browser(const std::string& url) {
+#ifdef __APPLE__
+  std::string program = "open";
+#else
+  std::string program = "xdg-open";
+#endif
+  std::string address = url;
+  std::array<char*, 3> arguments{program.data(), address.data(), nullptr};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1 /* O_WRONLY */, 0);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  pid_t child = 0;
+  const int error = posix_spawnp(&child, program.c_str(), &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return io_error("cannot open the browser with " + program, error);
+  return {};
+}
+
+}  // namespace
+
+Result<int> serve_command(const CommandContext& context, const ServeOptions& options) {
+  const auto resolved = Settings::resolve(options.flags, context.state);
+  if (!resolved) {
+    context.console.report_error(resolved.error().message);
+    return kExitUsage;
+  }
+  const Settings& settings = *resolved;
+  TRY(log::configure(settings.log_level()));
+  const std::vector<FoundModel> models = TRY(models_to_load(context, settings));
+
+  AppOptions app_options;
+  app_options.host = settings.host();
+  app_options.port = settings.port();
+  for (const FoundModel& model : models) app_options.models.push_back(model.path);
+  app_options.models_folder = context.state.models();
+  app_options.backend = settings.backend();
+  app_options.threads = settings.threads();
+  app_options.context_tokens = settings.context_tokens();
+  TRY(apply_memory(context, settings, models, app_options));
+  app_options.strict = settings.strict();
+  app_options.log_level = settings.log_level();
+  const auto app = TRY(App::start(std::move(app_options)));
+
+  context.console.write_line(app->ready_line());
+  if (settings.open_browser())
+    if (const auto opened = open_browser(app->url()); !opened)
+      context.console.report_error(opened.error().message);
+  return app->run() ? kExitOk : kExitFailure;
+}
+
+}  // namespace mlxd::cli
