@@ -1,5 +1,5 @@
-// A model's chat template, rendered as Hugging Face transformers does (Jinja2 with trim_blocks and lstrip_blocks).
-// Immutable, thread-safe. Rendering is bounded in steps and output.
+// A model's chat template, rendered as Hugging Face transformers does (Jinja2 with trim_blocks and
+// lstrip_blocks). Immutable, thread-safe. Rendering is bounded in steps and output.
 #pragma once
 
 #include <filesystem>
@@ -19,8 +19,8 @@ class ChatTemplate {
     std::string bos_token, eos_token, pad_token, unk_token;
   };
 
-  /// chat_template.jinja, else chat_template.json, else tokenizer_config.json's `chat_template` (a string, or a
-  /// list of named ones: "default" is taken). kNotFound if the folder has none.
+  /// chat_template.jinja, else chat_template.json, else tokenizer_config.json's `chat_template` (a string, or
+  /// a list of named ones: "default" is taken). kNotFound if the folder has none.
   static Result<ChatTemplate> open(const std::filesystem::path& folder);
   static Result<ChatTemplate> parse(std::string_view source, SpecialTokens special_tokens);
 
@@ -30,7 +30,8 @@ class ChatTemplate {
 
   struct Options {
     bool add_generation_prompt = true;
-    std::string extra_json = "{}";  // object of further variables (tools, enable_thinking, …); its key order is kept
+    std::string extra_json =
+        "{}";  // object of further variables (tools, enable_thinking, …); its key order is kept
   };
   /// Errors: kInvalidArgument with the template's own message (raise_exception) or the line and cause.
   Result<std::string> render(std::span<const Message> messages, const Options& options) const;

@@ -1,5 +1,6 @@
-// Turns one request's tokens into text as they come. The concatenation of all pieces equals Tokenizer::decode of the
-// whole; a piece never ends inside a UTF-8 character; linear time; cheap to make. One per request, one owner.
+// Turns one request's tokens into text as they come. The concatenation of all pieces equals Tokenizer::decode
+// of the whole; a piece never ends inside a UTF-8 character; linear time; cheap to make. One per request, one
+// owner.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
-// Finds the earliest of several stop strings in text that comes in pieces. Text that might begin a stop string is
-// held back until it is decided. Linear in the text, bounded in the stop strings (Aho–Corasick). One owner.
+// Finds the earliest of several stop strings in text that comes in pieces. Text that might begin a stop
+// string is held back until it is decided. Linear in the text, bounded in the stop strings (Aho–Corasick).
+// One owner.
 #pragma once
 
 #include <memory>
