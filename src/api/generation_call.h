@@ -1,0 +1,45 @@
+// One API request as every dialect decodes it: what to generate from, how, and in which form the answer goes
+// back. Values; nothing here is checked against a model yet.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "generation/sampling_params.h"
+#include "generation/token.h"
+
+namespace mlxd::api {
+
+/// Messages for a chat template, in the Hugging Face form; JSON text, because templates see keys and their
+/// order.
+struct Conversation {
+  std::string messages_json;                   // array of {role, content, …}
+  std::string template_variables_json = "{}";  // further variables of the template
+};
+
+/// Text to tokenize as it stands, or tokens.
+using RawPrompt = std::variant<std::string, std::vector<TokenId>>;
+
+struct GenerationCall {
+  std::string model;
+  /// Present: a chat. Else `prompts` has at least one.
+  std::optional<Conversation> conversation;
+  std::vector<RawPrompt> prompts;
+  /// The field that a wrong prompt is blamed on: "messages", "prompt".
+  std::string prompt_field;
+
+  SamplingParams sampling;
+  std::int32_t max_tokens = 0;  // 0: until the context ends or a stop
+  std::vector<std::string> stop_strings;
+  /// Choices for each prompt; choice c of prompt p has index p * num_choices + c in the answer.
+  std::int32_t num_choices = 1;
+
+  bool echo = false;  // the answer's text begins with the prompt's
+  bool stream = false;
+  bool include_usage = false;  // in a stream, as a last event
+};
+
+}  // namespace mlxd::api

@@ -1,0 +1,54 @@
+#include "api/openai/answer_parts.h"
+
+#include "api/error_status.h"
+#include "api/json_text.h"
+#include "api/openai/error_body.h"
+
+namespace mlxd::api::openai {
+
+std::string answer_head(const AnswerInfo& info, std::string_view id_prefix, std::string_view object) {
+  std::string head = R"({"id":)";
+  append_json_string(head, std::string(id_prefix) + info.id);
+  head += R"(,"object":)";
+  append_json_string(head, object);
+  head += R"(,"created":)";
+  append_json_number(head, info.created);
+  head += R"(,"model":)";
+  append_json_string(head, info.model);
+  head += R"(,"system_fingerprint":)";
+  append_json_string(head, info.fingerprint);
+  return head;
+}
+
+void append_usage(std::string& out, const Usage& usage) {
+  out += R"({"prompt_tokens":)";
+  append_json_number(out, std::int64_t{usage.prompt_tokens});
+  out += R"(,"completion_tokens":)";
+  append_json_number(out, std::int64_t{usage.completion_tokens});
+  out += R"(,"total_tokens":)";
+  append_json_number(out, std::int64_t{usage.total_tokens()});
+  out += R"(,"prompt_tokens_details":{"cached_tokens":)";
+  append_json_number(out, std::int64_t{usage.cached_prompt_tokens});
+  out += "}}";
+}
+
+std::string token_name(std::string_view bytes) {
+  if (is_valid_utf8(bytes)) return std::string(bytes);
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string name;
+  for (const char c : bytes) {
+    const auto code = static_cast<unsigned char>(c);
+    name += "\\x";
+    name += kDigits[code >> 4U];
+    name += kDigits[code & 15U];
+  }
+  return name;
+}
+
+void append_error_event(std::string& out, const Error& error) {
+  out += "data: ";
+  out += encode_error(status_of(error.kind), error);
+  out += "\n\n";
+}
+
+}  // namespace mlxd::api::openai

@@ -1,0 +1,199 @@
+#include <gtest/gtest.h>
+
+#include <boost/json/parse.hpp>
+#include <cmath>
+#include <string>
+
+#include "api/error_status.h"
+#include "api/json_text.h"
+#include "api/nearest_names.h"
+#include "api/openai/chat_answer.h"
+#include "api/openai/completion_answer.h"
+#include "api/openai/error_body.h"
+#include "api/openai/model_list.h"
+
+namespace mlxd::api::openai {
+namespace {
+
+const AnswerInfo kInfo{.id = "1", .created = 7, .model = "m", .fingerprint = "fp"};
+const Usage kUsage{.prompt_tokens = 3, .completion_tokens = 2, .cached_prompt_tokens = 1};
+constexpr std::string_view kUsageJson =
+    R"({"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}})";
+
+TokenText token(TokenId id, std::string bytes, float logprob) {
+  TokenText text;
+  text.token = id;
+  text.text = bytes;
+  text.bytes = std::move(bytes);
+  text.logprob = logprob;
+  return text;
+}
+
+TextEvent piece(std::string text) {
+  TextEvent event;
+  event.text = std::move(text);
+  return event;
+}
+
+TEST(ChatAnswer, is_one_object_as_openai_writes_it) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 2, .logprobs = false, .include_usage = false});
+  const Choice choices[] = {
+      {.text = "a\"b\n", .logprobs = {}, .finish = FinishReason::kStop, .matched_stop = {}},
+      {.text = "", .logprobs = {}, .finish = FinishReason::kLength, .matched_stop = {}}};
+  EXPECT_EQ(
+      encoder.whole(choices, kUsage),
+      R"({"id":"chatcmpl-1","object":"chat.completion","created":7,"model":"m","system_fingerprint":"fp",)"
+      R"("choices":[{"index":0,"message":{"role":"assistant","content":"a\"b\n","refusal":null},"logprobs":null,)"
+      R"("finish_reason":"stop"},{"index":1,"message":{"role":"assistant","content":"","refusal":null},)"
+      R"("logprobs":null,"finish_reason":"length"}],"usage":)" +
+          std::string(kUsageJson) + "}");
+}
+
+TEST(ChatAnswer, streams_role_deltas_finish_usage_and_done) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1, .logprobs = false, .include_usage = true});
+  std::string out;
+  encoder.begin(out);
+  encoder.event(out, 0, piece("Hé"));
+  TextEvent last = piece("!");
+  last.finish = FinishReason::kStop;
+  encoder.event(out, 0, last);
+  encoder.end(out, kUsage);
+  const std::string head =
+      R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":"fp",)"
+      R"("choices":[)";
+  const std::string tail = "],\"usage\":null}\n\n";
+  EXPECT_EQ(
+      out,
+      head +
+          R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null})" +
+          tail + head + R"({"index":0,"delta":{"content":"Hé"},"logprobs":null,"finish_reason":null})" +
+          tail + head + R"({"index":0,"delta":{"content":"!"},"logprobs":null,"finish_reason":null})" + tail +
+          head + R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"})" + tail + head +
+          "],\"usage\":" + std::string(kUsageJson) + "}\n\ndata: [DONE]\n\n");
+}
+
+TEST(ChatAnswer, gives_log_probabilities_with_bytes) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1, .logprobs = true, .include_usage = false});
+  TextEvent event = piece("é");
+  event.logprobs.push_back(token(5, "\xc3", -0.5F));
+  event.logprobs[0].top = {{.token = 6, .bytes = "é", .logprob = -0.25F}};
+  std::string out;
+  encoder.event(out, 0, event);
+  EXPECT_NE(out.find(R"("logprobs":{"content":[{"token":"\\xc3","logprob":-0.5,"bytes":[195],)"
+                     R"("top_logprobs":[{"token":"é","logprob":-0.25,"bytes":[195,169]}]}],"refusal":null})"),
+            std::string::npos)
+      << out;
+}
+
+TEST(ChatAnswer, ends_a_failed_stream_with_an_error_event) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1, .logprobs = false, .include_usage = false});
+  std::string out;
+  encoder.fail(out, Error(ErrorKind::kInternal, "device lost"));
+  EXPECT_EQ(out,
+            "data: {\"error\":{\"message\":\"device "
+            "lost\",\"type\":\"server_error\",\"param\":null,\"code\":null}}\n\n");
+}
+
+TEST(CompletionAnswer, gives_log_probabilities_in_the_older_form) {
+  CompletionAnswerEncoder encoder(
+      {.info = kInfo, .num_choices = 1, .logprobs = true, .include_usage = false});
+  TokenText first = token(5, "é", -0.5F);
+  first.top = {{.token = 6, .bytes = "x", .logprob = -0.25F}};
+  const Choice choices[] = {{.text = "éb",
+                             .logprobs = {first, token(7, "b", -1.0F)},
+                             .finish = FinishReason::kLength,
+                             .matched_stop = {}}};
+  const std::string whole = encoder.whole(choices, kUsage);
+  EXPECT_NE(
+      whole.find(
+          R"({"text":"éb","index":0,"logprobs":{"tokens":["é","b"],"token_logprobs":[-0.5,-1],)"
+          R"("top_logprobs":[{"x":-0.25,"é":-0.5},{"b":-1}],"text_offset":[0,1]},"finish_reason":"length"})"),
+      std::string::npos)
+      << whole;
+}
+
+TEST(CompletionAnswer, streams_texts_then_finish) {
+  CompletionAnswerEncoder encoder(
+      {.info = kInfo, .num_choices = 2, .logprobs = false, .include_usage = false});
+  std::string out;
+  encoder.begin(out);
+  encoder.event(out, 1, piece("a"));
+  TextEvent last;
+  last.finish = FinishReason::kLength;
+  encoder.event(out, 1, last);
+  encoder.end(out, kUsage);
+  const std::string head =
+      R"(data: {"id":"cmpl-1","object":"text_completion","created":7,"model":"m","system_fingerprint":"fp","choices":[)";
+  EXPECT_EQ(out, head + R"({"text":"a","index":1,"logprobs":null,"finish_reason":null}]})" + "\n\n" + head +
+                     R"({"text":"","index":1,"logprobs":null,"finish_reason":"length"}]})" +
+                     "\n\ndata: [DONE]\n\n");
+}
+
+TEST(ErrorBody, names_parameter_and_code) {
+  struct Case {
+    Error error;
+    int status;
+    std::string body;
+  };
+  const Case cases[] = {
+      {invalid_argument("top_p is 5", "top_p"), 400,
+       R"({"error":{"message":"top_p is 5","type":"invalid_request_error","param":"top_p","code":null}})"},
+      {Error(ErrorKind::kTooLarge, "long", "messages"), 400,
+       R"({"error":{"message":"long","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}})"},
+      {Error(ErrorKind::kNotFound, "no model", "model"), 404,
+       R"({"error":{"message":"no model","type":"invalid_request_error","param":"model","code":"model_not_found"}})"},
+      {Error(ErrorKind::kOverloaded, "busy"), 503,
+       R"({"error":{"message":"busy","type":"service_unavailable_error","param":null,"code":"overloaded"}})"},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(status_of(c.error.kind), c.status);
+    EXPECT_EQ(encode_error(c.status, c.error), c.body);
+  }
+}
+
+TEST(ModelList, tells_facts_of_loaded_models) {
+  const ModelEntry entries[] = {
+      {.id = "a/b", .created = 5, .context_tokens = 8192, .num_parameters = 9, .loaded = true, .chat = true},
+      {.id = "c"}};
+  EXPECT_EQ(
+      encode_model_list(entries),
+      R"({"object":"list","data":[{"id":"a/b","object":"model","created":5,"owned_by":"mlxd","loaded":true,)"
+      R"("context_length":8192,"parameters":9,"capabilities":["completion","chat"]},)"
+      R"({"id":"c","object":"model","created":0,"owned_by":"mlxd","loaded":false,"capabilities":["completion"]}]})");
+}
+
+TEST(JsonText, is_valid_json_whatever_the_bytes) {
+  std::string all;
+  for (int c = 0; c < 256; ++c) all += static_cast<char>(c);
+  for (const std::string& text : {all, std::string("\xed\xa0\x80"), std::string("\xf4\x90\x80\x80"),
+                                  std::string("\xc0\xaf"), std::string("ok €𝄞"), std::string("\xe2\x82")}) {
+    std::string out;
+    append_json_string(out, text);
+    EXPECT_TRUE(is_valid_utf8(out));
+    boost::json::error_code code;
+    const auto value = boost::json::parse(out, code);
+    ASSERT_FALSE(code) << out;
+    if (is_valid_utf8(text)) {
+      EXPECT_EQ(value.as_string(), text);
+    }
+  }
+}
+
+TEST(JsonText, writes_numbers_that_json_has) {
+  for (const auto& [value, text] :
+       {std::pair{-0.5F, "-0.5"}, {-INFINITY, "-9999"}, {NAN, "0"}, {1e-10F, "1e-10"}}) {
+    std::string out;
+    append_json_number(out, value);
+    EXPECT_EQ(out, text);
+  }
+}
+
+TEST(NearestNames, ranks_by_edits) {
+  const std::vector<std::string> known = {"SmolLM2-135M-Instruct-4bit", "Qwen3-0.6B-4bit", "Llama-3.2-1B",
+                                          "x"};
+  EXPECT_EQ(nearest_names("smollm2-135m-instruct", known, 2)[0], "SmolLM2-135M-Instruct-4bit");
+  EXPECT_EQ(nearest_names("Qwen3-0.6B", known, 10).size(), 4U);
+}
+
+}  // namespace
+}  // namespace mlxd::api::openai

@@ -1,0 +1,22 @@
+// GET /v1/models and /v1/models/{id}. Pure.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace mlxd::api::openai {
+
+struct ModelEntry {
+  std::string id;
+  std::int64_t created = 0;         // seconds since 1970
+  std::int64_t context_tokens = 0;  // 0: not known before loading
+  std::int64_t num_parameters = 0;  // 0: not known before loading
+  bool loaded = false;
+  bool chat = false;  // has a chat template
+};
+
+std::string encode_model(const ModelEntry& model);
+std::string encode_model_list(std::span<const ModelEntry> models);
+
+}  // namespace mlxd::api::openai

@@ -1,0 +1,155 @@
+#include "api/openai/request_fields.h"
+
+#include <boost/json/array.hpp>
+#include <charconv>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace mlxd::api::openai {
+
+namespace json = boost::json;
+
+Result<void> read_model(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.model = TRY(read_string(value, field));
+  return {};
+}
+
+Result<void> read_temperature(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.sampling.temperature = TRY(read_number(value, field, 0.0, 2.0));
+  return {};
+}
+
+Result<void> read_top_p(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.sampling.top_p = TRY(read_number(value, field, 0.0, 1.0));
+  if (draft.call.sampling.top_p > 0.0F) return {};
+  return invalid_argument("top_p is " + shown(value) + ", must be above 0 and at most 1", "top_p");
+}
+
+Result<void> read_top_k(const json::value& value, std::string_view field, RequestDraft& draft) {
+  // Other servers write "off" as -1.
+  const std::int64_t top_k = TRY(read_integer(value, field, -1, std::numeric_limits<std::int32_t>::max()));
+  draft.call.sampling.top_k = static_cast<std::int32_t>(std::max<std::int64_t>(top_k, 0));
+  return {};
+}
+
+Result<void> read_min_p(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.sampling.min_p = TRY(read_number(value, field, 0.0, 1.0));
+  return {};
+}
+
+Result<void> read_seed(const json::value& value, std::string_view field, RequestDraft& draft) {
+  if (value.is_uint64()) {
+    draft.call.sampling.seed = value.get_uint64();
+    return {};
+  }
+  const std::int64_t seed = TRY(read_integer(value, field, std::numeric_limits<std::int64_t>::min(),
+                                             std::numeric_limits<std::int64_t>::max()));
+  draft.call.sampling.seed = static_cast<std::uint64_t>(seed);
+  return {};
+}
+
+Result<void> read_n(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.num_choices = static_cast<std::int32_t>(TRY(read_integer(value, field, 1, kMaxChoices)));
+  return {};
+}
+
+Result<void> read_stop(const json::value& value, std::string_view field, RequestDraft& draft) {
+  std::vector<std::string> strings;
+  if (value.is_string()) {
+    strings.push_back(TRY(read_string(value, field)));
+  } else if (value.is_array()) {
+    const json::array& list = value.get_array();
+    if (list.size() > kMaxStopStrings)
+      return invalid_argument("stop has " + std::to_string(list.size()) + " strings, at most " +
+                                  std::to_string(kMaxStopStrings) + " are taken",
+                              "stop");
+    for (std::size_t i = 0; i < list.size(); ++i)
+      strings.push_back(TRY(read_string(list[i], "stop[" + std::to_string(i) + "]")));
+  } else {
+    return wrong_type(value, field, "a string or a list of strings");
+  }
+  std::size_t bytes = 0;
+  for (const std::string& entry : strings) {
+    if (entry.empty())
+      return invalid_argument("stop has an empty string, each must have a character", "stop");
+    bytes += entry.size();
+  }
+  if (bytes > kMaxStopBytes)
+    return invalid_argument("stop has " + std::to_string(bytes) + " bytes, at most " +
+                                std::to_string(kMaxStopBytes) + " are taken in all",
+                            "stop");
+  draft.call.stop_strings = std::move(strings);
+  return {};
+}
+
+Result<void> read_max_tokens(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.max_tokens =
+      static_cast<std::int32_t>(TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max())));
+  return {};
+}
+
+Result<void> read_presence_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.sampling.presence_penalty = TRY(read_number(value, field, -2.0, 2.0));
+  return {};
+}
+
+Result<void> read_frequency_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.sampling.frequency_penalty = TRY(read_number(value, field, -2.0, 2.0));
+  return {};
+}
+
+Result<void> read_repetition_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.sampling.repetition_penalty = TRY(read_number(value, field, 0.0, 2.0));
+  if (draft.call.sampling.repetition_penalty > 0.0F) return {};
+  return invalid_argument("repetition_penalty is " + shown(value) + ", must be above 0 and at most 2",
+                          "repetition_penalty");
+}
+
+Result<void> read_logit_bias(const json::value& value, std::string_view field, RequestDraft& draft) {
+  const json::object& object = *TRY(read_object(value, field));
+  std::vector<LogitBias> biases;
+  biases.reserve(object.size());
+  for (const auto& [key, entry] : object) {
+    LogitBias bias;
+    const auto [end, code] = std::from_chars(key.data(), key.data() + key.size(), bias.token);
+    if (code != std::errc() || end != key.data() + key.size() || bias.token < 0)
+      return invalid_argument(
+          "logit_bias has the key '" + std::string(key).substr(0, 40) + "', each must be a token id",
+          "logit_bias");
+    bias.bias = TRY(read_number(entry, "logit_bias." + std::string(key), -100.0, 100.0));
+    biases.push_back(bias);
+  }
+  draft.call.sampling.logit_bias = std::move(biases);
+  return {};
+}
+
+Result<void> read_stream(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.stream = TRY(read_boolean(value, field));
+  return {};
+}
+
+Result<void> read_stream_options(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.has_stream_options = true;
+  for (const auto& [key, entry] : *TRY(read_object(value, field))) {
+    const std::string path = std::string(field) + "." + std::string(key).substr(0, 60);
+    if (entry.is_null()) continue;
+    // Obfuscation pads events against listeners on the line; nobody listens between two programs of one
+    // machine.
+    const bool flag = TRY(read_boolean(entry, path));
+    if (key == "include_usage")
+      draft.call.include_usage = flag;
+    else if (key != "include_obfuscation")
+      return invalid_argument("unknown parameter '" + path + "': leave it out", path);
+  }
+  return {};
+}
+
+Result<void> check_common(const RequestDraft& draft) {
+  if (draft.call.model.empty()) return missing_field("model");
+  if (draft.has_stream_options && !draft.call.stream)
+    return invalid_argument("stream_options is only taken together with stream: true", "stream_options");
+  return {};
+}
+
+}  // namespace mlxd::api::openai
