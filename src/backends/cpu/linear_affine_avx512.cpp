@@ -11,7 +11,8 @@ namespace {
 constexpr int kBlock = 16;
 constexpr int kLine = 64;
 constexpr int kPrefetchBytes = 4608;  // 8 groups of 64 at 4 bits
-constexpr int kPassFeatures = 2048;   // of the input, per pass over a pair of blocks
+constexpr int kPassFeatures = 1024;   // of the input, while tiles take turns
+constexpr int kPanelBlocks = 2;       // that do so, with more than two tiles
 
 inline __m512 load_scalars(const std::byte* p, ScalarType type) {
   if (type == ScalarType::kBF16) {
@@ -25,24 +26,17 @@ inline __m512 load_scalars(const std::byte* p, ScalarType type) {
 
 constexpr int scalars_bytes(ScalarType type) { return type == ScalarType::kF32 ? 64 : 32; }
 
-/// What a row of blocks looks like; constant over a task.
-struct Shape {
-  ScalarType scale_type;
-  int num_groups;
-  std::ptrdiff_t block_bytes;
-};
-
-/// The groups of one pass and where their activations and results are.
+/// One block × one tile over consecutive weight groups.
 struct Pass {
-  const std::byte* weights;  // of the first block, at the pass's first group
+  const std::byte* weights;  // of the block, at the pass's first group
   const std::byte* tile;     // at the pass's first group
-  const std::byte* tile2;    // rows 8 … 15, or null
   int num_groups;
+  ScalarType scale_type;
   bool first, last;  // y starts from 0; y is complete and takes the layer's bias
   const float* bias;
   float* y;
   std::ptrdiff_t y_stride;
-  __mmask16 mask;  // rows of the (last) block that exist
+  __mmask16 mask;  // rows of the block that exist
 };
 
 template <int kRows>
@@ -107,114 +101,54 @@ inline __attribute__((always_inline)) void add_group(const std::byte* codes, con
   }
 }
 
-template <int kRows>
-inline __attribute__((always_inline)) void load_rows(const Pass& pass, const float* from, __mmask16 mask,
-                                                     __m512 (&y)[kRows]) {
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    y[r] = pass.first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, from + r * pass.y_stride);
-  }
-}
-
-template <int kRows>
-inline __attribute__((always_inline)) void store_rows(const Pass& pass, float* to, const float* bias,
-                                                      __mmask16 mask, __m512 (&y)[kRows]) {
-  if (pass.last && bias != nullptr) {
-    const __m512 b = _mm512_loadu_ps(bias);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) y[r] = _mm512_add_ps(y[r], b);
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) _mm512_mask_storeu_ps(to + r * pass.y_stride, mask, y[r]);
-}
-
 template <int kLines>
 inline __attribute__((always_inline)) void prefetch_lines(const std::byte* p) {
-#pragma GCC unroll 32
+#pragma GCC unroll 40
   for (int line = 0; line < kLines; ++line) _mm_prefetch(p + line * kLine, _MM_HINT_T0);
 }
 
-/// One block × kRows1 (+ kRows2 in a second tile) activation rows.
-template <int kBits, int kParts, int kRows1, int kRows2>
-void product_block(const Shape& shape, const Pass& pass) {
+template <int kBits, int kParts, int kRows, bool kPrefetch>
+void product(const Pass& pass) {
   constexpr int kCodeBytes = kBlock * 32 * kBits / 8 * kParts;
-  const int scale_bytes = scalars_bytes(shape.scale_type);
-  __m512 y1[kRows1];
-  __m512 y2[kRows2 == 0 ? 1 : kRows2];
-  load_rows<kRows1>(pass, pass.y, pass.mask, y1);
-  if constexpr (kRows2 != 0) load_rows<kRows2>(pass, pass.y + kRows1 * pass.y_stride, pass.mask, y2);
+  const int scale_bytes = scalars_bytes(pass.scale_type);
   const std::byte* weights = pass.weights;
   const std::byte* tile = pass.tile;
-  const std::byte* tile2 = pass.tile2;
+  __m512 y[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    y[r] = pass.first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(pass.mask, pass.y + r * pass.y_stride);
+  }
   for (int group = 0; group < pass.num_groups; ++group) {
-    prefetch_lines<kCodeBytes / kLine + 1>(weights + kPrefetchBytes);
-    const __m512 scale = load_scalars(weights + kCodeBytes, shape.scale_type);
-    const __m512 bias = load_scalars(weights + kCodeBytes + scale_bytes, shape.scale_type);
-    add_group<kBits, kParts, kRows1>(weights, tile, scale, bias, y1);
-    if constexpr (kRows2 != 0) {
-      add_group<kBits, kParts, kRows2>(weights, tile2, scale, bias, y2);
-      tile2 += kParts * kRecordBytesPerRow * kRows2;
-    }
-    tile += kParts * kRecordBytesPerRow * kRows1;
+    if constexpr (kPrefetch) prefetch_lines<kCodeBytes / kLine + 1>(weights + kPrefetchBytes);
+    const __m512 scale = load_scalars(weights + kCodeBytes, pass.scale_type);
+    const __m512 bias = load_scalars(weights + kCodeBytes + scale_bytes, pass.scale_type);
+    add_group<kBits, kParts, kRows>(weights, tile, scale, bias, y);
+    tile += kParts * kRecordBytesPerRow * kRows;
     weights += kCodeBytes + 2 * scale_bytes;
   }
-  store_rows<kRows1>(pass, pass.y, pass.bias, pass.mask, y1);
-  if constexpr (kRows2 != 0) {
-    store_rows<kRows2>(pass, pass.y + kRows1 * pass.y_stride, pass.bias, pass.mask, y2);
+  if (pass.last && pass.bias != nullptr) {
+    const __m512 bias = _mm512_loadu_ps(pass.bias);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) y[r] = _mm512_add_ps(y[r], bias);
   }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) _mm512_mask_storeu_ps(pass.y + r * pass.y_stride, pass.mask, y[r]);
 }
 
-/// Two blocks × one whole tile.
-template <int kBits, int kParts>
-void product_pair(const Shape& shape, const Pass& pass) {
-  constexpr int kCodeBytes = kBlock * 32 * kBits / 8 * kParts;
-  constexpr __mmask16 kAll = 0xFFFF;
-  const int scale_bytes = scalars_bytes(shape.scale_type);
-  __m512 y1[kTileRows];
-  __m512 y2[kTileRows];
-  load_rows<kTileRows>(pass, pass.y, kAll, y1);
-  load_rows<kTileRows>(pass, pass.y + kBlock, pass.mask, y2);
-  const std::byte* weights1 = pass.weights;
-  const std::byte* weights2 = pass.weights + shape.block_bytes;
-  const std::byte* tile = pass.tile;
-  for (int group = 0; group < pass.num_groups; ++group) {
-    const __m512 scale1 = load_scalars(weights1 + kCodeBytes, shape.scale_type);
-    const __m512 bias1 = load_scalars(weights1 + kCodeBytes + scale_bytes, shape.scale_type);
-    add_group<kBits, kParts, kTileRows>(weights1, tile, scale1, bias1, y1);
-    const __m512 scale2 = load_scalars(weights2 + kCodeBytes, shape.scale_type);
-    const __m512 bias2 = load_scalars(weights2 + kCodeBytes + scale_bytes, shape.scale_type);
-    add_group<kBits, kParts, kTileRows>(weights2, tile, scale2, bias2, y2);
-    tile += kParts * kRecordBytesPerRow * kTileRows;
-    weights1 += kCodeBytes + 2 * scale_bytes;
-    weights2 += kCodeBytes + 2 * scale_bytes;
-  }
-  store_rows<kTileRows>(pass, pass.y, pass.bias, kAll, y1);
-  store_rows<kTileRows>(pass, pass.y + kBlock, pass.bias == nullptr ? nullptr : pass.bias + kBlock, pass.mask,
-                        y2);
-}
+using Product = void (*)(const Pass&);
 
-using Product = void (*)(const Shape&, const Pass&);
-
-/// Products of one format by number of activation rows, 1 … 16.
-template <int kBits, int kParts>
-constexpr Product kRowProducts[2 * kTileRows + 1] = {
+/// Products of one format by number of activation rows, 1 … 8.
+template <int kBits, int kParts, bool kPrefetch>
+constexpr Product kProducts[kTileRows + 1] = {
     nullptr,
-    product_block<kBits, kParts, 1, 0>,
-    product_block<kBits, kParts, 2, 0>,
-    product_block<kBits, kParts, 3, 0>,
-    product_block<kBits, kParts, 4, 0>,
-    product_block<kBits, kParts, 5, 0>,
-    product_block<kBits, kParts, 6, 0>,
-    product_block<kBits, kParts, 7, 0>,
-    product_block<kBits, kParts, 8, 0>,
-    product_block<kBits, kParts, 8, 1>,
-    product_block<kBits, kParts, 8, 2>,
-    product_block<kBits, kParts, 8, 3>,
-    product_block<kBits, kParts, 8, 4>,
-    product_block<kBits, kParts, 8, 5>,
-    product_block<kBits, kParts, 8, 6>,
-    product_block<kBits, kParts, 8, 7>,
-    product_block<kBits, kParts, 8, 8>,
+    product<kBits, kParts, 1, kPrefetch>,
+    product<kBits, kParts, 2, kPrefetch>,
+    product<kBits, kParts, 3, kPrefetch>,
+    product<kBits, kParts, 4, kPrefetch>,
+    product<kBits, kParts, 5, kPrefetch>,
+    product<kBits, kParts, 6, kPrefetch>,
+    product<kBits, kParts, 7, kPrefetch>,
+    product<kBits, kParts, 8, kPrefetch>,
 };
 
 __mmask16 row_mask(const AffineTask& task, int block) {
@@ -222,79 +156,47 @@ __mmask16 row_mask(const AffineTask& task, int block) {
   return static_cast<__mmask16>((1U << static_cast<unsigned>(task.last_block_rows)) - 1U);
 }
 
-/// Up to 16 rows: each block once, all of its groups in one pass.
-void few_rows(const AffineTask& task, const Shape& shape, Product product, std::ptrdiff_t tile_bytes) {
-  Pass pass = {};
-  pass.tile = task.tiles;
-  pass.tile2 = task.tiles + tile_bytes;
-  pass.num_groups = shape.num_groups;
-  pass.first = true;
-  pass.last = true;
-  pass.y_stride = task.y_stride;
-  for (int block = 0; block < task.num_blocks; ++block) {
-    pass.weights = task.weights + block * shape.block_bytes;
-    pass.bias = task.bias == nullptr ? nullptr : task.bias + block * kBlock;
-    pass.y = task.y + block * kBlock;
-    pass.mask = row_mask(task, block);
-    product(shape, pass);
-  }
-}
-
-/// More: for each pair of blocks and each pass over part of the input, all tiles.
-void many_rows(const AffineTask& task, const Shape& shape, const Product* products, Product pair,
-               std::ptrdiff_t tile_bytes) {
-  const std::ptrdiff_t group_bytes = shape.block_bytes / shape.num_groups;
-  const int pass_groups = kPassFeatures / task.group_size;
-  const int parts = task.group_size / 32;
-  for (int block = 0; block < task.num_blocks; block += 2) {
-    const int blocks = block + 1 < task.num_blocks ? 2 : 1;
-    for (int first_group = 0; first_group < shape.num_groups; first_group += pass_groups) {
-      Pass pass = {};
-      const int left = shape.num_groups - first_group;
-      pass.num_groups = left < pass_groups ? left : pass_groups;
-      pass.first = first_group == 0;
-      pass.last = left <= pass_groups;
-      pass.y_stride = task.y_stride;
+template <int kBits, int kParts>
+void run(const AffineTask& task) {
+  const std::ptrdiff_t group_bytes =
+      kBlock * 32 * kBits / 8 * kParts + 2 * static_cast<std::ptrdiff_t>(scalars_bytes(task.scale_type));
+  const std::ptrdiff_t block_bytes = task.num_groups * group_bytes;
+  constexpr std::ptrdiff_t kGroupRecord = kParts * kRecordBytesPerRow;  // bytes of a group and row
+  const int pass_groups = task.rows <= kTileRows ? task.num_groups : kPassFeatures / (32 * kParts);
+  const int panel = task.rows <= 2 * kTileRows ? 1 : kPanelBlocks;
+  for (int first_block = 0; first_block < task.num_blocks; first_block += panel) {
+    const int last_block = first_block + panel < task.num_blocks ? first_block + panel : task.num_blocks;
+    for (int group = 0; group < task.num_groups; group += pass_groups) {
+      const int left = task.num_groups - group;
       for (int row = 0; row < task.rows; row += kTileRows) {
         const int rows = task.rows - row < kTileRows ? task.rows - row : kTileRows;
-        pass.tile = task.tiles + row / kTileRows * tile_bytes +
-                    static_cast<std::ptrdiff_t>(first_group) * parts * kRecordBytesPerRow * rows;
-        for (int b = 0; b < blocks; ++b) {
-          const int this_block = block + b;
-          pass.weights = task.weights + this_block * shape.block_bytes + first_group * group_bytes;
-          pass.bias = task.bias == nullptr ? nullptr : task.bias + this_block * kBlock;
-          pass.y = task.y + row * task.y_stride + this_block * kBlock;
-          if (blocks == 2 && rows == kTileRows) {
-            pass.mask = row_mask(task, block + 1);
-            pair(shape, pass);
-            break;
-          }
-          pass.mask = row_mask(task, this_block);
-          products[rows](shape, pass);
+        // Only the first tile meets weights that are not in the cache yet.
+        const Product product =
+            row == 0 ? kProducts<kBits, kParts, true>[rows] : kProducts<kBits, kParts, false>[rows];
+        Pass pass = {};
+        pass.tile = task.tiles + (static_cast<std::ptrdiff_t>(row) * task.num_groups +
+                                  static_cast<std::ptrdiff_t>(group) * rows) *
+                                     kGroupRecord;
+        pass.num_groups = left < pass_groups ? left : pass_groups;
+        pass.scale_type = task.scale_type;
+        pass.first = group == 0;
+        pass.last = left <= pass_groups;
+        pass.y_stride = task.y_stride;
+        for (int block = first_block; block < last_block; ++block) {
+          pass.weights = task.weights + block * block_bytes + group * group_bytes;
+          pass.bias = task.bias == nullptr ? nullptr : task.bias + block * kBlock;
+          pass.y = task.y + row * task.y_stride + block * kBlock;
+          pass.mask = row_mask(task, block);
+          product(pass);
         }
       }
     }
   }
 }
 
-template <int kBits, int kParts>
-void run(const AffineTask& task) {
-  const std::ptrdiff_t group_bytes =
-      kBlock * 32 * kBits / 8 * kParts + 2 * static_cast<std::ptrdiff_t>(scalars_bytes(task.scale_type));
-  const Shape shape = {task.scale_type, task.num_groups, task.num_groups * group_bytes};
-  const std::ptrdiff_t tile_bytes =
-      static_cast<std::ptrdiff_t>(task.num_groups) * kParts * kRecordBytesPerRow * kTileRows;
-  if (task.rows <= 2 * kTileRows) {
-    few_rows(task, shape, kRowProducts<kBits, kParts>[task.rows], tile_bytes);
-  } else {
-    many_rows(task, shape, kRowProducts<kBits, kParts>, product_pair<kBits, kParts>, tile_bytes);
-  }
-}
-
 }  // namespace
 
 void affine_avx512(const AffineTask& task) {
-  if (task.rows == 0) return;
   const bool four = task.code_bits == 4;
   switch (task.group_size) {
     case 32:
