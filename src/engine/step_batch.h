@@ -72,10 +72,10 @@ struct SampleSpec {
   std::uint64_t seed = 0;
   /// Random draws are a function of (seed, choice, position) alone.
   std::uint32_t choice = 0;
-  std::int32_t position = 0;           // of the token being chosen
-  std::span<const TokenCount> counts;  // tokens seen so far; empty if no penalty is on
-  std::span<const SampleBias> bias;
-  std::span<const std::uint32_t> mask;  // bit t: token t is allowed; empty: all are
+  std::int32_t position = 0;             // of the token being chosen
+  std::span<const TokenCount> counts{};  // tokens seen so far; empty if no penalty is on
+  std::span<const SampleBias> bias{};
+  std::span<const std::uint32_t> mask{};  // bit t: token t is allowed; empty: all are
   bool logprob = false;
   std::int32_t top_logprobs = 0;
   /// Copy the row's raw logits to StepResult::logits (tests, scoring).
