@@ -5,7 +5,7 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::Error;
 
 use crate::python_methods::invalid;
-use crate::python_repr::python_str;
+use crate::python_repr::{python_repr, python_str};
 
 const MAX_RESULT_BYTES: usize = 64 << 20;
 
@@ -13,18 +13,57 @@ const MAX_RESULT_BYTES: usize = 64 << 20;
 pub fn percent(left: &Value, right: &Value) -> Result<Value, Error> {
     if let Some(text) = left.as_str() {
         let arguments: Vec<Value> = if right.is_tuple() {
-            right.try_iter()?.map(|item| printable(&item)).collect::<Result<_, _>>()?
+            right.try_iter()?.collect()
         } else if right.kind() == ValueKind::Map && text.contains("%(") {
             let pairs = right.as_object().and_then(|object| object.try_iter_pairs()).into_iter().flatten();
             let named: Kwargs = pairs.map(|(key, item)| Ok((key.to_string(), printable(&item)?))).collect::<Result<_, Error>>()?;
             vec![Value::from(named)]
         } else {
-            vec![printable(right)?]
+            vec![right.clone()]
         };
-        check_size(text, '%', &arguments)?;
-        return Ok(Value::from(format(FormatStyle::Printf, text, &arguments)?));
+        let (text, arguments) = take_reprs(text, arguments)?;
+        check_size(&text, '%', &arguments)?;
+        return Ok(Value::from(format(FormatStyle::Printf, &text, &arguments)?));
     }
     remainder(left, right)
+}
+
+/// The engine knows no `%r`: its argument is printed first, and `%s` takes its place. Containers and floats are
+/// printed as Python's str() prints them.
+fn take_reprs(text: &str, mut arguments: Vec<Value>) -> Result<(String, Vec<Value>), Error> {
+    let mut out = String::with_capacity(text.len());
+    let mut index = 0;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        out.push(character);
+        if character != '%' {
+            continue;
+        }
+        for conversion in characters.by_ref() {
+            match conversion {
+                '%' => {}
+                'r' | 'a' => {
+                    if let Some(argument) = arguments.get_mut(index) {
+                        *argument = Value::from(python_repr(argument)?);
+                    }
+                    index += 1;
+                }
+                c if c.is_ascii_alphabetic() => index += 1,
+                c => {
+                    out.push(c);
+                    continue;
+                }
+            }
+            out.push(if matches!(conversion, 'r' | 'a') { 's' } else { conversion });
+            break;
+        }
+    }
+    for argument in &mut arguments {
+        if !argument.is_kwargs() {
+            *argument = printable(argument)?;
+        }
+    }
+    Ok((out, arguments))
 }
 
 /// `'…'.format(…)`.

@@ -1,7 +1,7 @@
 //! `tojson` as transformers defines it: json.dumps(x, ensure_ascii=False, indent=None, separators=None,
 //! sort_keys=False), with nothing escaped for HTML.
 
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use crate::python_methods::Arguments;
@@ -18,9 +18,9 @@ struct Style {
     sort_keys: bool,
 }
 
-pub fn tojson(value: &Value, arguments: &[Value]) -> Result<Value, Error> {
+pub fn tojson(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     let arguments =
-        Arguments::bind("tojson", arguments, &["ensure_ascii", "indent", "separators", "sort_keys"])?;
+        Arguments::of("tojson", positional, named, &["ensure_ascii", "indent", "separators", "sort_keys"])?;
     let indent = match arguments.get(1) {
         Some(indent) if !indent.is_none() => Some(match indent.as_str() {
             Some(text) => text.chars().take(MAX_INDENT).collect(),

@@ -20,6 +20,10 @@ pub struct Arguments(Vec<Option<Value>>);
 impl Arguments {
     pub fn bind(function: &str, arguments: &[Value], names: &[&str]) -> Result<Arguments, Error> {
         let (positional, named): (Rest<Value>, Kwargs) = from_args(arguments)?;
+        Arguments::of(function, positional, named, names)
+    }
+
+    pub fn of(function: &str, positional: Rest<Value>, named: Kwargs, names: &[&str]) -> Result<Arguments, Error> {
         if positional.0.len() > names.len() {
             return Err(Error::new(
                 ErrorKind::TooManyArguments,

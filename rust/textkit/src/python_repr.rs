@@ -24,6 +24,13 @@ pub fn python_str(value: &Value) -> Result<String, Error> {
     }
 }
 
+/// `repr(value)`.
+pub fn python_repr(value: &Value) -> Result<String, Error> {
+    let mut out = String::new();
+    write_repr(&mut out, value, 0)?;
+    Ok(out)
+}
+
 fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     if depth > MAX_DEPTH {
         return Err(Error::new(ErrorKind::InvalidOperation, "value is nested too deeply to be printed"));

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use minijinja::value::{from_args, Object, ObjectRepr, Rest, Value, ValueKind};
+use minijinja::value::{from_args, Kwargs, Object, ObjectRepr, Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use crate::python_format::percent;
@@ -28,6 +28,8 @@ impl fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
+const MAX_INDENTED_BYTES: usize = 64 << 20;
+
 thread_local! {
     /// What strftime_now prints in the rendering that runs on this thread.
     static NOW: Cell<Moment> = const { Cell::new(Moment { unix_seconds: 0, utc_offset_seconds: 0 }) };
@@ -44,25 +46,37 @@ pub fn install(environment: &mut Environment<'static>) {
     environment.add_function("cycler", cycler);
     environment.add_function("joiner", joiner);
 
-    environment.add_filter("tojson", |value: &Value, arguments: Rest<Value>| tojson(value, &arguments.0));
+    environment.add_filter("tojson", tojson);
     environment.add_filter("string", string);
     environment.add_filter("list", list);
     environment.add_filter("wordcount", |text: &str| count_words(text));
-    environment.add_filter("truncate", |text: &str, arguments: Rest<Value>| truncate(text, &arguments.0));
-    environment.add_filter("center", |state: &mut State, value: &Value, arguments: Rest<Value>| {
-        let arguments = Arguments::bind("center", &arguments.0, &["width"])?;
+    environment.add_filter("truncate", truncate);
+    environment.add_filter("center", |state: &mut State, value: &Value, positional: Rest<Value>, named: Kwargs| {
+        let arguments = Arguments::of("center", positional, named, &["width"])?;
         let width = Value::from(arguments.integer(0, 80)?);
         Value::from(python_str(value)?).call_method(state, "center", &[width])
     });
-    environment.add_filter("xmlattr", |map: &Value, arguments: Rest<Value>| xmlattr(map, &arguments.0));
+    environment.add_filter("xmlattr", xmlattr);
     environment.add_filter("urlencode", urlencode);
-    environment.add_filter("forceescape", |value: &Value| Ok::<_, Error>(escape_html(&python_str(value)?)));
+    environment.add_filter("escape", escape);
+    environment.add_filter("e", escape);
+    environment.add_filter("forceescape", |value: &Value| {
+        Ok::<_, Error>(Value::from_safe_string(escape_html(&python_str(value)?)))
+    });
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("int", int);
+    environment.add_filter("float", float);
+    environment.add_filter("indent", indent);
 
     environment.add_test("callable", |value: &Value| is_callable(value));
     environment.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map | ValueKind::Bytes)
     });
-    environment.add_test("iterable", |value: &Value| value.is_undefined() || value.try_iter().is_ok());
+    environment.add_test("iterable", |value: &Value| {
+        use ValueKind::{Bytes, Iterable, Map, Seq, String, Undefined};
+        matches!(value.kind(), Bytes | Iterable | Map | Seq | String | Undefined)
+    });
     environment.add_test("number", |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool));
 }
 
@@ -76,6 +90,87 @@ fn string(value: &Value) -> Result<Value, Error> {
         ValueKind::String => Ok(value.clone()),
         _ => Ok(Value::from(python_str(value)?)),
     }
+}
+
+/// Text that is already escaped stays.
+fn escape(value: &Value) -> Result<Value, Error> {
+    if value.is_safe() {
+        return Ok(value.clone());
+    }
+    Ok(Value::from_safe_string(escape_html(&python_str(value)?)))
+}
+
+fn default(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let arguments = Arguments::of("default", positional, named, &["default_value", "boolean"])?;
+    let boolean = arguments.get(1).is_some_and(Value::is_true);
+    if value.is_undefined() || (boolean && !value.is_true()) {
+        return Ok(arguments.get(0).cloned().unwrap_or_else(|| Value::from("")));
+    }
+    Ok(value.clone())
+}
+
+/// int(value), else int(float(value)), else the default.
+fn int(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let arguments = Arguments::of("int", positional, named, &["default", "base"])?;
+    let base = u32::try_from(arguments.integer(1, 10)?).ok().filter(|base| (2..=36).contains(base));
+    let number = match value.kind() {
+        ValueKind::Bool => return Ok(Value::from(i64::from(value.is_true()))),
+        ValueKind::Number if value.is_integer() => return Ok(value.clone()),
+        ValueKind::Number => f64::try_from(value.clone()).ok(),
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default().trim().replace('_', "").to_lowercase();
+            let digits = match base {
+                Some(16) => text.trim_start_matches("0x"),
+                Some(8) => text.trim_start_matches("0o"),
+                Some(2) => text.trim_start_matches("0b"),
+                _ => &text,
+            };
+            if let Some(number) = base.and_then(|base| i64::from_str_radix(digits, base).ok()) {
+                return Ok(Value::from(number));
+            }
+            text.parse().ok()
+        }
+        _ => None,
+    };
+    Ok(match number.filter(|number: &f64| number.is_finite() && number.abs() < 1e18) {
+        Some(number) => Value::from(number.trunc() as i64),
+        None => arguments.get(0).cloned().unwrap_or_else(|| Value::from(0)),
+    })
+}
+
+fn float(value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let arguments = Arguments::of("float", positional, named, &["default"])?;
+    let number = match value.kind() {
+        ValueKind::Bool => Some(if value.is_true() { 1.0 } else { 0.0 }),
+        ValueKind::Number => f64::try_from(value.clone()).ok(),
+        ValueKind::String => value.as_str().unwrap_or_default().trim().replace('_', "").parse().ok(),
+        _ => None,
+    };
+    Ok(number.map_or_else(|| arguments.get(0).cloned().unwrap_or_else(|| Value::from(0.0)), Value::from))
+}
+
+fn indent(text: &str, positional: Rest<Value>, named: Kwargs) -> Result<String, Error> {
+    let arguments = Arguments::of("indent", positional, named, &["width", "first", "blank"])?;
+    let indentation = match arguments.get(0).and_then(Value::as_str) {
+        Some(text) => text.to_string(),
+        None => " ".repeat(usize::try_from(arguments.integer(0, 4)?).unwrap_or(0).min(1 << 12)),
+    };
+    let blank = arguments.get(2).is_some_and(Value::is_true);
+    let mut out = String::new();
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        let wanted = if index == 0 { arguments.get(1).is_some_and(Value::is_true) } else { blank || !line.is_empty() };
+        if wanted {
+            out.push_str(&indentation);
+        }
+        out.push_str(line);
+        if out.len() > MAX_INDENTED_BYTES {
+            return Err(invalid("indented text is over the limit"));
+        }
+    }
+    Ok(out)
 }
 
 /// An undefined value is an empty sequence.
@@ -109,8 +204,8 @@ fn count_words(text: &str) -> usize {
     count
 }
 
-fn truncate(text: &str, arguments: &[Value]) -> Result<Value, Error> {
-    let arguments = Arguments::bind("truncate", arguments, &["length", "killwords", "end", "leeway"])?;
+fn truncate(text: &str, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let arguments = Arguments::of("truncate", positional, named, &["length", "killwords", "end", "leeway"])?;
     let length = usize::try_from(arguments.integer(0, 255)?).map_err(|_| invalid("length must not be negative"))?;
     let leeway = usize::try_from(arguments.integer(3, 5)?).map_err(|_| invalid("leeway must not be negative"))?;
     let end = match arguments.get(2) {
@@ -147,8 +242,8 @@ fn escape_html(text: &str) -> String {
     out
 }
 
-fn xmlattr(map: &Value, arguments: &[Value]) -> Result<Value, Error> {
-    let arguments = Arguments::bind("xmlattr", arguments, &["autospace"])?;
+fn xmlattr(map: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
+    let arguments = Arguments::of("xmlattr", positional, named, &["autospace"])?;
     if map.kind() != ValueKind::Map {
         return Err(invalid(format!("xmlattr needs a mapping, got {}", map.kind())));
     }

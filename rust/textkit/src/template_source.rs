@@ -3,7 +3,8 @@
 //!
 //! - `{% generation %}` marks what the assistant said, for training; it becomes a scope of its own.
 //! - `a % b` becomes a function call, because the left side may be a string to be formatted.
-//! - Adjacent string literals become one.
+//! - Adjacent string literals become one, and escapes in literals mean what they mean in Python.
+//! - A plus sign before an operand says nothing and goes.
 
 /// Called in place of the `%` operator.
 pub const PERCENT_FUNCTION: &str = "mlxd_percent_operator";
@@ -159,6 +160,20 @@ fn rewrite_tag(tag: &str, is_block: bool, tokens: Vec<Token>) -> String {
         tag = join_literals(&tag, &tokens);
         tokens = tokens_of_tag(&tag, is_block).0;
     }
+    if let Some(rewritten) = rewrite_literals(&tag, &tokens) {
+        tag = rewritten;
+        tokens = tokens_of_tag(&tag, is_block).0;
+    }
+    for index in 0..tokens.len().saturating_sub(1) {
+        let token = tokens[index];
+        let text = &tag[token.start..token.end];
+        let next_begins_operand =
+            tokens[index + 1].kind != Kind::Operator || matches!(&tag[tokens[index + 1].start..][..1], "(" | "[" | "{");
+        let has_left = index > 0 && ends_operand(&tag, &tokens, index - 1);
+        if token.kind == Kind::Operator && text == "+" && next_begins_operand && !has_left {
+            tag.replace_range(token.start..token.end, " ");
+        }
+    }
     if tokens.iter().filter(|token| is_percent(&tag, token)).count() > MAX_PERCENT_OPERATORS {
         return tag;
     }
@@ -197,6 +212,38 @@ fn join_literals(tag: &str, tokens: &[Token]) -> String {
     }
     out.push_str(&tag[at..]);
     out
+}
+
+/// The escapes that the engine reads otherwise than Python: `\/`, `\a`, `\v` and `\U` with eight digits.
+fn rewrite_literals(tag: &str, tokens: &[Token]) -> Option<String> {
+    let mut out = String::with_capacity(tag.len() + 8);
+    let mut at = 0;
+    for token in tokens.iter().filter(|token| token.kind == Kind::Text && tag[token.start..token.end].contains('\\')) {
+        out.push_str(&tag[at..token.start]);
+        at = token.end;
+        let mut rest = &tag[token.start..token.end];
+        while let Some(place) = rest.find('\\') {
+            out.push_str(&rest[..place]);
+            let escape = &rest[place..];
+            let length = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);
+            let digits = escape.get(2..10).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            let mut taken = length;
+            match escape.as_bytes().get(1) {
+                Some(b'/') => out.push_str("\\\\/"),
+                Some(b'a') => out.push_str("\\x07"),
+                Some(b'v') => out.push_str("\\x0b"),
+                Some(b'U') if digits.and_then(char::from_u32).is_some_and(|c| c > '~') => {
+                    out.extend(digits.and_then(char::from_u32));
+                    taken = 10;
+                }
+                _ => out.push_str(&escape[..length]),
+            }
+            rest = &escape[taken..];
+        }
+        out.push_str(rest);
+    }
+    out.push_str(&tag[at..]);
+    (out != tag).then_some(out)
 }
 
 /// `… a * b % c …` → `… f(a * b , c) …` for the leftmost `%`, whose operators to the left all bind as tightly.
@@ -302,5 +349,7 @@ mod tests {
         check("{{ '}}' % x", "{{ f('}}' , x)");
         check("{{ % }}{% % %}", "{{ % }}{% % %}");
         check("a\r\nb\rc", "a\nb\nc");
+        check("{{ +5 - +a + (+b) }}", "{{  5 -  a + ( b) }}");
+        check(r"{{ '\/\a\n\\/\U0001f340' }}\/", r"{{ '\\/\x07\n\\/🍀' }}\/");
     }
 }
