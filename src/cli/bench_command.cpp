@@ -6,30 +6,19 @@
 #include <string>
 #include <utility>
 
-#include "cli/bench_runner.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/json_text.h"
 #include "cli/model_loader.h"
 #include "cli/progress.h"
 #include "cli/table.h"
-#include "engine/step_batch.h"
-#include "model/json.h"
+#include "workbench/bench.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd::cli {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::size_t kKvElementBytes = 2;  // the fast path keeps K/V in 16 bits
-
-std::size_t kv_bytes_for(const ModelSpec& spec, std::int64_t pages) {
-  std::size_t page_bytes = 0;
-  for (const LayerGroup& group : spec.layer_groups)
-    page_bytes += std::size_t{2} * static_cast<std::size_t>(group.num_layers) *
-                  static_cast<std::size_t>(group.num_kv_heads) * static_cast<std::size_t>(group.head_dim) *
-                  static_cast<std::size_t>(kPageTokens) * kKvElementBytes;
-  return page_bytes * static_cast<std::size_t>(pages + pages / 16 + 1);
-}
 
 std::uint64_t peak_resident_bytes() {
   rusage usage{};
@@ -77,7 +66,7 @@ std::string to_json_text(const FoundModel& model, const ModelHost& host, const B
   json::array all;
   for (const BenchResult& result : results) all.push_back(to_json(result));
   report["results"] = std::move(all);
-  return to_pretty_json(report);
+  return pretty_json(report);
 }
 
 std::string to_table_text(const FoundModel& model, const ModelHost& host, const BenchCommandOptions& options,
@@ -121,9 +110,9 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   plan.seed = options.seed;
 
   const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, options.model));
-  const ModelFolder folder = TRY(ModelFolder::open(model.path));
+  const ModelDetails details = TRY(read_model_details(model.path));
   LoadOptions load;
-  load.kv_bytes = kv_bytes_for(folder.spec(), pages_needed(plan));
+  load.kv_bytes = static_cast<std::size_t>(details.kv_bytes_per_token * kv_tokens_needed(plan));
   load.max_running = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
   const auto host = TRY(load_model(context, model, *settings, load));
 

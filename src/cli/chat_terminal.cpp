@@ -31,11 +31,11 @@ std::string describe_answer(const ChatSession::Answer& answer, double load_secon
 }
 
 ChatTerminal::ChatTerminal(Console& console, const ModelHost& model, std::string model_name,
-                           ChatSettings settings, std::unique_ptr<LineEditor> editor)
+                           ChatPreferences preferences, std::unique_ptr<LineEditor> editor)
     : console_(console),
       model_(model),
       model_name_(std::move(model_name)),
-      settings_(std::move(settings)),
+      preferences_(std::move(preferences)),
       editor_(std::move(editor)),
       session_(model) {}
 
@@ -110,7 +110,7 @@ void ChatTerminal::answer(const std::string& message) {
         Style::kDim,
         "(the context is full: the oldest " + std::to_string(dropped) + " messages were dropped)"));
   };
-  const auto answer = session_.ask(message, settings_, listener);
+  const auto answer = session_.ask(message, preferences_.answers, listener);
   if (!ends_line) console_.write("\n");
   if (!answer) {
     console_.report_error(answer.error().message);
@@ -120,25 +120,27 @@ void ChatTerminal::answer(const std::string& message) {
     console_.write_line(console_.styled(Style::kDim, "(stopped)"));
   else if (answer->finish == FinishReason::kLength)
     console_.write_line(console_.styled(
-        Style::kDim, settings_.max_tokens > 0 && answer->completion_tokens >= settings_.max_tokens
-                         ? "(ended by max_tokens)"
-                         : "(ended by the length of the context)"));
-  if (settings_.verbose)
+        Style::kDim,
+        preferences_.answers.max_tokens > 0 && answer->completion_tokens >= preferences_.answers.max_tokens
+            ? "(ended by max_tokens)"
+            : "(ended by the length of the context)"));
+  if (preferences_.verbose)
     console_.write("\n" + console_.styled(Style::kDim, describe_answer(*answer, model_.load_seconds())));
   console_.write("\n");
 }
 
 void ChatTerminal::set(const std::string& name, const std::string& value) {
   if (!name.empty()) {
-    if (const auto applied = apply_chat_setting(settings_, name, value); !applied)
+    if (const auto applied = apply_chat_setting(preferences_, name, value); !applied)
       console_.report_error(applied.error().message);
     else
-      console_.write_line(name + " is " + show_chat_setting(settings_, name));
+      console_.write_line(name + " is " + show_chat_setting(preferences_, name));
     return;
   }
   Table table({{"SETTING"}, {"VALUE"}, {"MEANING"}});
   for (const ChatSettingInfo& info : chat_setting_infos())
-    table.add_row({std::string(info.name), show_chat_setting(settings_, info.name), std::string(info.help)});
+    table.add_row(
+        {std::string(info.name), show_chat_setting(preferences_, info.name), std::string(info.help)});
   console_.write(table.to_string());
 }
 
@@ -165,7 +167,8 @@ void ChatTerminal::show_state() {
                  "conversation  " + std::to_string(session_.num_messages()) + " messages\n");
   for (const ChatSettingInfo& info : chat_setting_infos()) {
     const std::string padding(info.name.size() < 20 ? 20 - info.name.size() : 1, ' ');
-    console_.write("  " + std::string(info.name) + padding + show_chat_setting(settings_, info.name) + "\n");
+    console_.write("  " + std::string(info.name) + padding + show_chat_setting(preferences_, info.name) +
+                   "\n");
   }
 }
 

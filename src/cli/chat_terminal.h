@@ -6,17 +6,16 @@
 #include <string>
 
 #include "cli/chat_input.h"
-#include "cli/chat_session.h"
-#include "cli/chat_settings.h"
+#include "cli/chat_preferences.h"
 #include "cli/console.h"
 #include "cli/line_editor.h"
-#include "runtime/model_host.h"
+#include "workbench/chat_session.h"
 
 namespace mlxd::cli {
 
 class ChatTerminal {
  public:
-  ChatTerminal(Console& console, const ModelHost& model, std::string model_name, ChatSettings settings,
+  ChatTerminal(Console& console, const ModelHost& model, std::string model_name, ChatPreferences preferences,
                std::unique_ptr<LineEditor> editor);
 
   /// Until /bye, Ctrl-D or the terminal is gone.
@@ -32,7 +31,7 @@ class ChatTerminal {
   Console& console_;
   const ModelHost& model_;
   std::string model_name_;
-  ChatSettings settings_;
+  ChatPreferences preferences_;
   std::unique_ptr<LineEditor> editor_;
   ChatSession session_;
 };

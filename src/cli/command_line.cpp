@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/log.h"
-#include "cli/chat_settings.h"
+#include "cli/chat_preferences.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/suggest.h"

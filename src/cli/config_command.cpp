@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/json_text.h"
 #include "cli/table.h"
-#include "model/json.h"
 
 namespace mlxd::cli {
 namespace {
@@ -45,7 +45,7 @@ Result<int> config_command(const CommandContext& context, const ConfigOptions& o
     values[info.name] = json::object{{"value", to_json(info, value)}, {"from", source}};
   }
   context.console.write(options.json
-                            ? to_pretty_json(values)
+                            ? pretty_json(values)
                             : "state folder: " + context.state.root().string() + "\n" + table.to_string());
   return kExitOk;
 }

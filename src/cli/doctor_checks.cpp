@@ -10,15 +10,12 @@
 #include <optional>
 #include <utility>
 
-#include "backends/cpu/isa.h"
 #include "cli/format.h"
-#include "cli/machine.h"
 #include "cli/model_loader.h"
 #include "cli/settings.h"
 #include "http/client.h"
-#include "model/model_folder.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
+#include "workbench/machine.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd::cli {
 namespace {
@@ -31,14 +28,14 @@ Finding check_cpu() {
   std::string detail = cpu_name();
   if (!detail.empty()) detail += ", ";
   const std::int32_t cores = num_cores();
-  detail += std::to_string(cores) + (cores == 1 ? " core" : " cores") + ", uses " +
-            std::string(to_string(default_isa())) + " of";
-  for (const Isa isa : available_isas()) detail += " " + std::string(to_string(isa));
-  if (default_isa() != Isa::kScalar) return {"processor", Verdict::kGood, detail, {}};
-  const bool chosen = environment("MLXD_CPU_ISA").has_value();
+  const std::string chosen = chosen_instruction_set();
+  detail += std::to_string(cores) + (cores == 1 ? " core" : " cores") + ", uses " + chosen + " of";
+  for (const std::string& name : instruction_sets()) detail += " " + name;
+  if (chosen != "scalar") return {"processor", Verdict::kGood, detail, {}};
   return {"processor", Verdict::kWarning, detail,
-          chosen ? "MLXD_CPU_ISA asks for the slow scalar code: unset it"
-                 : "this processor has none of AVX2, AVX-512 VNNI, NEON dotprod: answers will be slow"};
+          environment("MLXD_CPU_ISA")
+              ? "MLXD_CPU_ISA asks for the slow scalar code: unset it"
+              : "this processor has none of AVX2, AVX-512 VNNI, NEON dotprod: answers will be slow"};
 }
 
 Finding check_memory() {
@@ -162,19 +159,13 @@ std::vector<Finding> check_models(const StateFolder& state) {
 // Opens everything of a model but its weights.
 Finding check_model(const FoundModel& model, const std::string& check_name) {
   const std::string remedy = "fetch or import the model again, or remove " + model.path.string();
-  const auto folder = ModelFolder::open(model.path);
-  if (!folder) return {check_name, Verdict::kBroken, folder.error().message, remedy};
-  const auto tokenizer = Tokenizer::open(model.path);
-  if (!tokenizer) return {check_name, Verdict::kBroken, tokenizer.error().message, remedy};
-  const auto chat_template = ChatTemplate::open(model.path);
-  const bool has_template = chat_template.ok();
-  if (!has_template && chat_template.error().kind != ErrorKind::kNotFound)
-    return {check_name, Verdict::kBroken, chat_template.error().message, remedy};
+  const auto details = read_model_details(model.path);
+  if (!details) return {check_name, Verdict::kBroken, details.error().message, remedy};
   return {check_name,
           Verdict::kGood,
-          model.name + ": " + folder->spec().model_type + ", " + format_count(folder->num_parameters()) +
+          model.name + ": " + details->architecture + ", " + format_count(details->num_parameters) +
               " parameters, tokenizer" +
-              (has_template ? " and chat template load" : " loads, no chat template"),
+              (details->facts.has_chat_template ? " and chat template load" : " loads, no chat template"),
           {}};
 }
 

@@ -4,8 +4,8 @@
 
 #include "cli/commands.h"
 #include "cli/doctor_checks.h"
+#include "cli/json_text.h"
 #include "cli/table.h"
-#include "model/json.h"
 
 namespace mlxd::cli {
 namespace {
@@ -43,7 +43,7 @@ Result<int> doctor_command(const CommandContext& context, const DoctorOptions& o
   }
   if (options.json) {
     context.console.write(
-        to_pretty_json(json::object{{"healthy", num_broken == 0}, {"checks", std::move(checks)}}));
+        pretty_json(json::object{{"healthy", num_broken == 0}, {"checks", std::move(checks)}}));
   } else {
     text += num_broken == 0
                 ? "nothing is broken\n"

@@ -165,7 +165,7 @@ LineEditor::Line LineEditor::read(const std::string& prompt) {
   write_terminal(kPasteModeOff);
   if (impl_->interrupted) {
     write_terminal("\n");
-    return {Outcome::kInterrupted, {}};
+    return {Outcome::kInterrupted, text == nullptr ? std::string() : text};
   }
   if (text == nullptr || count <= 0) return {Outcome::kEnd, {}};
   std::string line(text, static_cast<std::size_t>(count));

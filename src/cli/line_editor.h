@@ -24,7 +24,7 @@ class LineEditor {
   };
   struct Line {
     Outcome outcome = Outcome::kEnd;
-    std::string text;  // without the newline
+    std::string text;  // without the newline; of an interrupted line what was dropped
   };
   /// Shows `prompt` and waits for a line.
   Line read(const std::string& prompt);

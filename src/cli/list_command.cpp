@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/model_facts.h"
+#include "cli/json_text.h"
 #include "cli/model_loader.h"
 #include "cli/table.h"
-#include "model/json.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd::cli {
 namespace {
@@ -52,7 +52,7 @@ std::string to_json_text(const std::vector<Row>& rows) {
     }
     models.push_back(std::move(model));
   }
-  return to_pretty_json(json::object{{"models", std::move(models)}});
+  return pretty_json(json::object{{"models", std::move(models)}});
 }
 
 }  // namespace

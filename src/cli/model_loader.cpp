@@ -1,29 +1,17 @@
 #include "cli/model_loader.h"
 
-#include <filesystem>
 #include <utility>
 #include <vector>
 
 #include "cli/format.h"
 #include "cli/progress.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd::cli {
 namespace {
 
 // Pages for one conversation of ordinary length must be left.
 constexpr std::uint64_t kLeastKvBytes = std::uint64_t{16} << 20U;
-
-std::uint64_t weight_bytes(const std::filesystem::path& folder) {
-  std::uint64_t bytes = 0;
-  std::error_code error;
-  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    std::error_code file_error;
-    if (it->path().extension() != ".safetensors") continue;
-    const auto size = it->file_size(file_error);
-    if (!file_error) bytes += size;
-  }
-  return bytes;
-}
 
 }  // namespace
 
@@ -49,7 +37,7 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
 
 Result<std::size_t> kv_bytes_within(std::uint64_t memory_bytes, const FoundModel& model) {
   if (memory_bytes == 0) return std::size_t{0};
-  const std::uint64_t weights = weight_bytes(model.path);
+  const std::uint64_t weights = TRY(read_model_facts(model.path)).weight_bytes;
   if (memory_bytes < weights + kLeastKvBytes)
     return Error(ErrorKind::kOutOfMemory, model.name + " needs " + format_bytes(weights + kLeastKvBytes) +
                                               " for weights and K/V, the memory setting allows " +

@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "cli/commands.h"
 #include "cli/model_finder.h"
-#include "runtime/model_host.h"
+#include "workbench/chat_session.h"
 
 namespace mlxd::cli {
 

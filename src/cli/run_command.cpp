@@ -5,14 +5,14 @@
 #include <string>
 #include <utility>
 
-#include "cli/chat_session.h"
-#include "cli/chat_settings.h"
+#include "cli/chat_preferences.h"
 #include "cli/chat_terminal.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/line_editor.h"
-#include "cli/model_facts.h"
 #include "cli/model_loader.h"
+#include "workbench/chat_session.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd::cli {
 namespace {
@@ -49,26 +49,26 @@ Request split_words(const RunOptions& options) {
   return is_text ? Request{{}, word} : Request{word, {}};
 }
 
-Result<ChatSettings> make_chat_settings(const RunOptions& options) {
-  ChatSettings settings;
-  for (const auto& [name, value] : options.chat_settings) TRY(apply_chat_setting(settings, name, value));
-  return settings;
+Result<ChatPreferences> make_preferences(const RunOptions& options) {
+  ChatPreferences preferences;
+  for (const auto& [name, value] : options.chat_settings) TRY(apply_chat_setting(preferences, name, value));
+  return preferences;
 }
 
 // The makers' recommendation first, what was asked for over it.
-Result<ChatSettings> add_recommendation(const RunOptions& options, const std::filesystem::path& folder) {
-  ChatSettings settings;
-  for (const auto& [name, value] : read_recommended_sampling(folder).settings) {
+Result<ChatPreferences> add_recommendation(const RunOptions& options, const std::filesystem::path& folder) {
+  ChatPreferences preferences;
+  for (const auto& [name, value] : read_recommended_sampling(folder)) {
     // A recommendation out of our range is not the user's mistake: the default stays.
-    const auto ignored = apply_chat_setting(settings, name, value);
+    const auto ignored = apply_chat_setting(preferences, name, value);
     static_cast<void>(ignored);
   }
-  for (const auto& [name, value] : options.chat_settings) TRY(apply_chat_setting(settings, name, value));
-  return settings;
+  for (const auto& [name, value] : options.chat_settings) TRY(apply_chat_setting(preferences, name, value));
+  return preferences;
 }
 
-Result<int> answer_once(const CommandContext& context, const ModelHost& model, const ChatSettings& settings,
-                        std::string prompt) {
+Result<int> answer_once(const CommandContext& context, const ModelHost& model,
+                        const ChatPreferences& preferences, std::string prompt) {
   Console& console = context.console;
   ChatSession session(model);
   bool ends_line = false;
@@ -81,19 +81,19 @@ Result<int> answer_once(const CommandContext& context, const ModelHost& model, c
     ends_line = text.ends_with('\n');
     console.write(text);
   };
-  const ChatSession::Answer answer = TRY(session.ask(std::move(prompt), settings, listener));
+  const ChatSession::Answer answer = TRY(session.ask(std::move(prompt), preferences.answers, listener));
   if (!ends_line) console.write("\n");
-  if (settings.verbose)
+  if (preferences.verbose)
     console.write_error("\n" +
                         console.styled_error(Style::kDim, describe_answer(answer, model.load_seconds())));
   return kExitOk;
 }
 
 Result<int> chat(const CommandContext& context, const ModelHost& model, const std::string& model_name,
-                 ChatSettings settings) {
+                 ChatPreferences preferences) {
   TRY(context.state.ensure());
   auto editor = TRY(LineEditor::create(context.state.history_file()));
-  ChatTerminal(context.console, model, model_name, std::move(settings), std::move(editor)).run();
+  ChatTerminal(context.console, model, model_name, std::move(preferences), std::move(editor)).run();
   return kExitOk;
 }
 
@@ -101,7 +101,7 @@ Result<int> chat(const CommandContext& context, const ModelHost& model, const st
 
 Result<int> run_command(const CommandContext& context, const RunOptions& options) {
   Console& console = context.console;
-  const auto checked = make_chat_settings(options);
+  const auto checked = make_preferences(options);
   const auto settings = Settings::resolve(options.flags, context.state);
   if (!checked || !settings) {
     console.report_error(!checked ? checked.error().message : settings.error().message);
@@ -123,15 +123,15 @@ Result<int> run_command(const CommandContext& context, const RunOptions& options
   }
 
   const auto host = TRY(load_model(context, model, *settings, {}));
-  ChatSettings chat_settings = TRY(add_recommendation(options, model.path));
+  ChatPreferences preferences = TRY(add_recommendation(options, model.path));
   const std::string remembered = model.source == ModelSource::kPath ? model.path.string() : model.name;
   if (const auto noted = context.state.remember_model(remembered); !noted)
     console.report_error(noted.error().message);  // the answer matters more
   if (host->chat_template() == nullptr)
     console.write_error("mlxd: " + model.name +
                         " has no chat template: each text is completed as it stands\n");
-  if (interactive) return chat(context, *host, model.name, std::move(chat_settings));
-  return answer_once(context, *host, chat_settings, std::move(request.prompt));
+  if (interactive) return chat(context, *host, model.name, std::move(preferences));
+  return answer_once(context, *host, preferences, std::move(request.prompt));
 }
 
 }  // namespace mlxd::cli

@@ -5,79 +5,66 @@
 
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/model_facts.h"
+#include "cli/json_text.h"
 #include "cli/model_loader.h"
-#include "model/json.h"
-#include "model/model_folder.h"
-#include "text/tokenizer.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd::cli {
 namespace {
 
 namespace json = boost::json;
 
-// End tokens as they stand in the vocabulary; their ids where there is no tokenizer to ask.
-std::vector<std::string> end_token_names(const ModelFolder& folder) {
-  const auto tokenizer = Tokenizer::open(folder.path());
-  std::vector<std::string> names;
-  for (const std::int32_t id : folder.eos_tokens()) {
-    const std::string name = tokenizer ? tokenizer->token_name(id) : std::string();
-    names.push_back(name.empty() ? std::to_string(id) : name);
-  }
-  return names;
-}
-
-std::string joined(const std::vector<std::string>& parts) {
+std::string joined(const std::vector<ModelDetails::EndToken>& tokens) {
   std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
+  for (const auto& [id, name] : tokens)
+    text += (text.empty() ? "" : ", ") + (name.empty() ? std::to_string(id) : name);
   return text.empty() ? "none" : text;
 }
 
-std::string to_json_text(const FoundModel& model, const ModelFacts& facts, const ModelFolder& folder,
-                         const std::vector<std::string>& end_names) {
-  const ModelSpec& spec = folder.spec();
+std::string to_json_text(const FoundModel& model, const ModelDetails& details) {
   json::array end_tokens;
-  for (std::size_t i = 0; i < end_names.size(); ++i)
-    end_tokens.push_back(json::object{{"id", folder.eos_tokens()[i]}, {"name", end_names[i]}});
-  return to_pretty_json(json::object{{"name", model.name},
-                                     {"path", model.path.string()},
-                                     {"source", to_string(model.source)},
-                                     {"architecture", spec.model_type},
-                                     {"parameters", folder.num_parameters()},
-                                     {"quantization", facts.quantization},
-                                     {"context_tokens", spec.context_tokens},
-                                     {"layers", spec.layers.size()},
-                                     {"hidden_size", spec.hidden_size},
-                                     {"vocabulary", spec.vocab_size},
-                                     {"chat_template", facts.has_chat_template},
-                                     {"end_tokens", std::move(end_tokens)},
-                                     {"size_bytes", facts.size_bytes},
-                                     {"modified", facts.modified}});
+  for (const auto& [id, name] : details.end_tokens)
+    end_tokens.push_back(json::object{{"id", id}, {"name", name}});
+  return pretty_json(json::object{{"name", model.name},
+                                  {"path", model.path.string()},
+                                  {"source", to_string(model.source)},
+                                  {"architecture", details.architecture},
+                                  {"parameters", details.num_parameters},
+                                  {"quantization", details.facts.quantization},
+                                  {"context_tokens", details.context_tokens},
+                                  {"layers", details.num_layers},
+                                  {"hidden_size", details.hidden_size},
+                                  {"vocabulary", details.vocab_size},
+                                  {"kv_bytes_per_token", details.kv_bytes_per_token},
+                                  {"chat_template", details.facts.has_chat_template},
+                                  {"end_tokens", std::move(end_tokens)},
+                                  {"size_bytes", details.facts.size_bytes},
+                                  {"modified", details.facts.modified}});
 }
 
 }  // namespace
 
 Result<int> show_command(const CommandContext& context, const ShowOptions& options) {
   const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, options.model));
-  const ModelFacts facts = TRY(read_model_facts(model.path));
-  const ModelFolder folder = TRY(ModelFolder::open(model.path));
-  const ModelSpec& spec = folder.spec();
-  const std::vector<std::string> end_names = end_token_names(folder);
+  const ModelDetails details = TRY(read_model_details(model.path));
   if (options.json) {
-    context.console.write(to_json_text(model, facts, folder, end_names));
+    context.console.write(to_json_text(model, details));
     return kExitOk;
   }
+  const ModelFacts& facts = details.facts;
   context.console.write(
-      "name           " + model.name + "\n" +                                                            //
-      "architecture   " + spec.model_type + ", " + std::to_string(spec.layers.size()) + " layers of " +  //
-      format_grouped(spec.hidden_size) + "\n" +                                                          //
-      "parameters     " + format_count(folder.num_parameters()) + "\n" +                                 //
-      "quantization   " + (facts.quantization.empty() ? "none" : facts.quantization) + "\n" +            //
-      "context        " + format_grouped(spec.context_tokens) + " tokens\n" +                            //
-      "vocabulary     " + format_grouped(spec.vocab_size) + " tokens\n" +                                //
-      "chat template  " + (facts.has_chat_template ? "yes" : "no") + "\n" +                              //
-      "end tokens     " + joined(end_names) + "\n" +                                                     //
-      "size           " + format_bytes(facts.size_bytes) + "\n" +                                        //
+      "name           " + model.name + "\n" +  //
+      "architecture   " + details.architecture + ", " + std::to_string(details.num_layers) +
+      " layers of " +                                                                            //
+      format_grouped(details.hidden_size) + "\n" +                                               //
+      "parameters     " + format_count(details.num_parameters) + "\n" +                          //
+      "quantization   " + (facts.quantization.empty() ? "none" : facts.quantization) + "\n" +    //
+      "context        " + format_grouped(details.context_tokens) + " tokens, " +                 //
+      format_bytes(static_cast<std::uint64_t>(details.kv_bytes_per_token)) + " of K/V each\n" +  //
+      "vocabulary     " + format_grouped(details.vocab_size) + " tokens\n" +                     //
+      "chat template  " + (facts.has_chat_template ? "yes" : "no") + "\n" +                      //
+      "end tokens     " + joined(details.end_tokens) + "\n" +                                    //
+      "size           " + format_bytes(facts.size_bytes) + "\n" +                                //
       "path           " + model.path.string() + "\n");
   return kExitOk;
 }

@@ -7,10 +7,10 @@
 #include <string>
 #include <utility>
 
-#include "backends/cpu/isa.h"
 #include "build_commit.h"
 #include "cli/commands.h"
-#include "model/json.h"
+#include "cli/json_text.h"
+#include "workbench/machine.h"
 
 namespace mlxd::cli {
 namespace {
@@ -39,13 +39,13 @@ Result<int> version_command(const CommandContext& context, const VersionOptions&
       {"cli11", CLI11_VERSION},
       {"libedit", std::to_string(LIBEDIT_MAJOR) + "." + std::to_string(LIBEDIT_MINOR)}};
   json::array isas;
-  for (const Isa isa : available_isas()) isas.push_back(json::string(to_string(isa)));
+  for (const std::string& name : instruction_sets()) isas.push_back(json::string(name));
   if (options.json) {
-    context.console.write(to_pretty_json(json::object{{"version", MLXD_VERSION},
-                                                      {"commit", commit},
-                                                      {"compiler", compiler()},
-                                                      {"instruction_sets", std::move(isas)},
-                                                      {"libraries", libraries}}));
+    context.console.write(pretty_json(json::object{{"version", MLXD_VERSION},
+                                                   {"commit", commit},
+                                                   {"compiler", compiler()},
+                                                   {"instruction_sets", std::move(isas)},
+                                                   {"libraries", libraries}}));
     return kExitOk;
   }
   std::string isa_text;

@@ -15,7 +15,7 @@
 #include "generation/generation_request.h"
 #include "runtime/engine_thread.h"
 
-namespace mlxd::cli {
+namespace mlxd {
 
 struct BenchPlan {
   std::int32_t prompt_tokens = 512;
@@ -39,8 +39,8 @@ struct BenchResult {
   BenchPercentiles inter_token_latency_ms;
 };
 
-/// Pages that the largest concurrency of the plan needs.
-std::int64_t pages_needed(const BenchPlan& plan);
+/// K/V positions that the largest concurrency of the plan needs, in whole pages and with some to spare.
+std::int64_t kv_tokens_needed(const BenchPlan& plan);
 
 /// A warm-up, then `rounds` rounds over all concurrencies in turn, so that a drift of the machine touches all
 /// alike. `on_progress` gets 0 … 1 and may be empty. Errors: those of the engine; kInvalidArgument for a plan
@@ -52,4 +52,4 @@ Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const Generatio
 /// The value below which `share` of the sorted values lie, interpolated; 0 for none.
 double percentile(std::vector<double> values, double share);
 
-}  // namespace mlxd::cli
+}  // namespace mlxd

@@ -1,16 +1,16 @@
-#include "cli/chat_settings.h"
+#include "cli/chat_preferences.h"
 
 #include <gtest/gtest.h>
 
 namespace mlxd::cli {
 namespace {
 
-TEST(ChatSettings, AreSetByNameWithDashesOrUnderscores) {
-  ChatSettings settings;
+TEST(ChatPreferences, AreSetByNameWithDashesOrUnderscores) {
+  ChatPreferences preferences;
   const auto check = [&](const char* name, const char* value, const char* shown) {
-    const auto applied = apply_chat_setting(settings, name, value);
+    const auto applied = apply_chat_setting(preferences, name, value);
     ASSERT_TRUE(applied.ok()) << name << ": " << applied.error().message;
-    EXPECT_EQ(show_chat_setting(settings, name), shown) << name;
+    EXPECT_EQ(show_chat_setting(preferences, name), shown) << name;
   };
   check("temperature", "0", "0");
   check("top_p", "0.9", "0.9");
@@ -28,14 +28,14 @@ TEST(ChatSettings, AreSetByNameWithDashesOrUnderscores) {
   check("verbose", "off", "off");
 }
 
-TEST(ChatSettings, RefuseWhatIsOutOfRangeAndKeepTheOldValue) {
-  ChatSettings settings;
+TEST(ChatPreferences, RefuseWhatIsOutOfRangeAndKeepTheOldValue) {
+  ChatPreferences preferences;
   const auto check = [&](const char* name, const char* value, const char* message) {
-    const std::string before = show_chat_setting(settings, name);
-    const auto applied = apply_chat_setting(settings, name, value);
+    const std::string before = show_chat_setting(preferences, name);
+    const auto applied = apply_chat_setting(preferences, name, value);
     ASSERT_FALSE(applied.ok()) << name << " " << value;
     EXPECT_EQ(applied.error().message, message);
-    EXPECT_EQ(show_chat_setting(settings, name), before);
+    EXPECT_EQ(show_chat_setting(preferences, name), before);
   };
   check("temperature", "3", "temperature is 3, must be between 0 and 2");
   check("temperature", "warm", "temperature: 'warm' is not a number");
@@ -46,11 +46,11 @@ TEST(ChatSettings, RefuseWhatIsOutOfRangeAndKeepTheOldValue) {
   check("temprature", "1", "there is no setting 'temprature'; nearest: temperature");
 }
 
-TEST(ChatSettings, AllHaveANameAHelpAndAValueToShow) {
-  const ChatSettings settings;
+TEST(ChatPreferences, AllHaveANameAHelpAndAValueToShow) {
+  const ChatPreferences preferences;
   for (const ChatSettingInfo& info : chat_setting_infos()) {
     EXPECT_FALSE(info.help.empty()) << info.name;
-    EXPECT_FALSE(show_chat_setting(settings, info.name).empty()) << info.name;
+    EXPECT_FALSE(show_chat_setting(preferences, info.name).empty()) << info.name;
   }
 }
 

@@ -1,4 +1,4 @@
-#include "cli/chat_session.h"
+#include "workbench/chat_session.h"
 
 #include <algorithm>
 #include <chrono>
@@ -6,7 +6,7 @@
 
 #include "runtime/text_stream.h"
 
-namespace mlxd::cli {
+namespace mlxd {
 namespace {
 
 constexpr std::chrono::milliseconds kListenInterval{50};
@@ -96,4 +96,4 @@ Result<std::vector<TokenId>> ChatSession::render(const std::vector<Message>& tur
   return model_.tokenizer().encode(text, false);
 }
 
-}  // namespace mlxd::cli
+}  // namespace mlxd

@@ -1,4 +1,4 @@
-#include "cli/bench_runner.h"
+#include "workbench/bench.h"
 
 #include <algorithm>
 #include <chrono>
@@ -11,7 +11,7 @@
 #include "base/mutex.h"
 #include "engine/step_batch.h"
 
-namespace mlxd::cli {
+namespace mlxd {
 namespace {
 
 constexpr std::chrono::seconds kPollInterval{1};  // how soon a failed request is noticed
@@ -213,14 +213,14 @@ BenchPercentiles percentiles(const std::vector<double>& values) {
 
 }  // namespace
 
-std::int64_t pages_needed(const BenchPlan& plan) {
+std::int64_t kv_tokens_needed(const BenchPlan& plan) {
   std::int64_t most = 0;
   for (const std::int32_t concurrency : plan.concurrency) {
     const std::int64_t tokens =
         std::int64_t{plan.prompt_tokens} + plan.tokens + 1 + spare_tokens(plan, concurrency);
     most = std::max(most, concurrency * ((tokens + kPageTokens - 1) / kPageTokens + 1));
   }
-  return most;
+  return (most + most / 16 + 1) * kPageTokens;
 }
 
 Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const GenerationLimits& limits,
@@ -277,4 +277,4 @@ double percentile(std::vector<double> values, double share) {
   return values[below] + (values[above] - values[below]) * (at - static_cast<double>(below));
 }
 
-}  // namespace mlxd::cli
+}  // namespace mlxd

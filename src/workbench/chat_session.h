@@ -12,12 +12,19 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "cli/chat_settings.h"
 #include "generation/generation_event.h"
 #include "generation/message.h"
+#include "generation/sampling_params.h"
 #include "runtime/model_host.h"
 
-namespace mlxd::cli {
+namespace mlxd {
+
+struct ChatSettings {
+  SamplingParams sampling;        // no seed: a new one for each answer
+  std::int32_t max_tokens = 0;    // 0: until the model ends or the context is full
+  std::string system;             // empty: none (a template may have its own)
+  std::vector<std::string> stop;  // strings that end an answer
+};
 
 class ChatSession {
  public:
@@ -58,4 +65,4 @@ class ChatSession {
   std::vector<Message> turns_;  // user and assistant by turns, beginning with the user
 };
 
-}  // namespace mlxd::cli
+}  // namespace mlxd

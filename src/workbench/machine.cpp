@@ -1,19 +1,20 @@
-#include "cli/machine.h"
+#include "workbench/machine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <limits>
 #include <string_view>
 #include <thread>
 
-#include "cli/format.h"
+#include "backends/cpu/isa.h"
 
 #ifdef __APPLE__
 #include <mach/mach.h>
 #include <sys/sysctl.h>
 #endif
 
-namespace mlxd::cli {
+namespace mlxd {
 namespace {
 
 #ifdef __APPLE__
@@ -26,21 +27,28 @@ std::string text_of(const char* name) {
 
 #else
 
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  return first == std::string_view::npos ? std::string_view()
+                                         : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 // The value behind "KEY<separator>" in a file of such lines.
 std::string line_value(const char* file_name, std::string_view key, char separator) {
   std::ifstream file(file_name);
   for (std::string line; std::getline(file, line);) {
     const std::size_t at = line.find(separator);
-    if (at != std::string::npos && trim(std::string_view(line).substr(0, at)) == key)
-      return std::string(trim(std::string_view(line).substr(at + 1)));
+    if (at != std::string::npos && trimmed(std::string_view(line).substr(0, at)) == key)
+      return std::string(trimmed(std::string_view(line).substr(at + 1)));
   }
   return {};
 }
 
 std::uint64_t meminfo_bytes(std::string_view key) {
   const std::string value = line_value("/proc/meminfo", key, ':');  // "16316412 kB"
-  const auto bytes = parse_bytes(value.substr(0, value.find(' ')) + "KiB");
-  return bytes ? *bytes : 0;
+  std::uint64_t kilobytes = 0;
+  std::from_chars(value.data(), value.data() + value.size(), kilobytes);
+  return kilobytes * 1024;
 }
 
 std::uint64_t number_in(const char* file_name) {
@@ -52,6 +60,14 @@ std::uint64_t number_in(const char* file_name) {
 #endif
 
 }  // namespace
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Isa isa : available_isas()) names.emplace_back(to_string(isa));
+  return names;
+}
+
+std::string chosen_instruction_set() { return std::string(to_string(default_isa())); }
 
 std::int32_t num_cores() {
   return static_cast<std::int32_t>(std::max(1U, std::thread::hardware_concurrency()));
@@ -119,4 +135,4 @@ std::optional<std::string> huge_pages_mode() {
 
 #endif
 
-}  // namespace mlxd::cli
+}  // namespace mlxd
