@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { collect, MODEL, startServer } from './mlxd.js';
 
-const RUNNING = 'mlxd_requests_running';
+const RUNNING = 'mlxd_sequences_running';
+const CANCELLED = 'mlxd_sequences_cancelled_total';
 const MAX_BATCH = 'mlxd_batch_sequences_max';
 const POLLS = 200;
 const POLL_EVERY_MS = 25;
@@ -69,6 +70,7 @@ describe('a crowd', () => {
 
   it('stops generating for a client that goes away, and only for that one', async () => {
     const expected = (await collect(await write(BEGINNINGS[0]))).texts[0];
+    const cancelledBefore = (await server.metrics()).get(CANCELLED);
     const controller = new AbortController();
     const leaving = await write(BEGINNINGS[1], {
       parameters: { max_tokens: 4000 }, request: { signal: controller.signal },
@@ -84,5 +86,6 @@ describe('a crowd', () => {
     assert.ok(chunks < 1000, `${chunks} chunks came after the abort`);
     assert.equal((await staying).texts[0], expected);
     assert.equal(await metricBecomes(RUNNING, 0), 0);
+    assert.equal((await server.metrics()).get(CANCELLED), cancelledBefore + 1);
   });
 });
