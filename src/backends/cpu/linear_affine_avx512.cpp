@@ -1,6 +1,6 @@
-// Quantized products with AVX-512 VNNI: lane = output row, one accumulator per activation row. Up to 16
-// activation rows pass over the weights together, once; more go in tiles of 8 rows by 2 blocks, whose part of
-// the weights stays in the first-level cache while all tiles meet it.
+// Quantized products with AVX-512 VNNI: lane = output row, one accumulator per activation row of a tile of 8.
+// Several tiles take turns on a part of the weights that stays in the first-level cache, so that memory is
+// read once whatever the number of rows.
 #include <immintrin.h>
 
 #include "backends/cpu/linear_tasks.h"

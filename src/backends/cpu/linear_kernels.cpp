@@ -5,7 +5,7 @@ namespace {
 
 constexpr LinearKernels kScalarKernels = {quantize_scalar, affine_scalar, dense_scalar};
 #if defined(__x86_64__)
-constexpr LinearKernels kAvx2Kernels = {quantize_scalar, affine_scalar, dense_scalar};
+constexpr LinearKernels kAvx2Kernels = {quantize_avx2, affine_avx2, dense_avx2};
 constexpr LinearKernels kAvx512Kernels = {quantize_avx512, affine_avx512, dense_avx512};
 #elif defined(__aarch64__)
 constexpr LinearKernels kNeonKernels = {quantize_neon, affine_neon, dense_neon};
