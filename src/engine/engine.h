@@ -27,7 +27,7 @@ namespace mlxd {
 struct EngineOptions {
   std::int32_t num_pages = 0;
   /// If set, decides the number of pages in place of num_pages, once the backend is loaded.
-  std::function<Result<std::int32_t>(const BackendInfo&)> choose_num_pages;
+  std::function<Result<std::int32_t>(const BackendInfo&)> choose_num_pages = {};
   std::int32_t max_running = 64;
   std::int32_t max_waiting = 1024;       // beyond: kOverloaded
   std::int32_t step_token_budget = 512;  // decodes + prefill chunk of a step

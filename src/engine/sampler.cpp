@@ -48,14 +48,14 @@ SampledToken Sampler::sample(const SampleSpec& spec, std::span<float> logits,
   SampledToken result;
   result.first_top_logprob = static_cast<std::int32_t>(top_logprobs.size());
   const bool wants_raw = spec.logprob || spec.top_logprobs > 0;
-  double log_total = 0.0;
+  RawScale scale;
   if (wants_raw) {
     find_maxima(logits);
     if (largest_logit_ == kMinusInfinity) return result;
     const std::uint64_t total = total_weight(logits, largest_logit_, 1.0F);
-    log_total = static_cast<double>(largest_logit_) +
-                portable_log(static_cast<double>(total) / static_cast<double>(kWeightOne));
-    append_alternatives(logits, log_total, static_cast<std::size_t>(std::max(spec.top_logprobs, 0)),
+    scale = {static_cast<double>(largest_logit_),
+             portable_log(static_cast<double>(total) / static_cast<double>(kWeightOne))};
+    append_alternatives(logits, scale, static_cast<std::size_t>(std::max(spec.top_logprobs, 0)),
                         top_logprobs);
     result.num_top_logprobs = static_cast<std::int32_t>(top_logprobs.size()) - result.first_top_logprob;
   }
@@ -64,8 +64,7 @@ SampledToken Sampler::sample(const SampleSpec& spec, std::span<float> logits,
   find_maxima(logits);
   if (largest_logit_ == kMinusInfinity) return result;
   result.token = spec.temperature > 0.0F ? draw(spec, logits) : largest(logits);
-  if (spec.logprob)
-    result.logprob = static_cast<float>(static_cast<double>(raw_logit(logits, result.token)) - log_total);
+  if (spec.logprob) result.logprob = scale.logprob(raw_logit(logits, result.token));
   return result;
 }
 
@@ -83,14 +82,13 @@ void Sampler::find_maxima(std::span<float> logits) {
   }
 }
 
-void Sampler::append_alternatives(std::span<const float> logits, double log_total, std::size_t count,
+void Sampler::append_alternatives(std::span<const float> logits, const RawScale& scale, std::size_t count,
                                   std::vector<TokenLogprob>& top_logprobs) {
   if (count == 0) return;
   select_best(logits, count);
   std::sort(candidates_.begin(), candidates_.end(), ranks_before);
   for (const Candidate& candidate : candidates_)
-    top_logprobs.push_back(
-        {candidate.token, static_cast<float>(static_cast<double>(candidate.logit) - log_total)});
+    top_logprobs.push_back({candidate.token, scale.logprob(candidate.logit)});
 }
 
 void Sampler::apply_penalties(const SampleSpec& spec, std::span<float> logits, bool keep_raw) {
@@ -98,6 +96,7 @@ void Sampler::apply_penalties(const SampleSpec& spec, std::span<float> logits, b
   const auto touch = [&](TokenId token) -> float* {
     if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) return nullptr;
     float& logit = logits[static_cast<std::size_t>(token)];
+    logit = std::min(logit, std::numeric_limits<float>::max());  // as find_maxima does, also if it came first
     if (keep_raw) raw_.push_back({token, logit});
     return &logit;
   };

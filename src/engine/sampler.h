@@ -28,12 +28,21 @@ class Sampler {
     TokenId token = kNoToken;
     std::uint64_t weight = 0;
   };
+  /// The model's own distribution: log p = (logit - largest) - log_total, in this order, which keeps huge
+  /// logits apart.
+  struct RawScale {
+    double largest = 0.0;
+    double log_total = 0.0;
+    float logprob(float logit) const {
+      return static_cast<float>((static_cast<double>(logit) - largest) - log_total);
+    }
+  };
   static bool ranks_before(const Candidate& a, const Candidate& b) {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
   }
 
   void find_maxima(std::span<float> logits);
-  void append_alternatives(std::span<const float> logits, double log_total, std::size_t count,
+  void append_alternatives(std::span<const float> logits, const RawScale& scale, std::size_t count,
                            std::vector<TokenLogprob>& top_logprobs);
   void apply_penalties(const SampleSpec& spec, std::span<float> logits, bool keep_raw);
   float raw_logit(std::span<const float> logits, TokenId token) const;

@@ -25,9 +25,9 @@ struct SamplingParams {
   float repetition_penalty = 1.0F;  // (0, 2]; over prompt and generated tokens
   float presence_penalty = 0.0F;    // -2 … 2; over generated tokens, as OpenAI defines it
   float frequency_penalty = 0.0F;   // -2 … 2
-  std::vector<LogitBias> logit_bias;
+  std::vector<LogitBias> logit_bias = {};
   /// Absent: drawn at random when the request is accepted.
-  std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> seed = {};
   /// Log-probability of each chosen token.
   bool logprobs = false;
   /// How many alternatives beside each chosen token, 0 … 20.

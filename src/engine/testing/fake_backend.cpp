@@ -23,6 +23,7 @@ FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
   info_.max_batch_tokens = options_.max_batch_tokens;
   info_.max_batch_sequences = options_.max_batch_sequences;
   info_.page_bytes = kPageTokens * sizeof(Slot);
+  prefix_.reserve(4096);
 }
 
 BackendMemory FakeBackend::memory() const {

@@ -26,11 +26,11 @@ class FakeBackend : public Backend {
     std::uint64_t model_seed = 1;      // another seed is another model
     /// If set, the most probable token after a prefix (its logit is far above the hashed ones); kNoToken: the
     /// hash.
-    std::function<TokenId(std::span<const TokenId> prefix)> script;
+    std::function<TokenId(std::span<const TokenId> prefix)> script = {};
     /// Called at the start of each submit; an error is the step's.
-    std::function<Result<void>(const StepBatch&)> on_submit;
+    std::function<Result<void>(const StepBatch&)> on_submit = {};
     /// Called at the start of each collect; an error is the step's.
-    std::function<Result<void>()> on_collect;
+    std::function<Result<void>()> on_collect = {};
   };
 
   explicit FakeBackend(Options options);

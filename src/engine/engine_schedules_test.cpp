@@ -1,0 +1,146 @@
+// Random lives of an engine: whatever joins, leaves, waits or is displaced, every request gets the tokens it
+// has alone.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/testing/engine_harness.h"
+
+namespace mlxd {
+namespace {
+
+using testing::answer_alone;
+using testing::EngineHarness;
+using testing::FakeBackend;
+using testing::make_request;
+
+#if defined(NDEBUG) && !defined(MLXD_SANITIZED)
+constexpr std::uint32_t kNumSchedules = 3000;
+#else
+constexpr std::uint32_t kNumSchedules = 500;
+#endif
+
+class Schedule {
+ public:
+  explicit Schedule(std::uint32_t seed) : random_(seed) {}
+
+  std::int32_t between(std::int32_t low, std::int32_t high) {
+    return std::uniform_int_distribution<std::int32_t>(low, high)(random_);
+  }
+  bool chance(double p) { return std::uniform_real_distribution<double>(0.0, 1.0)(random_) < p; }
+
+  GenerationRequest request(std::int32_t most_tokens) {
+    const std::int32_t prompt_tokens = between(1, std::max(1, most_tokens * 2 / 3));
+    std::vector<TokenId> prompt;
+    // Few different tokens, so that prefixes collide between requests.
+    for (std::int32_t i = 0; i < prompt_tokens; ++i) prompt.push_back(between(0, 2));
+    SamplingParams sampling;
+    sampling.temperature = chance(0.4) ? 0.0F : 1.0F;
+    sampling.seed = static_cast<std::uint64_t>(between(0, 1000000));
+    if (chance(0.3)) sampling.top_k = between(1, 20);
+    if (chance(0.3)) sampling.top_p = 0.8F;
+    if (chance(0.2)) sampling.frequency_penalty = 1.5F;
+    if (chance(0.2)) sampling.repetition_penalty = 1.2F;
+    std::vector<TokenId> stops;
+    if (chance(0.3)) stops = {between(0, 96), between(0, 96)};
+    const std::int32_t max_tokens = between(1, std::min(70, most_tokens - prompt_tokens + 1));
+    return make_request(std::move(prompt), max_tokens, sampling, stops);
+  }
+
+ private:
+  std::mt19937 random_;
+};
+
+void run_schedule(std::uint32_t seed, std::uint64_t& preemptions) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  Schedule schedule(seed);
+  EngineOptions options;
+  options.num_pages = schedule.between(1, 14);
+  options.step_token_budget = schedule.between(1, schedule.chance(0.5) ? 20 : 200);
+  options.max_running = schedule.between(1, 12);
+  EngineHarness harness(options);
+  const std::int32_t num_requests = schedule.between(1, 14);
+  std::map<SequenceId, GenerationRequest> requests;
+  std::map<SequenceId, bool> cancelled;
+  std::int64_t work = 0;
+  const bool cancels = schedule.chance(0.5);
+  while (std::ssize(requests) < num_requests || !harness.engine->idle()) {
+    while (std::ssize(requests) < num_requests && (harness.engine->idle() || schedule.chance(0.2))) {
+      const SequenceId id = requests.size() + 1;
+      GenerationRequest request = schedule.request(options.num_pages * kPageTokens);
+      work += std::ssize(request.prompt()) + request.max_tokens();
+      requests.emplace(id, request);
+      ASSERT_NO_FATAL_FAILURE(harness.submit(id, std::move(request)));
+    }
+    if (cancels && schedule.chance(0.05)) {
+      const auto id =
+          static_cast<SequenceId>(schedule.between(1, static_cast<std::int32_t>(requests.size())));
+      if (!harness.answers[id].ended()) cancelled[id] = true;
+      harness.engine->cancel(id);
+      ASSERT_TRUE(harness.engine->check_integrity().ok());
+    }
+    if (harness.engine->idle()) continue;
+    ASSERT_NO_FATAL_FAILURE(harness.step());
+    ASSERT_LE(harness.steps.back().tokens, options.step_token_budget);
+    ASSERT_LE(std::ssize(harness.steps.back().chunks), options.max_running);
+  }
+  EXPECT_EQ(harness.engine->stats().pages_used, 0);
+
+  // Preempted work is done again, but nobody spins: every step computes something that counts.
+  const EngineStats stats = harness.engine->stats();
+  preemptions += stats.preemptions;
+  EXPECT_LE(harness.num_steps, static_cast<std::uint64_t>(work) + stats.recomputed_tokens);
+
+  std::uint64_t previous_first = 0;
+  for (const auto& [id, request] : requests) {
+    const EngineHarness::Answer& answer = harness.answers.at(id);
+    const std::vector<TokenId> alone = answer_alone(request);
+    if (cancelled[id]) {
+      ASSERT_LE(answer.tokens.size(), alone.size());
+      ASSERT_TRUE(std::equal(answer.tokens.begin(), answer.tokens.end(), alone.begin())) << "request " << id;
+    } else {
+      ASSERT_FALSE(answer.error) << answer.error->message;
+      ASSERT_TRUE(answer.finish) << "request " << id;
+      ASSERT_EQ(answer.tokens, alone) << "request " << id;
+    }
+    if (!answer.tokens.empty()) {
+      ASSERT_GE(answer.first_token_step, previous_first) << "request " << id << " was overtaken";
+      previous_first = answer.first_token_step;
+    }
+  }
+}
+
+TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
+  std::uint64_t preemptions = 0;
+  for (std::uint32_t seed = 1; seed <= kNumSchedules; ++seed)
+    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, preemptions));
+  EXPECT_GT(preemptions, kNumSchedules / 5);  // the schedules are tight enough to mean something
+}
+
+// The case that starves in a careless scheduler: a stream of short requests, one long one in the middle, no
+// room for all.
+TEST(EngineSchedules, a_long_request_is_not_starved_by_short_ones) {
+  EngineHarness harness({.num_pages = 8, .max_running = 4, .step_token_budget = 16});
+  SequenceId id = 0;
+  const SequenceId long_id = 10;
+  std::uint64_t submitted_at = 0;
+  while (harness.answers.count(long_id) == 0 || !harness.answers[long_id].ended()) {
+    while (harness.engine->stats().waiting < 4) {
+      ++id;
+      if (id == long_id) submitted_at = harness.num_steps;
+      const auto salt = static_cast<std::int32_t>(id);
+      harness.submit(id, id == long_id ? make_request(testing::make_prompt(150, salt), 100)
+                                       : make_request(testing::make_prompt(20, salt), 12));
+    }
+    ASSERT_NO_FATAL_FAILURE(harness.step());
+    ASSERT_LT(harness.num_steps - submitted_at, 400U);
+  }
+  EXPECT_EQ(harness.answers[long_id].tokens, answer_alone(make_request(testing::make_prompt(150, 10), 100)));
+}
+
+}  // namespace
+}  // namespace mlxd
