@@ -9,6 +9,7 @@ namespace mlxd {
 namespace {
 
 constexpr std::size_t kFp32GroupBytes = kActivationGroup * sizeof(float);
+constexpr std::size_t kPaddingBytes = 64;  // kernels may read whole vectors at a tile's end
 
 void copy_floats(const Activations::Impl& impl, const float* x, std::ptrdiff_t stride,
                  std::int32_t first_group, std::int32_t last_group) {
@@ -34,7 +35,7 @@ Activations::Activations(std::int32_t max_rows, std::int32_t max_features, Isa i
   impl_->max_rows = max_rows;
   impl_->max_groups = (max_features + kActivationGroup - 1) / kActivationGroup;
   const auto cells = static_cast<std::size_t>(max_rows) * static_cast<std::size_t>(impl_->max_groups);
-  auto int8 = MemoryRegion::create(cells * kRecordBytesPerRow);
+  auto int8 = MemoryRegion::create(cells * kRecordBytesPerRow + kPaddingBytes);
   auto fp32 = MemoryRegion::create(cells * kFp32GroupBytes);
   CHECK(int8.ok() && fp32.ok());
   impl_->int8 = int8.take_value();

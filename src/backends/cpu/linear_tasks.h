@@ -18,7 +18,8 @@ inline constexpr float kSmallestActivation = 1e-30F;    // groups below are zero
 
 /// int8 activations: tiles of kTileRows rows (the last one of what is left). In a tile of R rows, one record
 /// per group: int8 [kSteps][R][4], float scale[R], float scale × sum [R]. Of each 8 features, step 2j holds
-/// 0, 2, 4, 6 and step 2j + 1 holds 1, 3, 5, 7, as the nibbles of a packed word come out.
+/// 0, 2, 4, 6 and step 2j + 1 holds 1, 3, 5, 7, as the nibbles of a packed word come out. 64 bytes past the
+/// last tile can be read.
 struct QuantizeTask {
   const float* x;
   std::ptrdiff_t stride;
