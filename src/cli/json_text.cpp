@@ -12,11 +12,12 @@ namespace json = boost::json;
 
 std::string number_text(double value) {
   if (!std::isfinite(value)) return "null";
-  std::array<char, 400> buffer{};  // fixed notation of the largest double has 309 digits
-  const auto [end, error] =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
-  std::string text =
-      error == std::errc() ? std::string(buffer.data(), end) : json::serialize(json::value(value));
+  const double size = std::abs(value);
+  if (size != 0.0 && (size < 1e-6 || size >= 1e15)) return json::serialize(json::value(value));
+  std::array<char, 64> buffer{};
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed).ptr;
+  std::string text(buffer.data(), end);
   if (text.find('.') == std::string::npos) text += ".0";  // a float stays one, whatever its value
   return text;
 }

@@ -1,0 +1,108 @@
+"""Starts the built program for the tests of this folder: in pipes, or at a pseudo-terminal."""
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BINARY = os.environ.get("MLXD_BINARY", os.path.join(REPOSITORY, "build/release/mlxd"))
+MODEL = "SmolLM2-135M-Instruct-4bit"
+USER_HOME = os.environ.get("MLXD_HOME", os.path.expanduser("~/.mlxd"))
+MODEL_FOLDER = os.environ.get("MLXD_TEST_MODEL", os.path.join(USER_HOME, "models", MODEL))
+TIMEOUT_S = 180  # for anything; only a hang takes that long
+
+
+class ProgramTest(unittest.TestCase):
+    """Each test has a state folder of its own, with the demo model in it if `with_model`."""
+
+    with_model = False
+
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="mlxd-cli-")
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        self.environment = {key: value for key, value in os.environ.items()
+                            if not key.startswith(("MLXD_", "HF_")) and key not in ("NO_COLOR", "LANG", "LC_ALL")}
+        self.environment.update(MLXD_HOME=self.home, HF_HUB_CACHE=os.path.join(self.home, "hub"), TERM="xterm")
+        if self.with_model:
+            self.assertTrue(os.path.isfile(os.path.join(MODEL_FOLDER, "config.json")),
+                            f"no demo model in {MODEL_FOLDER}: make it with script/demo-model")
+            os.makedirs(os.path.join(self.home, "models"))
+            os.symlink(MODEL_FOLDER, os.path.join(self.home, "models", MODEL))
+
+    def run_program(self, *arguments, stdin="", check=0, **environment):
+        """Runs to the end; returns (stdout, stderr) after checking the exit code."""
+        result = subprocess.run([BINARY, *arguments], input=stdin.encode(), capture_output=True, timeout=TIMEOUT_S,
+                                env={**self.environment, **environment})
+        out, err = result.stdout.decode(), result.stderr.decode()
+        self.assertEqual(result.returncode, check, f"mlxd {' '.join(arguments)}\n{out}\n{err}")
+        return out, err
+
+    def terminal(self, *arguments, **environment):
+        terminal = Terminal(self, [BINARY, *arguments], {**self.environment, **environment})
+        self.addCleanup(terminal.close)
+        return terminal
+
+
+class Terminal:
+    """The program at a pseudo-terminal, driven by keys and by what appears."""
+
+    def __init__(self, test, command, environment):
+        self.test = test
+        self.output = ""  # all that has appeared, without escape sequences
+        self.raw = b""
+        self.seen = 0  # how much of `output` has been waited for
+        self.exit_code = None
+        self.process, self.file = pty.fork()
+        if self.process == 0:
+            os.execve(command[0], command, environment)
+
+    def type(self, keys):
+        os.write(self.file, keys.encode())
+
+    def line(self, text):
+        self.type(text + "\r")
+
+    def expect(self, pattern):
+        """Waits until `pattern` appears after what was last waited for; returns the match."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            match = re.search(pattern, self.output[self.seen:], re.DOTALL)
+            if match:
+                self.seen += match.end()
+                return match
+            if not self.read(deadline - time.monotonic()):
+                self.test.fail(f"{pattern!r} did not appear; the terminal shows:\n{self.output}")
+
+    def read(self, timeout):
+        """Reads what there is; False at the end or when the time is up."""
+        if timeout <= 0 or not select.select([self.file], [], [], timeout)[0]:
+            return False
+        try:
+            piece = os.read(self.file, 65536)
+        except OSError:  # Linux reports a closed terminal so
+            piece = b""
+        self.raw += piece
+        text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.raw).decode(errors="replace")
+        self.output = text.replace("\r\n", "\n")
+        return bool(piece)
+
+    def expect_exit(self, code):
+        deadline = time.monotonic() + TIMEOUT_S
+        while self.read(deadline - time.monotonic()):
+            pass
+        _, status = os.waitpid(self.process, 0)
+        self.process = None
+        self.test.assertEqual(os.waitstatus_to_exitcode(status), code, self.output)
+
+    def close(self):
+        if self.process is not None:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+        os.close(self.file)
