@@ -17,6 +17,7 @@ using testing::TemporaryFolder;
 
 Result<GgufFile> open(const TemporaryFolder& folder, const std::string& content) {
   const auto path = folder.path() / "x.gguf";
+  std::filesystem::remove(path);  // truncating in place makes some file systems flush each time
   std::ofstream(path, std::ios::binary | std::ios::trunc)
       .write(content.data(), static_cast<std::streamsize>(content.size()));
   return GgufFile::open(path);

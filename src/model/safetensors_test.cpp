@@ -27,6 +27,7 @@ std::string container(const std::string& header, std::size_t data_bytes) {
 Result<std::vector<TensorView>> read(const TemporaryFolder& folder, const std::string& content,
                                      MappedFile& keep) {
   const auto path = folder.path() / "model.safetensors";
+  std::filesystem::remove(path);  // truncating in place makes some file systems flush each time
   std::ofstream(path, std::ios::binary | std::ios::trunc)
       .write(content.data(), static_cast<std::streamsize>(content.size()));
   keep = MappedFile::open(path).take_value();

@@ -1,0 +1,436 @@
+#include "workbench/import_gguf.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <map>
+
+#include "model/float_formats.h"
+#include "model/json.h"
+#include "model/model_folder.h"
+#include "model/testing/gguf_builder.h"
+#include "model/testing/synthetic_model.h"
+
+namespace mlxd {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+using testing::GgufBuilder;
+using testing::make_tiny_gguf;
+using testing::TemporaryFolder;
+using testing::TinyGguf;
+
+std::uint32_t number(GgufType type) { return static_cast<std::uint32_t>(type); }
+
+float read_float(const TensorView& tensor, std::size_t index) {
+  if (tensor.dtype == DType::kF32) {
+    float value = 0;
+    std::memcpy(&value, tensor.data.data() + 4 * index, 4);
+    return value;
+  }
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, tensor.data.data() + 2 * index, 2);
+  return tensor.dtype == DType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
+}
+
+// The values of a linear layer as its spec and tensors define them.
+std::vector<float> values_of(const ModelFolder& model, const LinearSpec& linear) {
+  const TensorView& weight = *model.weights().find(linear.name + ".weight");
+  const auto rows = static_cast<std::size_t>(linear.out_features);
+  const auto columns = static_cast<std::size_t>(linear.in_features);
+  std::vector<float> values(rows * columns);
+  if (linear.quantization.mode == QuantizationMode::kNone) {
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = read_float(weight, i);
+    return values;
+  }
+  const TensorView& scales = *model.weights().find(linear.name + ".scales");
+  const TensorView& biases = *model.weights().find(linear.name + ".biases");
+  const auto bits = static_cast<std::size_t>(linear.quantization.bits);
+  const auto group_size = static_cast<std::size_t>(linear.quantization.group_size);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    unsigned code = 0;
+    for (std::size_t bit = 0; bit < bits; ++bit) {
+      // Rows are whole words, so the bit string of a row continues into the next.
+      const std::size_t at = i * bits + bit;
+      code |= ((std::to_integer<unsigned>(weight.data[at / 8]) >> (at % 8)) & 1U) << bit;
+    }
+    values[i] =
+        static_cast<float>(code) * read_float(scales, i / group_size) + read_float(biases, i / group_size);
+  }
+  return values;
+}
+
+// From GGUF's interleaved rotary rows to Hugging Face's halves, written as the definition says.
+std::vector<float> uninterleave(const std::vector<float>& values, std::size_t columns, std::size_t head_dim) {
+  std::vector<float> out(values.size());
+  for (std::size_t row = 0; row < values.size() / columns; ++row) {
+    const std::size_t head = row / head_dim;
+    const std::size_t pair = row % head_dim / 2;
+    const std::size_t target = head * head_dim + pair + (row % 2) * head_dim / 2;
+    std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(row * columns), columns,
+                out.begin() + static_cast<std::ptrdiff_t>(target * columns));
+  }
+  return out;
+}
+
+class ImportTest : public ::testing::Test {
+ protected:
+  Result<ImportReport> import(const GgufBuilder& builder, const std::string& name = "tiny",
+                              bool overwrite = false) {
+    const fs::path file = folder_.path() / "source.gguf";
+    builder.write(file);
+    ImportOptions options;
+    options.name = name;
+    options.models_folder = models();
+    options.overwrite = overwrite;
+    return import_gguf(file, options);
+  }
+  void refuses(const GgufBuilder& builder, const std::string& expected, ErrorKind kind) {
+    const auto report = import(builder);
+    ASSERT_FALSE(report.ok()) << expected;
+    EXPECT_EQ(report.error().kind, kind) << report.error().message;
+    EXPECT_NE(report.error().message.find(expected), std::string::npos) << report.error().message;
+    EXPECT_NE(report.error().message.find("source.gguf"), std::string::npos) << report.error().message;
+    EXPECT_TRUE(leftovers().empty()) << leftovers();
+  }
+  std::string leftovers() const {
+    std::string names;
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(models(), none))
+      names += entry.path().filename().string() + " ";
+    return names;
+  }
+  fs::path models() const { return folder_.path() / "models"; }
+  json::object read(const char* file) const {
+    return read_json_object(models() / "tiny" / file, 1U << 22U).take_value();
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(ImportTest, every_type_keeps_every_value_exactly) {
+  const std::map<GgufType, std::int32_t> types = {
+      {GgufType::kF32, 0},  {GgufType::kF16, 0},  {GgufType::kBF16, 0}, {GgufType::kQ4_0, 4},
+      {GgufType::kQ4_1, 4}, {GgufType::kQ5_0, 5}, {GgufType::kQ5_1, 5}, {GgufType::kQ8_0, 8}};
+  for (const auto& [type, bits] : types) {
+    SCOPED_TRACE(gguf_type_name(number(type)));
+    const TinyGguf tiny = make_tiny_gguf(type, /*tied=*/false, /*biases=*/true);
+    const auto report = import(tiny.builder, "tiny", true);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    const auto model = ModelFolder::open(report->folder);
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    const GgufFile source = GgufFile::open(folder_.path() / "source.gguf").take_value();
+    const auto check = [&](const std::string& gguf_name, const LinearSpec& linear,
+                           std::size_t rotary_head_dim) {
+      EXPECT_EQ(linear.quantization.bits, bits);
+      const auto& data = source.find_tensor(gguf_name + ".weight")->data;
+      std::vector<float> expected = testing::dequantize_blocks(type, {data.begin(), data.end()});
+      const auto columns = static_cast<std::size_t>(linear.in_features);
+      if (rotary_head_dim > 0) expected = uninterleave(expected, columns, rotary_head_dim);
+      EXPECT_EQ(values_of(*model, linear), expected) << gguf_name;
+      if (!linear.has_bias) return;
+      const auto& bias_data = source.find_tensor(gguf_name + ".bias")->data;
+      std::vector<float> bias =
+          testing::dequantize_blocks(GgufType::kF32, {bias_data.begin(), bias_data.end()});
+      if (rotary_head_dim > 0) bias = uninterleave(bias, 1, rotary_head_dim);
+      const TensorView& stored = *model->weights().find(linear.name + ".bias");
+      for (std::size_t i = 0; i < bias.size(); ++i) EXPECT_EQ(read_float(stored, i), bias[i]) << gguf_name;
+    };
+    check("token_embd", model->spec().embedding, 0);
+    check("output", model->spec().lm_head, 0);
+    for (std::size_t i = 0; i < model->spec().layers.size(); ++i) {
+      const LayerSpec& layer = model->spec().layers[i];
+      const std::string block = "blk." + std::to_string(i) + ".";
+      ASSERT_TRUE(layer.attention.q_proj.has_bias && layer.mlp.up_proj.has_bias);
+      check(block + "attn_q", layer.attention.q_proj, TinyGguf::kHeadDim);
+      check(block + "attn_k", layer.attention.k_proj, TinyGguf::kHeadDim);
+      check(block + "attn_v", layer.attention.v_proj, 0);
+      check(block + "attn_output", layer.attention.o_proj, 0);
+      check(block + "ffn_gate", layer.mlp.gate_proj, 0);
+      check(block + "ffn_up", layer.mlp.up_proj, 0);
+      check(block + "ffn_down", layer.mlp.down_proj, 0);
+    }
+  }
+}
+
+TEST_F(ImportTest, rebuilds_the_configuration) {
+  const auto report = import(make_tiny_gguf(GgufType::kQ4_0).builder);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_EQ(report->storage, "4 bits");
+  EXPECT_EQ(report->name, "tiny");
+  EXPECT_TRUE(report->notes.empty());
+  const json::object config = read("config.json");
+  const auto check = [&](const char* key, const json::value& expected) {
+    EXPECT_EQ(config.at(key), expected) << key;
+  };
+  check("model_type", "llama");
+  check("hidden_size", 64);
+  check("intermediate_size", 96);
+  check("num_key_value_heads", 2);
+  check("head_dim", 16);
+  check("rope_theta", 500000);
+  check("rms_norm_eps", 1e-5);
+  check("max_position_embeddings", 512);
+  check("vocab_size", 260);
+  check("tie_word_embeddings", true);
+  check("rope_scaling", nullptr);
+  check("eos_token_id", 2);
+  check("quantization", {{"group_size", 32}, {"bits", 4}, {"mode", "affine"}});
+  EXPECT_EQ(read("generation_config.json").at("eos_token_id"), 2);
+  EXPECT_EQ(read("tokenizer_config.json").at("chat_template"), "{{ messages[0]['content'] }}");
+  EXPECT_EQ(read("tokenizer_config.json").at("eos_token"), "<|special_2|>");
+}
+
+TEST_F(ImportTest, mixed_types_get_an_entry_for_each_module_that_differs) {
+  TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_1);
+  tiny.builder.remove_tensor("token_embd.weight");
+  tiny.builder.add_tensor("token_embd.weight", number(GgufType::kQ8_0), {260, 64},
+                          testing::random_blocks(GgufType::kQ8_0, 260 * 64, 5));
+  tiny.builder.remove_tensor("blk.1.ffn_up.weight");
+  tiny.builder.add_tensor("blk.1.ffn_up.weight", number(GgufType::kF16), {96, 64},
+                          testing::random_blocks(GgufType::kF32, 96 * 32, 6));
+  const auto report = import(tiny.builder);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  const json::value expected = {{"group_size", 32}, {"bits", 8}};
+  EXPECT_EQ(read("config.json").at("quantization").at("model.embed_tokens"), expected);
+  const auto model = ModelFolder::open(report->folder);
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->spec().lm_head.quantization.bits, 8);
+  EXPECT_EQ(model->spec().layers[0].mlp.up_proj.quantization.bits, 4);
+  EXPECT_EQ(model->spec().layers[1].mlp.up_proj.quantization.mode, QuantizationMode::kNone);
+}
+
+// 128 * 1000 is beyond half precision, where the scale itself is not.
+TEST_F(ImportTest, offsets_too_large_for_half_precision_are_kept_in_single) {
+  TinyGguf tiny = make_tiny_gguf(GgufType::kQ8_0);
+  std::vector<std::byte> data = testing::random_blocks(GgufType::kQ8_0, 64 * 64, 9);
+  const std::uint16_t scale = float_to_half(-1000.0F);
+  std::memcpy(data.data() + 34, &scale, 2);
+  tiny.builder.remove_tensor("blk.0.attn_output.weight");
+  tiny.builder.add_tensor("blk.0.attn_output.weight", number(GgufType::kQ8_0), {64, 64}, data);
+  const auto report = import(tiny.builder);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  ASSERT_EQ(report->notes.size(), 1U);
+  EXPECT_NE(report->notes[0].find("self_attn.o_proj"), std::string::npos);
+  const auto model = ModelFolder::open(report->folder);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(values_of(*model, model->spec().layers[0].attention.o_proj),
+            testing::dequantize_blocks(GgufType::kQ8_0, data));
+}
+
+TEST_F(ImportTest, recovers_llama3_rope_scaling_from_its_factors) {
+  // 1 / (mlx-lm's frequency times its unscaled period) for head size 16, theta 500000, factor 32.
+  const auto make = [](float middle) {
+    TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_0);
+    const std::vector<float> factors = {1, 1, 1, 1, middle, 32, 32, 32};
+    const auto* bytes = reinterpret_cast<const std::byte*>(factors.data());
+    tiny.builder.add_tensor("rope_freqs.weight", 0, {8}, {bytes, bytes + 32});
+    return tiny;
+  };
+  // theta^(8/16) * 2π = 4442.9; smooth = (8192 / 4442.9 - 1) / 3 = 0.28129…
+  const double wavelength = 2 * 3.14159265358979323846 * std::sqrt(500000.0);
+  const double smooth = (8192 / wavelength - 1) / 3;
+  const auto right = static_cast<float>(1 / ((1 - smooth) / 32 + smooth));
+  const auto report = import(make(right).builder);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  const json::object config = read("config.json");
+  EXPECT_EQ(config.at("rope_scaling").at("rope_type"), "llama3");
+  EXPECT_EQ(config.at("rope_scaling").at("factor"), 32);
+  fs::remove_all(models());
+  refuses(make(2.0F).builder, "rope_freqs.weight: a frequency scaling other than Llama 3's",
+          ErrorKind::kUnsupported);
+}
+
+TEST_F(ImportTest, what_it_cannot_keep_is_refused_by_name_and_leaves_nothing) {
+  const auto with = [](const auto& change) {
+    TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_0);
+    change(tiny.builder);
+    return tiny.builder;
+  };
+  const auto unsupported = ErrorKind::kUnsupported;
+  const auto corrupt = ErrorKind::kCorruptData;
+  const auto set = [](GgufBuilder& b, const char* key, std::uint32_t value) {
+    b.remove(key);
+    b.add_u32(key, value);
+  };
+  const auto set_string = [](GgufBuilder& b, const char* key, const char* value) {
+    b.remove(key);
+    b.add_string(key, value);
+  };
+  refuses(with([&](auto& b) { set_string(b, "general.architecture", "qwen2"); }), "architecture qwen2",
+          unsupported);
+  refuses(with([&](auto& b) { b.remove("general.architecture"); }), "general.architecture is missing",
+          corrupt);
+  refuses(with([&](auto& b) { set(b, "llama.expert_count", 8); }), "a mixture of experts", unsupported);
+  refuses(with([&](auto& b) { set_string(b, "llama.rope.scaling.type", "yarn"); }),
+          "rope scaling of type yarn", unsupported);
+  refuses(with([&](auto& b) { set(b, "llama.rope.dimension_count", 8); }),
+          "a head whose keys, values and rotation", unsupported);
+  refuses(with([&](auto& b) { set(b, "llama.block_count", 3); }),
+          "tensor model.layers.2.input_layernorm.weight is missing", corrupt);
+  refuses(with([&](auto& b) { set(b, "llama.block_count", 4000000000U); }),
+          "llama.block_count must be an integer", corrupt);
+  refuses(with([&](auto& b) { set(b, "llama.attention.head_count", 0); }),
+          "llama.attention.head_count must be", corrupt);
+  refuses(with([&](auto& b) { b.remove_tensor("blk.1.attn_v.weight"); }),
+          "model.layers.1.self_attn.v_proj.weight is missing", corrupt);
+  refuses(with([&](auto& b) { b.remove_tensor("token_embd.weight"); }), "token_embd.weight is missing",
+          corrupt);
+  refuses(
+      with([&](auto& b) { b.add_tensor("blk.0.ffn_gate_inp.weight", 0, {4}, std::vector<std::byte>(16)); }),
+      "tensor blk.0.ffn_gate_inp.weight is not part of a llama model", unsupported);
+  refuses(with([&](auto& b) { b.add_tensor("extra", 14, {256}, std::vector<std::byte>(210)); }),
+          "tensor extra: type Q6_K", unsupported);
+  refuses(with([&](auto& b) { set_string(b, "tokenizer.ggml.model", "t5"); }), "tokenizer t5", unsupported);
+  refuses(with([&](auto& b) { set_string(b, "tokenizer.ggml.pre", "mystery"); }), "pre-tokenizer mystery",
+          unsupported);
+  refuses(with([&](auto& b) { b.remove("tokenizer.ggml.tokens"); }), "tokenizer.ggml.tokens is missing",
+          corrupt);
+  refuses(with([&](auto& b) {
+            b.remove("tokenizer.ggml.merges");
+            b.add_strings("tokenizer.ggml.merges", {"a zz"});
+          }),
+          "merge 0 of", corrupt);
+  refuses(with([&](auto& b) { set(b, "tokenizer.ggml.eos_token_id", 260); }),
+          "tokenizer.ggml.eos_token_id must be", corrupt);
+  refuses(with([&](auto& b) {
+            b.remove("tokenizer.ggml.token_type");
+            b.add_i32s("tokenizer.ggml.token_type", {1});
+          }),
+          "one number a token", corrupt);
+  refuses(with([&](auto& b) {
+            b.remove("tokenizer.ggml.tokens");
+            b.add_strings("tokenizer.ggml.tokens", {"a", "b", "c"});
+            b.remove("tokenizer.ggml.token_type");
+          }),
+          "has 3 tokens, but token_embd.weight 260 rows", corrupt);
+  refuses(with([&](auto& b) {
+            std::vector<std::byte> data = testing::random_blocks(GgufType::kQ4_0, 64 * 64, 3);
+            data[1] = std::byte{0x7C};
+            data[0] = std::byte{0};
+            b.remove_tensor("blk.0.attn_q.weight");
+            b.add_tensor("blk.0.attn_q.weight", 2, {64, 64}, data);
+          }),
+          "tensor blk.0.attn_q.weight: block 0 has a scale that is not finite", corrupt);
+}
+
+TEST_F(ImportTest, a_name_in_use_is_kept_unless_overwriting) {
+  const TinyGguf first = make_tiny_gguf(GgufType::kQ4_0);
+  ASSERT_TRUE(import(first.builder).ok());
+  const auto again = import(first.builder);
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().kind, ErrorKind::kConflict);
+  const auto replaced = import(make_tiny_gguf(GgufType::kQ8_0).builder, "tiny", true);
+  ASSERT_TRUE(replaced.ok()) << replaced.error().message;
+  EXPECT_EQ(ModelFolder::open(models() / "tiny")->spec().embedding.quantization.bits, 8);
+  // A failing import leaves the old folder as it was.
+  TinyGguf broken = make_tiny_gguf(GgufType::kQ4_0);
+  broken.builder.remove_tensor("output_norm.weight");
+  EXPECT_FALSE(import(broken.builder, "tiny", true).ok());
+  EXPECT_EQ(ModelFolder::open(models() / "tiny")->spec().embedding.quantization.bits, 8);
+  EXPECT_EQ(leftovers(), "tiny ");
+}
+
+TEST_F(ImportTest, takes_over_the_remains_of_a_killed_import_but_not_a_running_one) {
+  const TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_0);
+  fs::create_directories(models() / ".importing-tiny");
+  std::ofstream(models() / ".importing-tiny" / "model.safetensors") << "half";
+  const fs::path lock = models() / ".importing-tiny.lock";
+  const int running = ::open(lock.c_str(), O_RDWR | O_CREAT, 0644);
+  ASSERT_EQ(::flock(running, LOCK_EX), 0);
+  const auto refused = import(tiny.builder);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kConflict);
+  ::close(running);
+  EXPECT_TRUE(import(tiny.builder).ok());
+  EXPECT_EQ(leftovers(), "tiny ");
+}
+
+TEST_F(ImportTest, names_come_from_the_file_and_stay_inside_the_models_folder) {
+  const TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_0);
+  const auto report = import(tiny.builder, "");
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->name, "source");
+  for (const char* name : {"..", "../x", "a/b", "/etc/x", ".hidden", "-x", "a b", "x\n"}) {
+    const auto refused = import(tiny.builder, name);
+    ASSERT_FALSE(refused.ok()) << name;
+    EXPECT_EQ(refused.error().kind, ErrorKind::kInvalidArgument);
+  }
+}
+
+TEST_F(ImportTest, progress_rises_to_one) {
+  make_tiny_gguf(GgufType::kQ4_0).builder.write(folder_.path() / "source.gguf");
+  std::vector<float> seen;
+  ImportOptions options;
+  options.models_folder = models();
+  options.progress = [&](float done) { seen.push_back(done); };
+  ASSERT_TRUE(import_gguf(folder_.path() / "source.gguf", options).ok());
+  ASSERT_FALSE(seen.empty());
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(seen.back(), 1.0F);
+}
+
+TEST_F(ImportTest, every_end_of_turn_token_ends_a_generation) {
+  TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_0);
+  tiny.builder.remove("tokenizer.ggml.tokens");
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 260; ++i) tokens.push_back("t" + std::to_string(i));
+  tokens[3] = "a";
+  tokens[4] = "b";
+  tokens[7] = "<|eot_id|>";
+  tokens[9] = "<|im_end|>";
+  tiny.builder.add_strings("tokenizer.ggml.tokens", tokens);
+  tiny.builder.add_u32("tokenizer.ggml.eot_token_id", 8);
+  ASSERT_TRUE(import(tiny.builder).ok());
+  EXPECT_EQ(ModelFolder::open(models() / "tiny")->eos_tokens(), (std::vector<std::int32_t>{2, 8, 7, 9}));
+}
+
+TEST_F(ImportTest, sentencepiece_scores_become_ranked_merges) {
+  TinyGguf tiny = make_tiny_gguf(GgufType::kQ4_0);
+  GgufBuilder& b = tiny.builder;
+  for (const char* key : {"tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens",
+                          "tokenizer.ggml.merges", "tokenizer.ggml.token_type"})
+    b.remove(key);
+  std::vector<std::string> tokens = {"<unk>", "<s>", "</s>"};
+  std::vector<std::int32_t> types = {2, 3, 3};
+  std::vector<float> scores = {0, 0, 0};
+  for (int i = 0; i < 250; ++i) {
+    tokens.push_back("<0x" + std::string(1, "0123456789ABCDEF"[i / 16]) + "0123456789ABCDEF"[i % 16] + ">");
+    types.push_back(6);
+    scores.push_back(0);
+  }
+  for (const auto& [text, score] : std::vector<std::pair<const char*, float>>{{"ab", -1.0F},
+                                                                              {"abc", -2.0F},
+                                                                              {"bc", -3.0F},
+                                                                              {"a", -4.0F},
+                                                                              {"b", -5.0F},
+                                                                              {"c", -6.0F},
+                                                                              {"é", -7.0F}}) {
+    tokens.emplace_back(text);
+    types.push_back(1);
+    scores.push_back(score);
+  }
+  b.add_string("tokenizer.ggml.model", "llama");
+  b.add_strings("tokenizer.ggml.tokens", tokens);
+  b.add_i32s("tokenizer.ggml.token_type", types);
+  b.add_f32s("tokenizer.ggml.scores", scores);
+  const auto report = import(b);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  const json::object tokenizer = read("tokenizer.json");
+  const json::value expected =
+      parse_json(R"([["a","b"],["ab","c"],["a","bc"],["b","c"]])", "merges").take_value();
+  EXPECT_EQ(tokenizer.at("model").at("merges"), expected);
+  EXPECT_EQ(tokenizer.at("model").at("byte_fallback"), true);
+  EXPECT_EQ(tokenizer.at("model").at("unk_token"), "<unk>");
+  EXPECT_EQ(tokenizer.at("post_processor").at("single").at(0).at("SpecialToken").at("id"), "<s>");
+}
+
+}  // namespace
+}  // namespace mlxd
