@@ -8,6 +8,7 @@ use crate::python_methods::Arguments;
 use crate::python_repr::{is_float, python_float};
 
 const MAX_DEPTH: usize = 200;
+const MAX_PRINTED_BYTES: usize = 32 << 20;
 const MAX_INDENT: usize = 64;
 
 struct Style {
@@ -58,6 +59,9 @@ impl Style {
     fn write(&self, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
             return Err(invalid("tojson: value is nested too deeply"));
+        }
+        if out.len() > MAX_PRINTED_BYTES {
+            return Err(invalid("tojson: value is too long"));
         }
         match value.kind() {
             ValueKind::None => out.push_str("null"),

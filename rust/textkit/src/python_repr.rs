@@ -5,6 +5,7 @@ use minijinja::{Error, ErrorKind};
 
 /// Deeper nesting than any conversation has; also bounds the stack that printing needs.
 const MAX_DEPTH: usize = 200;
+const MAX_PRINTED_BYTES: usize = 32 << 20;
 
 pub fn is_float(value: &Value) -> bool {
     value.kind() == ValueKind::Number && !value.is_integer()
@@ -34,6 +35,10 @@ pub fn python_repr(value: &Value) -> Result<String, Error> {
 fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     if depth > MAX_DEPTH {
         return Err(Error::new(ErrorKind::InvalidOperation, "value is nested too deeply to be printed"));
+    }
+    // Values that hold others several times print exponentially long.
+    if out.len() > MAX_PRINTED_BYTES {
+        return Err(Error::new(ErrorKind::InvalidOperation, "value is too long to be printed"));
     }
     match value.kind() {
         ValueKind::String => write_string_repr(out, value.as_str().unwrap_or_default()),

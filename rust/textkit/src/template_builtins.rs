@@ -12,7 +12,7 @@ use minijinja::{Environment, Error, ErrorKind, State};
 use crate::python_format::percent;
 use crate::python_json::tojson;
 use crate::python_methods::{invalid, Arguments};
-use crate::python_repr::python_str;
+use crate::python_repr::{python_repr, python_str};
 use crate::python_time::{strftime, Moment};
 use crate::template_source::PERCENT_FUNCTION;
 
@@ -46,6 +46,9 @@ pub fn install(environment: &mut Environment<'static>) {
     environment.add_function("cycler", cycler);
     environment.add_function("joiner", joiner);
 
+    // The engine's own ones walk values of any depth without charging for it, and no template may print them.
+    environment.remove_global("debug");
+    environment.add_filter("pprint", |value: &Value| python_repr(value));
     environment.add_filter("tojson", tojson);
     environment.add_filter("string", string);
     environment.add_filter("list", list);

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use tokenizers::{Decoder, DecoderWrapper};
 
-use crate::abi::{Failure, Status};
+use crate::abi::{guard, Failure, Status};
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,11 @@ impl PieceRules {
                     None => (piece.into_bytes(), false),
                 })
             }
-            DecoderKind::Other => Ok((self.first_piece(decoder, &name)?, false)),
+            // A decoder that fails on a lone token may still do for whole texts.
+            DecoderKind::Other => {
+                let piece = guard(|| self.first_piece(decoder, &name));
+                Ok((piece.unwrap_or_else(|_| name.clone().into_bytes()), false))
+            }
         }
     }
 
