@@ -24,8 +24,10 @@ void check(const Tokenizer& tokenizer, const std::vector<TokenId>& tokens, bool 
   ASSERT_TRUE(whole.ok()) << whole.error().message;
   if (streamed != whole.value()) {
     std::string sequence;
-    for (const TokenId token : tokens) sequence += std::to_string(token) + ":" + tokenizer.token_name(token) + " ";
-    ADD_FAILURE() << "streamed \"" << streamed << "\"\nwhole    \"" << whole.value() << "\"\ntokens " << sequence;
+    for (const TokenId token : tokens)
+      sequence += std::to_string(token) + ":" + tokenizer.token_name(token) + " ";
+    ADD_FAILURE() << "streamed \"" << streamed << "\"\nwhole    \"" << whole.value() << "\"\ntokens "
+                  << sequence;
   }
 }
 
@@ -37,11 +39,19 @@ void check_random(const Tokenizer& tokenizer, unsigned seed, int rounds) {
       // Out-of-range ids now and then, and many from the ends, where special and multi-byte tokens are.
       const auto size = static_cast<unsigned>(tokenizer.vocab_size());
       switch (random() % 8) {
-        case 0: token = static_cast<TokenId>(random() % 4); break;
+        case 0:
+          token = static_cast<TokenId>(random() % 4);
+          break;
         case 1:
-        case 2: token = static_cast<TokenId>(size - 1 - random() % 12); break;
-        case 3: token = static_cast<TokenId>(size + random() % 3) - (random() % 2 != 0 ? 0 : 2 * TokenId(size)); break;
-        default: token = static_cast<TokenId>(random() % size); break;
+        case 2:
+          token = static_cast<TokenId>(size - 1 - random() % 12);
+          break;
+        case 3:
+          token = static_cast<TokenId>(size + random() % 3) - (random() % 2 != 0 ? 0 : 2 * TokenId(size));
+          break;
+        default:
+          token = static_cast<TokenId>(random() % size);
+          break;
       }
     }
     check(tokenizer, tokens, round % 2 == 0);
@@ -82,7 +92,10 @@ TEST(DetokenizerTest, UnusualDecodersStillStreamOrdinaryText) {
 
 TEST(DetokenizerTest, NeverSplitsACharacter) {
   const Tokenizer tokenizer = Tokenizer::parse(test::byte_level_tokenizer()).take_value();
-  for (const std::string& text : {std::string("\xF0\x9F\x8D\x80"), std::string("a\xE4\xB8\xAD" "b"), std::string("\xC3\xA9")}) {
+  for (const std::string& text : {std::string("\xF0\x9F\x8D\x80"),
+                                  std::string("a\xE4\xB8\xAD"
+                                              "b"),
+                                  std::string("\xC3\xA9")}) {
     Detokenizer detokenizer(tokenizer, true);
     std::string streamed;
     for (const char character : text) {
@@ -115,11 +128,23 @@ TEST(DetokenizerTest, RandomTokensOfTheDemoModelEqualDecoding) {
 }
 
 TEST(LossyUtf8Test, ReplacesMaximalSubpartsAtEveryCut) {
-  const std::vector<std::pair<std::string, int>> cases = {
-      {"plain", 0},          {"\xC3\xA9", 0},           {"\xF0\x9F\x8D\x80", 0},   {"\xFF", 1},
-      {"\xC0\x80", 2},       {"\xE0\x80\x80", 3},       {"\xED\xA0\x80", 3},       {"\xF4\x90\x80\x80", 4},
-      {"\xF0\x9F\x8D", 1},   {"\xE2\x82" "a", 1},       {"\xF0\x9F\xF0\x9F\x8D\x80", 1},
-      {"\x80\x80", 2},       {"\xE2\x82\xE2\x82\xAC", 1}, {"\xF5\x80", 2},          {"\xC3", 1}};
+  const std::vector<std::pair<std::string, int>> cases = {{"plain", 0},
+                                                          {"\xC3\xA9", 0},
+                                                          {"\xF0\x9F\x8D\x80", 0},
+                                                          {"\xFF", 1},
+                                                          {"\xC0\x80", 2},
+                                                          {"\xE0\x80\x80", 3},
+                                                          {"\xED\xA0\x80", 3},
+                                                          {"\xF4\x90\x80\x80", 4},
+                                                          {"\xF0\x9F\x8D", 1},
+                                                          {"\xE2\x82"
+                                                           "a",
+                                                           1},
+                                                          {"\xF0\x9F\xF0\x9F\x8D\x80", 1},
+                                                          {"\x80\x80", 2},
+                                                          {"\xE2\x82\xE2\x82\xAC", 1},
+                                                          {"\xF5\x80", 2},
+                                                          {"\xC3", 1}};
   for (const auto& [bytes, replacements] : cases) {
     std::string reference;
     for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {

@@ -20,7 +20,8 @@ Found expected(const std::vector<std::string>& stops, const std::string& text) {
   for (std::size_t end = 1; end <= text.size(); ++end) {
     const std::string* best = nullptr;
     for (const std::string& stop : stops) {
-      if (stop.empty() || stop.size() > end || text.compare(end - stop.size(), stop.size(), stop) != 0) continue;
+      if (stop.empty() || stop.size() > end || text.compare(end - stop.size(), stop.size(), stop) != 0)
+        continue;
       if (best == nullptr || stop.size() > best->size()) best = &stop;
     }
     if (best != nullptr) return {text.substr(0, end - best->size()), *best, true};
@@ -60,7 +61,10 @@ TEST(StopMatcherTest, FindsStopStringsAcrossPieces) {
       {{"abcd", "bc"}, {"abc"}, {"a", "bc", true}},
       {{"c", "abc"}, {"abc"}, {"", "abc", true}},
       {{"\n\n"}, {"x\n", "\n"}, {"x", "\n\n", true}},
-      {{"\xF0\x9F\x8D\x80"}, {"a\xF0\x9F\x8D\x80" "b"}, {"a", "\xF0\x9F\x8D\x80", true}},
+      {{"\xF0\x9F\x8D\x80"},
+       {"a\xF0\x9F\x8D\x80"
+        "b"},
+       {"a", "\xF0\x9F\x8D\x80", true}},
       {{"same", "same"}, {"a same"}, {"a ", "same", true}},
       {{std::string("\0", 1)}, {std::string("a\0b", 3)}, {"a", std::string("\0", 1), true}},
   };

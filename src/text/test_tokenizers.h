@@ -1,5 +1,5 @@
-// Small tokenizer.json files for this module's tests, one for each way of decoding, and the demo model's where the
-// test program is given it.
+// Small tokenizer.json files for this module's tests, one for each way of decoding, and the demo model's
+// where the test program is given it.
 #pragma once
 
 #include <boost/json.hpp>
@@ -36,13 +36,15 @@ inline std::string byte_level_name(unsigned byte) {
 }
 
 inline json::object added_token(int id, std::string_view content, bool special) {
-  return {{"id", id},          {"content", content}, {"single_word", false}, {"lstrip", false},
-          {"rstrip", false},   {"normalized", false}, {"special", special}};
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", special}};
 }
 
 inline json::object base_tokenizer() {
-  return {{"version", "1.0"},     {"truncation", nullptr},     {"padding", nullptr}, {"added_tokens", json::array{}},
-          {"normalizer", nullptr}, {"pre_tokenizer", nullptr}, {"post_processor", nullptr}};
+  return {{"version", "1.0"},         {"truncation", nullptr},
+          {"padding", nullptr},       {"added_tokens", json::array{}},
+          {"normalizer", nullptr},    {"pre_tokenizer", nullptr},
+          {"post_processor", nullptr}};
 }
 
 /// Byte-level BPE: the 256 bytes, a few merges, and added tokens, one of which is plain text.
@@ -53,22 +55,32 @@ inline std::string byte_level_tokenizer() {
   for (unsigned byte = 0; byte < 256; ++byte) vocab[byte_level_name(byte)] = next++;
   json::array merges;
   const std::string space = byte_level_name(' ');
-  for (const auto& [left, right] : std::vector<std::pair<std::string, std::string>>{
-           {"h", "e"}, {"l", "l"}, {"he", "ll"}, {"hell", "o"}, {space, "w"}, {space + "w", "o"},
-           {utf8_of(0xE2), utf8_of(0xC2)}}) {
+  for (const auto& [left, right] :
+       std::vector<std::pair<std::string, std::string>>{{"h", "e"},
+                                                        {"l", "l"},
+                                                        {"he", "ll"},
+                                                        {"hell", "o"},
+                                                        {space, "w"},
+                                                        {space + "w", "o"},
+                                                        {utf8_of(0xE2), utf8_of(0xC2)}}) {
     merges.push_back(json::array{left, right});
     vocab[left + right] = next++;
   }
-  tokenizer["model"] = json::object{{"type", "BPE"},           {"dropout", nullptr}, {"unk_token", nullptr},
+  tokenizer["model"] = json::object{{"type", "BPE"},
+                                    {"dropout", nullptr},
+                                    {"unk_token", nullptr},
                                     {"continuing_subword_prefix", nullptr},
-                                    {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
-                                    {"byte_fallback", false},  {"vocab", vocab},     {"merges", merges}};
+                                    {"end_of_word_suffix", nullptr},
+                                    {"fuse_unk", false},
+                                    {"byte_fallback", false},
+                                    {"vocab", vocab},
+                                    {"merges", merges}};
   tokenizer["added_tokens"] =
       json::array{added_token(next, "<|end|>", true), added_token(next + 1, "<tool é>", false)};
-  tokenizer["pre_tokenizer"] =
-      json::object{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  tokenizer["decoder"] =
-      json::object{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+  tokenizer["pre_tokenizer"] = json::object{
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  tokenizer["decoder"] = json::object{
+      {"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
   return json::serialize(tokenizer);
 }
 
@@ -83,29 +95,38 @@ inline std::string byte_fallback_tokenizer(const json::value& decoder) {
     vocab[std::string("<0x") + digits[byte >> 4U] + digits[byte & 15U] + ">"] = next++;
   }
   const std::string mark = "\xE2\x96\x81";
-  for (const std::string& name : {mark, mark + mark, mark + "the", std::string("a"), std::string("b"),
-                                  std::string("é"), mark + "a" + mark, std::string("<0xZZ>"), std::string("##x")}) {
+  for (const std::string& name :
+       {mark, mark + mark, mark + "the", std::string("a"), std::string("b"), std::string("é"),
+        mark + "a" + mark, std::string("<0xZZ>"), std::string("##x")}) {
     vocab[name] = next++;
   }
-  tokenizer["model"] = json::object{{"type", "BPE"},          {"dropout", nullptr}, {"unk_token", "<unk>"},
+  tokenizer["model"] = json::object{{"type", "BPE"},
+                                    {"dropout", nullptr},
+                                    {"unk_token", "<unk>"},
                                     {"continuing_subword_prefix", nullptr},
-                                    {"end_of_word_suffix", nullptr}, {"fuse_unk", true},
-                                    {"byte_fallback", true},  {"vocab", vocab},     {"merges", json::array{}}};
-  tokenizer["added_tokens"] = json::array{added_token(0, "<unk>", true), added_token(1, "<s>", true),
-                                          added_token(2, "</s>", true), added_token(next, "<end of turn>", false)};
+                                    {"end_of_word_suffix", nullptr},
+                                    {"fuse_unk", true},
+                                    {"byte_fallback", true},
+                                    {"vocab", vocab},
+                                    {"merges", json::array{}}};
+  tokenizer["added_tokens"] =
+      json::array{added_token(0, "<unk>", true), added_token(1, "<s>", true), added_token(2, "</s>", true),
+                  added_token(next, "<end of turn>", false)};
   tokenizer["normalizer"] = json::object{
       {"type", "Sequence"},
-      {"normalizers", json::array{json::object{{"type", "Prepend"}, {"prepend", mark}},
-                                  json::object{{"type", "Replace"}, {"pattern", json::object{{"String", " "}}},
-                                               {"content", mark}}}}};
+      {"normalizers",
+       json::array{json::object{{"type", "Prepend"}, {"prepend", mark}},
+                   json::object{
+                       {"type", "Replace"}, {"pattern", json::object{{"String", " "}}}, {"content", mark}}}}};
   tokenizer["post_processor"] = json::object{
       {"type", "TemplateProcessing"},
       {"single", json::array{json::object{{"SpecialToken", json::object{{"id", "<s>"}, {"type_id", 0}}}},
                              json::object{{"Sequence", json::object{{"id", "A"}, {"type_id", 0}}}}}},
       {"pair", json::array{json::object{{"Sequence", json::object{{"id", "A"}, {"type_id", 0}}}},
                            json::object{{"Sequence", json::object{{"id", "B"}, {"type_id", 1}}}}}},
-      {"special_tokens", json::object{{"<s>", json::object{{"id", "<s>"}, {"ids", json::array{1}},
-                                                           {"tokens", json::array{"<s>"}}}}}}};
+      {"special_tokens",
+       json::object{
+           {"<s>", json::object{{"id", "<s>"}, {"ids", json::array{1}}, {"tokens", json::array{"<s>"}}}}}}};
   tokenizer["decoder"] = decoder;
   return json::serialize(tokenizer);
 }
@@ -132,14 +153,18 @@ inline std::vector<std::pair<std::string, json::value>> decoders() {
       {"strips three", sequence_decoder({replace_mark(), plain_decoder("ByteFallback"), plain_decoder("Fuse"),
                                          strip_decoder(3, 0)})},
       {"strips each token", sequence_decoder({replace_mark(), strip_decoder(1, 0), plain_decoder("Fuse")})},
-      {"metaspace", json::object{{"type", "Metaspace"}, {"replacement", "\xE2\x96\x81"},
-                                 {"prepend_scheme", "always"}, {"split", true}}},
-      {"metaspace never", json::object{{"type", "Metaspace"}, {"replacement", "\xE2\x96\x81"},
-                                       {"prepend_scheme", "never"}, {"split", true}}},
+      {"metaspace", json::object{{"type", "Metaspace"},
+                                 {"replacement", "\xE2\x96\x81"},
+                                 {"prepend_scheme", "always"},
+                                 {"split", true}}},
+      {"metaspace never", json::object{{"type", "Metaspace"},
+                                       {"replacement", "\xE2\x96\x81"},
+                                       {"prepend_scheme", "never"},
+                                       {"split", true}}},
       {"wordpiece", json::object{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
       {"none", nullptr},
-      {"strips the end", sequence_decoder({replace_mark(), plain_decoder("ByteFallback"), plain_decoder("Fuse"),
-                                           strip_decoder(1, 1)})},
+      {"strips the end", sequence_decoder({replace_mark(), plain_decoder("ByteFallback"),
+                                           plain_decoder("Fuse"), strip_decoder(1, 1)})},
       {"word ends", json::object{{"type", "BPEDecoder"}, {"suffix", "b"}}},
       {"fused first", sequence_decoder({plain_decoder("Fuse"), replace_mark()})},
   };
@@ -148,7 +173,8 @@ inline std::vector<std::pair<std::string, json::value>> decoders() {
 /// The folder of a real model, from MLXD_TEST_MODEL.
 inline std::optional<std::filesystem::path> model_folder() {
   const char* folder = std::getenv("MLXD_TEST_MODEL");
-  if (folder == nullptr || !std::filesystem::exists(std::filesystem::path(folder) / "tokenizer.json")) return {};
+  if (folder == nullptr || !std::filesystem::exists(std::filesystem::path(folder) / "tokenizer.json"))
+    return {};
   return folder;
 }
 

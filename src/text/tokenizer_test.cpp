@@ -40,7 +40,8 @@ TEST(TokenizerTest, EncodesAndDecodesBytesAndMerges) {
   const Tokenizer tokenizer = byte_level();
   using Names = std::vector<std::string>;
   EXPECT_EQ(names(tokenizer, "hello wo", false), (Names{"hello", "\xC4\xA0wo"}));
-  EXPECT_EQ(names(tokenizer, "a<|end|>b<tool \xC3\xA9>", false), (Names{"a", "<|end|>", "b", "<tool \xC3\xA9>"}));
+  EXPECT_EQ(names(tokenizer, "a<|end|>b<tool \xC3\xA9>", false),
+            (Names{"a", "<|end|>", "b", "<tool \xC3\xA9>"}));
   EXPECT_EQ(names(tokenizer, "", true), Names{});
   for (const std::string& text : {std::string("hello"), std::string("h\xC3\xA9\n\xF0\x9F\x8D\x80 \0x", 10)}) {
     const auto tokens = tokenizer.encode(text, true);
@@ -105,8 +106,11 @@ TEST(TokenizerTest, IgnoresTruncationAndPaddingOfTheFile) {
   auto document = test::json::parse(test::byte_level_tokenizer()).as_object();
   document["truncation"] = test::json::object{
       {"direction", "Right"}, {"max_length", 2}, {"strategy", "LongestFirst"}, {"stride", 0}};
-  document["padding"] = test::json::object{{"strategy", test::json::object{{"Fixed", 10}}}, {"direction", "Right"},
-                                           {"pad_to_multiple_of", nullptr}, {"pad_id", 0}, {"pad_type_id", 0},
+  document["padding"] = test::json::object{{"strategy", test::json::object{{"Fixed", 10}}},
+                                           {"direction", "Right"},
+                                           {"pad_to_multiple_of", nullptr},
+                                           {"pad_id", 0},
+                                           {"pad_type_id", 0},
                                            {"pad_token", "!"}};
   auto tokenizer = Tokenizer::parse(test::json::serialize(document));
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
@@ -183,12 +187,19 @@ TEST(TokenizerTest, DamagedFilesNeverCrash) {
     std::string text = files[static_cast<std::size_t>(round) % files.size()];
     // Damage at either end, where the interesting parts are, as well as inside the vocabulary.
     for (unsigned i = 0; i < 1 + random() % 4; ++i) {
-      const std::size_t place = random() % 2 != 0 ? random() % text.size()
-                                                  : text.size() - 1 - random() % std::min<std::size_t>(1500, text.size());
+      const std::size_t place = random() % 2 != 0
+                                    ? random() % text.size()
+                                    : text.size() - 1 - random() % std::min<std::size_t>(1500, text.size());
       switch (random() % 3) {
-        case 0: text[place] = alphabet[random() % alphabet.size()]; break;
-        case 1: text.erase(place, 1 + random() % 20); break;
-        default: text.insert(place, 1, alphabet[random() % alphabet.size()]); break;
+        case 0:
+          text[place] = alphabet[random() % alphabet.size()];
+          break;
+        case 1:
+          text.erase(place, 1 + random() % 20);
+          break;
+        default:
+          text.insert(place, 1, alphabet[random() % alphabet.size()]);
+          break;
       }
     }
     auto tokenizer = Tokenizer::parse(text);
@@ -198,8 +209,9 @@ TEST(TokenizerTest, DamagedFilesNeverCrash) {
     if (tokens) (void)tokenizer->decode(tokens.value(), (round & 1) != 0);
   }
   RecordProperty("still_valid", survived);
-  for (const std::string& text : {std::string(), std::string(100'000, '['), std::string(100, '\0'), std::string("{}"),
-                                  std::string("null"), std::string("{\"model\":{\"type\":\"BPE\"}}")}) {
+  for (const std::string& text :
+       {std::string(), std::string(100'000, '['), std::string(100, '\0'), std::string("{}"),
+        std::string("null"), std::string("{\"model\":{\"type\":\"BPE\"}}")}) {
     EXPECT_FALSE(Tokenizer::parse(text).ok());
   }
 }
@@ -240,8 +252,9 @@ TEST(TokenizerTest, ReadsTheDemoModelsTokenizer) {
   for (int round = 0; round < 200; ++round) {
     std::string text;
     for (unsigned i = 0; i < random() % 40; ++i) {
-      const std::vector<std::string> words = {"the ", "Paris", "\n\n", "  ", "\xC3\xA9", "\xE4\xB8\xAD\xE6\x96\x87",
-                                              "\xF0\x9F\x8D\x80", "12345", "don't", "\t", "://", "caf\xC3\xA9s"};
+      const std::vector<std::string> words = {
+          "the ",  "Paris", "\n\n", "  ",  "\xC3\xA9",    "\xE4\xB8\xAD\xE6\x96\x87", "\xF0\x9F\x8D\x80",
+          "12345", "don't", "\t",   "://", "caf\xC3\xA9s"};
       text += words[random() % words.size()];
     }
     const auto tokens = tokenizer->encode(text, false);

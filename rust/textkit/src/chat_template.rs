@@ -21,7 +21,7 @@ const TEMPLATE_NAME: &str = "chat_template";
 const MAX_SOURCE_BYTES: usize = 4 << 20;
 const MAX_OUTPUT_BYTES: usize = 64 << 20;
 /// One unit pays for an instruction or 64 bytes; a thousand long messages need about a million.
-const FUEL: u64 = 8_000_000;
+const FUEL: u64 = 4_000_000;
 const STACK_BYTES: usize = 512 << 20;
 /// Names under which clients send a message's reasoning; templates read the first (and gpt-oss the second).
 const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];

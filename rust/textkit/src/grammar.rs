@@ -85,7 +85,11 @@ impl GrammarEnvironment {
         if let Some(error) = matcher.get_error() {
             return Err(Failure::new(Status::Invalid, format!("{kind}: {}", first_lines(&error))));
         }
-        Ok(GrammarMatcher { matcher, vocab_size: self.vocab_size })
+        Ok(GrammarMatcher {
+            matcher,
+            vocab_size: self.vocab_size,
+            end_tokens: self.factory.tok_env().tok_trie().eos_tokens().to_vec(),
+        })
     }
 }
 
@@ -120,6 +124,7 @@ fn first_lines(message: &str) -> String {
 pub struct GrammarMatcher {
     matcher: Matcher,
     vocab_size: u32,
+    end_tokens: Vec<u32>,
 }
 
 impl GrammarMatcher {
@@ -141,6 +146,13 @@ impl GrammarMatcher {
     pub fn accept(&mut self, token: u32) -> Result<(), Failure> {
         if token >= self.vocab_size {
             return Err(Failure::new(Status::Invalid, format!("token {token} is not in the vocabulary")));
+        }
+        // The engine stops by itself once nothing can follow, and then takes no end token either.
+        if self.matcher.is_stopped() && !self.matcher.is_error() {
+            if self.end_tokens.contains(&token) {
+                return Ok(());
+            }
+            return Err(Failure::new(Status::Invalid, format!("token {token} comes after the end of the text")));
         }
         let accepted = self.matcher.try_consume_tokens(&[token]).map_err(engine_failure)?;
         if accepted == 1 {

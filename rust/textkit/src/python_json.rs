@@ -8,7 +8,7 @@ use crate::python_methods::Arguments;
 use crate::python_repr::{is_float, python_float};
 
 const MAX_DEPTH: usize = 200;
-const MAX_PRINTED_BYTES: usize = 32 << 20;
+const MAX_PRINTED_BYTES: usize = 16 << 20;
 const MAX_INDENT: usize = 64;
 
 struct Style {

@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind};
 
 /// Deeper nesting than any conversation has; also bounds the stack that printing needs.
 const MAX_DEPTH: usize = 200;
-const MAX_PRINTED_BYTES: usize = 32 << 20;
+const MAX_PRINTED_BYTES: usize = 16 << 20;
 
 pub fn is_float(value: &Value) -> bool {
     value.kind() == ValueKind::Number && !value.is_integer()
