@@ -67,6 +67,7 @@ asio::awaitable<void> Connection::serve() {
 
     Request request = parser.take_head();
     begin_answer(&parser, request);
+    request.id = answer_.request_id;
     Router::Match match = context_.router.match(request.method, request.path);
     const bool answered_early = answer_early(request, match, parser.has_body());
     if (!answered_early) {

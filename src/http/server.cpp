@@ -5,6 +5,7 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <latch>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -210,15 +211,20 @@ void Server::close_all() {
     boost::system::error_code ignored;
     for (auto& acceptor : impl->acceptors) acceptor->close(ignored);
   });
+  std::latch closed(static_cast<std::ptrdiff_t>(impl_->io_threads.size()));
   for (auto& thread : impl_->io_threads) {
-    asio::post(thread->io, [raw = thread.get()] {
-      std::vector<std::shared_ptr<Connection>> connections;
-      for (Connection* connection : raw->connections) {
-        if (auto alive = connection->weak_from_this().lock()) connections.push_back(std::move(alive));
+    asio::post(thread->io, [raw = thread.get(), &closed] {
+      {
+        std::vector<std::shared_ptr<Connection>> connections;
+        for (Connection* connection : raw->connections) {
+          if (auto alive = connection->weak_from_this().lock()) connections.push_back(std::move(alive));
+        }
+        for (const auto& connection : connections) connection->abort();
       }
-      for (const auto& connection : connections) connection->abort();
+      closed.count_down();
     });
   }
+  closed.wait();
 }
 
 void Server::post(std::size_t io_thread, std::function<void()> function) {

@@ -71,7 +71,8 @@ class Server {
 
   /// Stops accepting and closes idle connections; others close after their answer. `on_drained` tells when.
   void begin_drain();
-  /// Closes every connection now; their exchanges see the client gone.
+  /// Closes every connection; when this returns their exchanges have seen the client gone, and all that was
+  /// posted to the I/O threads before has run. Not from an I/O thread.
   void close_all();
   /// Runs `function` on an I/O thread. Any thread.
   void post(std::size_t io_thread, std::function<void()> function);

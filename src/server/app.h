@@ -1,6 +1,6 @@
-// The one composition root: models, text workers, HTTP server and routes under one owner. `start` binds the port,
-// loads the models and then serves; the ready line is the caller's to print (see ready_line). Thread rule: start,
-// run and the destructor on one thread; `stop` from any.
+// The one composition root: models, text workers, HTTP server and routes under one owner. `start` binds the
+// port, loads the models and then serves; the ready line is the caller's to print (see ready_line). Thread
+// rule: start, run and the destructor on one thread; `stop` from any.
 #pragma once
 
 #include <chrono>
@@ -22,14 +22,14 @@ struct AppOptions {
   std::vector<std::filesystem::path> models;
   /// Folder whose sub-folders are also served, loaded at their first use; empty: none.
   std::filesystem::path models_folder;
-  std::string backend = "auto";      // auto | cpu
-  std::int32_t threads = 0;          // compute threads; 0: one per core
-  std::int32_t context_tokens = 0;   // 0: each model's own
-  std::size_t kv_bytes = 0;          // memory for K/V pages; 0: the model host's default
-  std::int32_t max_running = 64;     // sequences in one step
+  std::string backend = "auto";     // auto | cpu
+  std::int32_t threads = 0;         // compute threads; 0: one per core
+  std::int32_t context_tokens = 0;  // 0: each model's own
+  std::size_t kv_bytes = 0;         // memory for K/V pages; 0: the model host's default
+  std::int32_t max_running = 64;    // sequences in one step
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;
-  std::string log_level = "info";    // trace | debug | info | warn | error | off
+  std::string log_level = "info";  // trace | debug | info | warn | error | off
   std::size_t max_body_bytes = std::size_t{64} << 20;
   /// How long running requests may take to finish after the first SIGTERM or `stop`.
   std::chrono::milliseconds drain_limit{30000};
@@ -49,8 +49,8 @@ class App {
   /// "mlxd is ready at http://127.0.0.1:10242", to be printed once on standard output.
   std::string ready_line() const;
 
-  /// Serves until SIGTERM, SIGINT or `stop`, then drains: no new connections, running requests finish within the
-  /// limit; a second signal ends at once. Returns true if everything running could finish.
+  /// Serves until SIGTERM, SIGINT or `stop`, then drains: no new connections, running requests finish within
+  /// the limit; a second signal ends at once. Returns true if everything running could finish.
   bool run();
   /// Starts the drain, as a signal does. Thread-safe.
   void stop();

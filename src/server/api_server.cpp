@@ -1,0 +1,179 @@
+#include "server/api_server.h"
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <string>
+#include <utility>
+
+#include "api/error_status.h"
+#include "api/openai/error_body.h"
+#include "api/openai/model_list.h"
+#include "server/generation_handlers.h"
+#include "server/metrics.h"
+#include "server/text_workers.h"
+
+namespace mlxd {
+namespace {
+
+// Every path of this server speaks OpenAI's dialect so far; others choose their envelope here.
+http::Response render_error(const http::Request&, int status, const Error& error) {
+  http::Response response;
+  response.status = status;
+  response.body = api::openai::encode_error(status, error);
+  return response;
+}
+
+std::int64_t modified_at(const std::filesystem::path& file) {
+  struct stat facts {};
+  return ::stat(file.c_str(), &facts) == 0 ? static_cast<std::int64_t>(facts.st_mtime) : 0;
+}
+
+api::openai::ModelEntry describe(const ModelShelf::Entry& entry) {
+  api::openai::ModelEntry described;
+  described.id = entry.name;
+  if (entry.model == nullptr) {
+    described.created = modified_at(entry.folder / "config.json");
+    described.chat = std::filesystem::exists(entry.folder / "chat_template.jinja");
+    return described;
+  }
+  described.created = entry.model->created;
+  described.context_tokens = entry.model->limits.context_tokens;
+  described.num_parameters = entry.model->num_parameters;
+  described.loaded = true;
+  described.chat = entry.model->chat_template != nullptr;
+  return described;
+}
+
+}  // namespace
+
+struct ApiServer::Impl {
+  explicit Impl(Options& options)
+      : dispatchers([this](std::size_t io_thread, std::function<void()> function) {
+          server_pointer.load()->post(io_thread, std::move(function));
+        }),
+        shelf(std::move(options.load), options.models_folder),
+        workers(options.text_workers, options.max_queued_requests) {}
+
+  void add_routes(http::Router& router);
+  void answer_ready(http::Exchange& exchange) const;
+  void list_models(const http::ExchangePtr& exchange);
+  void show_model(const http::ExchangePtr& exchange);
+  /// Runs `job` on a text worker, or answers that there are too many.
+  void on_worker(const http::ExchangePtr& exchange, std::function<void()> job);
+
+  std::atomic<bool> ready{false};
+  std::atomic<bool> draining{false};
+  // For threads that may run before `server` is set.
+  std::atomic<http::Server*> server_pointer{nullptr};
+  Metrics metrics;
+  StreamDispatchers dispatchers;
+  ModelShelf shelf;
+  TextWorkers workers;
+  std::unique_ptr<GenerationHandlers> generation;
+  std::unique_ptr<http::Server> server;
+};
+
+void ApiServer::Impl::answer_ready(http::Exchange& exchange) const {
+  http::Response response;
+  response.status = ready && !draining ? 200 : 503;
+  response.body = draining ? R"({"status":"draining"})"
+                  : ready  ? R"({"status":"ready"})"
+                           : R"({"status":"loading"})";
+  if (response.status == 503) response.headers.add("Retry-After", "1");
+  exchange.respond(std::move(response));
+}
+
+void ApiServer::Impl::on_worker(const http::ExchangePtr& exchange, std::function<void()> job) {
+  if (!workers.try_post(std::move(job)))
+    exchange->respond_error(503, Error(ErrorKind::kOverloaded, "too many requests wait to be read"), 1);
+}
+
+void ApiServer::Impl::list_models(const http::ExchangePtr& exchange) {
+  std::vector<api::openai::ModelEntry> entries;
+  for (const ModelShelf::Entry& entry : shelf.list()) entries.push_back(describe(entry));
+  http::Response response;
+  response.body = api::openai::encode_model_list(entries);
+  exchange->post([exchange, response] { exchange->respond(response); });
+}
+
+void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
+  const std::string name(exchange->request.parameter("id"));
+  for (const ModelShelf::Entry& entry : shelf.list()) {
+    if (entry.name != name) continue;
+    http::Response response;
+    response.body = api::openai::encode_model(describe(entry));
+    exchange->post([exchange, response] { exchange->respond(response); });
+    return;
+  }
+  const Error error = shelf.unknown(name);
+  exchange->post([exchange, error] { exchange->respond_error(api::status_of(error.kind), error); });
+}
+
+void ApiServer::Impl::add_routes(http::Router& router) {
+  router.add("GET", "/healthz", [](const http::ExchangePtr& exchange) {
+    http::Response response;
+    response.body = R"({"status":"ok"})";
+    exchange->respond(std::move(response));
+  });
+  router.add("GET", "/readyz", [this](const http::ExchangePtr& exchange) { answer_ready(*exchange); });
+  router.add("GET", "/metrics", [this](const http::ExchangePtr& exchange) {
+    on_worker(exchange, [this, exchange] {
+      const http::Server* http = server_pointer;
+      http::Response response;
+      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      response.body = metrics.render(shelf.loaded(), http != nullptr ? http->open_connections() : 0);
+      exchange->post([exchange, response] { exchange->respond(response); });
+    });
+  });
+  router.add("GET", "/v1/models", [this](const http::ExchangePtr& exchange) {
+    on_worker(exchange, [this, exchange] { list_models(exchange); });
+  });
+  router.add("GET", "/v1/models/{id...}", [this](const http::ExchangePtr& exchange) {
+    on_worker(exchange, [this, exchange] { show_model(exchange); });
+  });
+  generation->add_routes(router);
+}
+
+Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
+  auto impl = std::make_unique<Impl>(options);
+  Impl* raw = impl.get();
+  impl->generation =
+      std::make_unique<GenerationHandlers>(GenerationHandlers::Options{.shelf = &impl->shelf,
+                                                                       .workers = &impl->workers,
+                                                                       .metrics = &impl->metrics,
+                                                                       .dispatchers = &impl->dispatchers,
+                                                                       .ready = &impl->ready,
+                                                                       .strict = options.strict});
+  http::Router router;
+  impl->add_routes(router);
+  options.http.render_error = render_error;
+  options.http.on_record = [raw](const http::RequestRecord& record) { raw->metrics.observe_request(record); };
+  impl->server = TRY(http::Server::start(std::move(options.http), std::move(router)));
+  impl->server_pointer = impl->server.get();
+  return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
+}
+
+ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+// Clients first, then those who work for them, then what they started meanwhile; the shelf's models end their
+// engines, which post to the server until then.
+ApiServer::~ApiServer() {
+  impl_->server->close_all();
+  impl_->workers.stop();
+  impl_->shelf.stop();
+  impl_->server->close_all();
+  impl_->shelf.clear();
+  impl_->server.reset();
+}
+
+ModelShelf& ApiServer::models() { return impl_->shelf; }
+http::Server& ApiServer::http() { return *impl_->server; }
+void ApiServer::set_ready() { impl_->ready = true; }
+
+void ApiServer::begin_drain() {
+  impl_->draining = true;
+  impl_->server->begin_drain();
+}
+
+}  // namespace mlxd

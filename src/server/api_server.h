@@ -1,0 +1,45 @@
+// The HTTP face of the program: server, routes, text workers, models by name and metrics under one owner. App
+// adds real models and signals; tests add models of their own. Thread rule: one owner; `put` and `set_ready`
+// from any.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "http/server.h"
+#include "server/model_shelf.h"
+
+namespace mlxd {
+
+class ApiServer {
+ public:
+  struct Options {
+    http::ServerOptions http;  // render_error, on_record are set here
+    ModelShelf::Load load;
+    std::filesystem::path models_folder = {};
+    bool strict = false;
+    std::size_t text_workers = 2;
+    std::size_t max_queued_requests = 256;
+  };
+
+  /// Listens at once; /readyz is 503 and generation is refused until set_ready.
+  static Result<std::unique_ptr<ApiServer>> start(Options options);
+  /// Cuts what still runs.
+  ~ApiServer();
+
+  ModelShelf& models();
+  http::Server& http();
+  void set_ready();
+  /// No new connections, /readyz 503; running requests go on. http.on_drained tells when all are done.
+  void begin_drain();
+
+ private:
+  struct Impl;
+  explicit ApiServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mlxd

@@ -1,0 +1,115 @@
+#include "server/app.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "runtime/model_host.h"
+#include "server/api_server.h"
+#include "server/stop_signal.h"
+
+namespace mlxd {
+namespace {
+
+// Each connection is a descriptor, and systems give few of them unasked.
+void raise_descriptor_limit() {
+  constexpr rlim_t kWanted = 16384;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWanted) return;
+  limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? kWanted : std::min(kWanted, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+ServedModelPtr serve_host(std::unique_ptr<ModelHost> loaded) {
+  const std::shared_ptr<ModelHost> host = std::move(loaded);
+  struct stat facts {};
+  const bool known = ::stat((host->path() / "config.json").c_str(), &facts) == 0;
+  auto model = std::make_shared<ServedModel>();
+  model->name = host->name();
+  model->tokenizer = &host->tokenizer();
+  model->chat_template = host->chat_template();
+  model->engine = &host->engine();
+  model->eos_tokens = host->eos_tokens();
+  model->limits = host->limits();
+  model->created = known ? static_cast<std::int64_t>(facts.st_mtime) : host->loaded_at();
+  model->num_parameters = host->num_parameters();
+  model->load_seconds = host->load_seconds();
+  model->owner = host;
+  return model;
+}
+
+std::string url_of(const std::string& host, std::uint16_t port) {
+  const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  return "http://" + (bare_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+}  // namespace
+
+struct App::Impl {
+  AppOptions options;
+  std::string url;
+  std::unique_ptr<StopSignal> signal;  // before the server, which rings it
+  std::unique_ptr<ApiServer> server;
+};
+
+Result<std::unique_ptr<App>> App::start(AppOptions options) {
+  TRY(log::configure(options.log_level));
+  raise_descriptor_limit();
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  const AppOptions& given = impl->options;
+  impl->signal = TRY(StopSignal::create());
+
+  ModelHostOptions host_options;
+  host_options.backend = given.backend;
+  host_options.threads = given.threads;
+  host_options.context_tokens = given.context_tokens;
+  host_options.kv_bytes = given.kv_bytes;
+  host_options.max_running = given.max_running;
+
+  ApiServer::Options server_options;
+  server_options.http.host = given.host;
+  server_options.http.port = given.port;
+  server_options.http.max_body_bytes = given.max_body_bytes;
+  server_options.http.allowed_origins = given.allowed_origins;
+  server_options.http.on_drained = [signal = impl->signal.get()] {
+    signal->ring(StopSignal::Ring::kDrained);
+  };
+  server_options.models_folder = given.models_folder;
+  server_options.strict = given.strict;
+  server_options.load = [host_options](const std::filesystem::path& folder) -> Result<ServedModelPtr> {
+    auto model = serve_host(TRY(ModelHost::load(folder, host_options)));
+    log::info("loaded {} in {:.2f} s on {}", model->name, model->load_seconds,
+              model->engine->backend_info().name);
+    return model;
+  };
+  impl->server = TRY(ApiServer::start(std::move(server_options)));
+  impl->url = url_of(given.host, impl->server->http().port());
+  for (const std::filesystem::path& folder : given.models) TRY(impl->server->models().load_now(folder));
+  impl->server->set_ready();
+  return std::unique_ptr<App>(new App(std::move(impl)));
+}
+
+App::App(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+App::~App() = default;
+
+std::uint16_t App::port() const { return impl_->server->http().port(); }
+const std::string& App::url() const { return impl_->url; }
+std::string App::ready_line() const { return "mlxd is ready at " + impl_->url; }
+void App::stop() { impl_->signal->ring(StopSignal::Ring::kStop); }
+
+bool App::run() {
+  while (impl_->signal->wait(std::nullopt) != StopSignal::Ring::kStop) {
+  }
+  log::info("stopping: running requests may finish");
+  impl_->server->begin_drain();
+  const auto last = impl_->signal->wait(Clock::real().now() + impl_->options.drain_limit);
+  const bool drained = last == StopSignal::Ring::kDrained;
+  if (!drained) log::warn(last ? "stopping at once" : "the time to finish is over: cutting what still runs");
+  return drained;
+}
+
+}  // namespace mlxd

@@ -1,0 +1,141 @@
+#include "server/generation_handlers.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "api/error_status.h"
+#include "api/openai/chat_answer.h"
+#include "api/openai/chat_request.h"
+#include "api/openai/completion_answer.h"
+#include "api/openai/completion_request.h"
+#include "base/clock.h"
+#include "http/request_id.h"
+#include "server/generation_run.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::size_t kAnswerIdSize = 24;
+constexpr int kMaxRetryAfterSeconds = 60;
+
+std::int32_t total_choices(const api::GenerationCall& call) {
+  const std::size_t prompts = call.conversation ? 1 : call.prompts.size();
+  return static_cast<std::int32_t>(prompts) * call.num_choices;
+}
+
+// The same model on the same backend answers the same; a change of either shows (FNV-1a).
+std::string fingerprint(const ServedModel& model) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const std::string& part : {model.name, model.engine->backend_info().name}) {
+    for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  }
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "fp_%010llx",
+                static_cast<unsigned long long>(hash & 0xFFFFFFFFFFU));
+  return text.data();
+}
+
+}  // namespace
+
+void GenerationHandlers::add_routes(http::Router& router) {
+  namespace openai = api::openai;
+  const bool strict = options_.strict;
+  const auto add = [&](const char* path, Dialect dialect) {
+    const Dialect& kept = *dialects_.emplace_back(std::make_unique<Dialect>(std::move(dialect)));
+    router.add("POST", path, [this, &kept](const http::ExchangePtr& exchange) { handle(exchange, kept); },
+               {.media_type = "application/json"});
+  };
+  add("/v1/chat/completions",
+      {.decode = [strict](std::string_view body) { return openai::decode_chat_request(body, strict); },
+       .encoder = [](const api::GenerationCall& call,
+                     api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
+         return std::make_unique<openai::ChatAnswerEncoder>(
+             openai::ChatAnswerEncoder::Options{.info = std::move(info),
+                                                .num_choices = total_choices(call),
+                                                .logprobs = call.sampling.logprobs,
+                                                .include_usage = call.include_usage});
+       }});
+  add("/v1/completions",
+      {.decode = [](std::string_view body) { return openai::decode_completion_request(body); },
+       .encoder = [](const api::GenerationCall& call,
+                     api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
+         return std::make_unique<openai::CompletionAnswerEncoder>(
+             openai::CompletionAnswerEncoder::Options{.info = std::move(info),
+                                                      .num_choices = total_choices(call),
+                                                      .logprobs = call.sampling.logprobs,
+                                                      .include_usage = call.include_usage});
+       }});
+}
+
+void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect& dialect) {
+  const TimePoint arrived = Clock::real().now();
+  if (!*options_.ready) {
+    exchange->respond_error(503, Error(ErrorKind::kUnavailable, "the server is still loading its models"), 1);
+    return;
+  }
+  const bool queued = options_.workers->try_post(
+      [this, exchange, &dialect, arrived] { prepare(exchange, dialect, arrived); });
+  if (!queued)
+    exchange->respond_error(503, Error(ErrorKind::kOverloaded, "too many requests wait to be read"), 1);
+}
+
+void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialect& dialect,
+                                 TimePoint arrived) {
+  auto decoded = dialect.decode(exchange->request.body);
+  if (!decoded.ok()) {
+    refuse(exchange, decoded.error());
+    return;
+  }
+  const std::string name = decoded->model;
+  options_.shelf->find(name, [this, exchange, &dialect, arrived,
+                              call = decoded.take_value()](const Result<ServedModelPtr>& model) {
+    if (model.ok())
+      start(exchange, dialect, call, *model, arrived);
+    else
+      refuse(exchange, model.error());
+  });
+}
+
+void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect& dialect,
+                               const api::GenerationCall& call, const ServedModelPtr& model,
+                               TimePoint arrived) {
+  auto encoder = dialect.encoder(call, {.id = http::random_id(kAnswerIdSize),
+                                        .created = Clock::real().wall_seconds(),
+                                        .model = model->name,
+                                        .fingerprint = fingerprint(*model)});
+  auto run = std::make_shared<GenerationRun>(
+      GenerationRun::Options{.exchange = exchange,
+                             .model = model,
+                             .encoder = std::move(encoder),
+                             .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
+                             .metrics = options_.metrics,
+                             .arrived = arrived});
+  const auto submitted = run->submit(call);
+  if (!submitted.ok()) {
+    refuse(exchange, submitted.error(), model.get());
+    return;
+  }
+  exchange->post([run = std::move(run)] { run->begin(); });
+}
+
+void GenerationHandlers::refuse(const http::ExchangePtr& exchange, const Error& error,
+                                const ServedModel* model) {
+  const int status = api::status_of(error.kind);
+  const int retry_after = status == 503 ? retry_after_s(model) : 0;
+  exchange->post(
+      [exchange, error, status, retry_after] { exchange->respond_error(status, error, retry_after); });
+}
+
+// How long until the queue before this request has gone through, at the pace of late requests.
+int GenerationHandlers::retry_after_s(const ServedModel* model) const {
+  if (model == nullptr) return 1;
+  const EngineStats stats = model->engine->stats();
+  const double rounds = static_cast<double>(stats.waiting) / std::max(1, stats.max_batch_sequences);
+  const double seconds = rounds * options_.metrics->mean_generation_seconds();
+  return std::clamp(static_cast<int>(std::ceil(seconds)), 1, kMaxRetryAfterSeconds);
+}
+
+}  // namespace mlxd

@@ -1,0 +1,75 @@
+// One generation request from decoded call to last byte: its streams, text pipelines, encoder and exchange.
+//
+// Thread rule: `submit` on a text worker; all else on the exchange's I/O thread. It keeps itself alive
+// through the dispatcher while streams run; when the client goes away it lets the streams go, which cancels
+// them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/answer_encoder.h"
+#include "api/generation_call.h"
+#include "base/clock.h"
+#include "http/exchange.h"
+#include "runtime/text_stream.h"
+#include "server/metrics.h"
+#include "server/served_model.h"
+#include "server/stream_dispatcher.h"
+
+namespace mlxd {
+
+class GenerationRun : public StreamListener, public std::enable_shared_from_this<GenerationRun> {
+ public:
+  struct Options {
+    http::ExchangePtr exchange;
+    ServedModelPtr model;
+    std::unique_ptr<api::AnswerEncoder> encoder;
+    StreamDispatcher* dispatcher = nullptr;  // of the model's engine and the exchange's I/O thread
+    Metrics* metrics = nullptr;
+    TimePoint arrived;
+  };
+  explicit GenerationRun(Options options);
+  ~GenerationRun() override;
+
+  /// Renders, tokenizes, checks and submits every choice. Errors leave nothing running.
+  Result<void> submit(const api::GenerationCall& call);
+
+  /// Starts answering.
+  void begin();
+
+  void on_events() override;
+
+ private:
+  /// A choice being generated.
+  struct Branch {
+    GenerationStream stream;
+    std::unique_ptr<TextStream> text;
+    std::string echo;  // what the answer begins with, until it has been sent
+    api::Choice choice;
+    TimePoint last_token;
+    bool begun = false;  // a token has come
+    bool finished = false;
+  };
+
+  Result<std::vector<TokenId>> tokenize(const api::GenerationCall& call, const api::RawPrompt& prompt) const;
+  Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call) const;
+  /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
+  bool advance(Branch& branch, std::int32_t index, std::string& out);
+  void measure(Branch& branch, std::size_t num_tokens);
+  void complete(std::string& out);
+  void fail(const Error& error, std::string& out);
+  void finish();
+  Usage usage() const;
+
+  Options options_;
+  ModelMetrics model_metrics_;
+  std::vector<Branch> branches_;
+  std::vector<TokenEvent> events_;
+  bool streaming_ = false;
+  bool done_ = false;
+  std::int32_t prompt_tokens_ = 0;
+};
+
+}  // namespace mlxd

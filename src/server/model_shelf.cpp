@@ -1,0 +1,157 @@
+#include "server/model_shelf.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "api/nearest_names.h"
+#include "base/log.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::size_t kSuggestions = 3;
+
+Error stopping() { return {ErrorKind::kUnavailable, "the server is stopping"}; }
+
+}  // namespace
+
+ModelShelf::ModelShelf(Load load, std::filesystem::path models_folder)
+    : load_(std::move(load)), models_folder_(std::move(models_folder)), thread_([this] { work(); }) {}
+
+ModelShelf::~ModelShelf() { stop(); }
+
+Result<void> ModelShelf::put(ServedModelPtr model) {
+  const MutexLock lock(mutex_);
+  const std::string name = model->name;
+  if (!models_.emplace(name, std::move(model)).second)
+    return Error(ErrorKind::kConflict, "two models are named '" + name + "': rename one of their folders",
+                 "model");
+  return {};
+}
+
+Result<void> ModelShelf::load_now(const std::filesystem::path& folder) { return put(TRY(load_(folder))); }
+
+void ModelShelf::find(const std::string& name, Found found) {
+  ServedModelPtr model;
+  {
+    const MutexLock lock(mutex_);
+    if (const auto loaded = models_.find(name); loaded != models_.end()) model = loaded->second;
+  }
+  if (model != nullptr) {
+    found(std::move(model));
+    return;
+  }
+  const auto folders = folders_on_disk();
+  const auto folder = folders.find(name);
+  if (folder == folders.end()) {
+    found(unknown(name));
+    return;
+  }
+  {
+    const MutexLock lock(mutex_);
+    if (!stopping_) {
+      // Loaded since it was looked for above: the loading thread will see that.
+      auto same = std::find_if(wanted_.begin(), wanted_.end(),
+                               [&](const Wanted& entry) { return entry.name == name; });
+      if (same == wanted_.end()) same = wanted_.insert(wanted_.end(), {name, folder->second, {}});
+      same->waiters.push_back(std::move(found));
+      wake_.notify_one();
+      return;
+    }
+  }
+  found(stopping());
+}
+
+void ModelShelf::work() {
+  for (;;) {
+    std::string name;
+    std::filesystem::path folder;
+    ServedModelPtr model;
+    {
+      const MutexLock lock(mutex_);
+      while (wanted_.empty() && !stopping_) wake_.wait(mutex_);
+      if (stopping_) return;
+      name = wanted_.front().name;
+      folder = wanted_.front().folder;
+      if (const auto loaded = models_.find(name); loaded != models_.end()) model = loaded->second;
+    }
+    Result<ServedModelPtr> result = model != nullptr ? Result<ServedModelPtr>(model) : load_(folder);
+    if (!result.ok()) log::error("cannot load model {}: {}", name, result.error().message);
+    std::vector<Found> waiters;
+    {
+      const MutexLock lock(mutex_);
+      if (result.ok()) models_.emplace(name, *result);
+      if (wanted_.empty()) return;  // stopped meanwhile, and the waiters told
+      waiters = std::move(wanted_.front().waiters);
+      wanted_.pop_front();
+    }
+    for (Found& waiter : waiters) waiter(result);
+  }
+}
+
+void ModelShelf::stop() {
+  std::deque<Wanted> dropped;
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    std::swap(dropped, wanted_);
+    wake_.notify_all();
+  }
+  for (Wanted& entry : dropped) {
+    for (Found& waiter : entry.waiters) waiter(stopping());
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void ModelShelf::clear() {
+  std::map<std::string, ServedModelPtr, std::less<>> dropped;
+  const MutexLock lock(mutex_);
+  std::swap(dropped, models_);
+}
+
+std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const {
+  std::map<std::string, std::filesystem::path> folders;
+  if (models_folder_.empty()) return folders;
+  std::error_code code;
+  for (auto entry = std::filesystem::directory_iterator(models_folder_, code);
+       !code && entry != std::filesystem::directory_iterator(); entry.increment(code)) {
+    std::error_code ignored;
+    if (std::filesystem::exists(entry->path() / "config.json", ignored))
+      folders.emplace(entry->path().filename().string(), entry->path());
+  }
+  return folders;
+}
+
+std::vector<ModelShelf::Entry> ModelShelf::list() const {
+  std::map<std::string, Entry> entries;
+  for (auto& [name, folder] : folders_on_disk()) entries[name] = {name, nullptr, folder};
+  const MutexLock lock(mutex_);
+  for (const auto& [name, model] : models_) {
+    entries[name].name = name;
+    entries[name].model = model;
+  }
+  std::vector<Entry> list;
+  for (auto& [name, entry] : entries) list.push_back(std::move(entry));
+  return list;
+}
+
+std::vector<ServedModelPtr> ModelShelf::loaded() const {
+  const MutexLock lock(mutex_);
+  std::vector<ServedModelPtr> models;
+  for (const auto& [name, model] : models_) models.push_back(model);
+  return models;
+}
+
+Error ModelShelf::unknown(const std::string& name) const {
+  std::vector<std::string> known;
+  for (const Entry& entry : list()) known.push_back(entry.name);
+  std::string message = "there is no model '" + name.substr(0, 200) + "'";
+  const auto nearest = api::nearest_names(name, known, kSuggestions);
+  for (std::size_t i = 0; i < nearest.size(); ++i)
+    message += (i == 0 ? ": the nearest are " : ", ") + nearest[i];
+  if (nearest.empty()) message += ": start the server with --model FOLDER or import one";
+  return {ErrorKind::kNotFound, std::move(message), "model"};
+}
+
+}  // namespace mlxd

@@ -1,0 +1,75 @@
+// The models that can be asked for by name: those loaded, and folders loaded at their first use. A folder
+// asked for twice is loaded once; a failed load answers all who waited. Thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "server/served_model.h"
+
+namespace mlxd {
+
+class ModelShelf {
+ public:
+  using Load = std::function<Result<ServedModelPtr>(const std::filesystem::path& folder)>;
+  using Found = std::function<void(Result<ServedModelPtr>)>;
+
+  /// `load` runs on the shelf's own thread or on `load_now`'s caller. `models_folder`: its sub-folders with a
+  /// config.json can be asked for; empty: none.
+  ModelShelf(Load load, std::filesystem::path models_folder);
+  /// As stop.
+  ~ModelShelf();
+
+  /// Puts a model on the shelf; a later one of the same name is kConflict.
+  Result<void> put(ServedModelPtr model);
+  Result<void> load_now(const std::filesystem::path& folder);
+
+  /// Calls `found` once: at once if the model is loaded or unknown (kNotFound with the three nearest names),
+  /// else after loading, on the shelf's thread.
+  void find(const std::string& name, Found found);
+
+  struct Entry {
+    std::string name;
+    ServedModelPtr model;  // nullptr: not loaded
+    std::filesystem::path folder;
+  };
+  /// All models, by name.
+  std::vector<Entry> list() const;
+  std::vector<ServedModelPtr> loaded() const;
+
+  /// The answer to one who asks for a model that is none: kNotFound with the three nearest names.
+  Error unknown(const std::string& name) const;
+
+  /// Ends the loading thread; waiters get kUnavailable. Models stay until the shelf goes.
+  void stop();
+  /// Lets all models go; with their last users their engines end.
+  void clear();
+
+ private:
+  void work();
+  std::map<std::string, std::filesystem::path> folders_on_disk() const;
+
+  const Load load_;
+  const std::filesystem::path models_folder_;
+  mutable Mutex mutex_;
+  CondVar wake_;
+  std::map<std::string, ServedModelPtr, std::less<>> models_ GUARDED_BY(mutex_);
+  struct Wanted {
+    std::string name;
+    std::filesystem::path folder;
+    std::vector<Found> waiters;
+  };
+  std::deque<Wanted> wanted_ GUARDED_BY(mutex_);  // the first is being loaded
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace mlxd

@@ -1,0 +1,33 @@
+// A model as the handlers see it: what is needed to turn a call into tokens and tokens into an answer.
+// Immutable.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "generation/generation_request.h"
+#include "runtime/engine_thread.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace mlxd {
+
+struct ServedModel {
+  std::string name;
+  const Tokenizer* tokenizer = nullptr;
+  const ChatTemplate* chat_template = nullptr;  // nullptr: the model has none
+  EngineThread* engine = nullptr;
+  std::vector<TokenId> eos_tokens;
+  GenerationLimits limits;
+  std::int64_t created = 0;  // seconds since 1970
+  std::int64_t num_parameters = 0;
+  double load_seconds = 0.0;
+  std::shared_ptr<void> owner;  // keeps what the pointers name
+};
+
+using ServedModelPtr = std::shared_ptr<const ServedModel>;
+
+}  // namespace mlxd

@@ -1,0 +1,106 @@
+// Test helper: a model whose answers are known. Real tokenizer, template, engine and pages; a fake backend
+// that says kAnswer byte by byte after the prompt's last '|' (or after a chat's last turn), or 'x' for ever
+// after "L|".
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/mutex.h"
+#include "engine/testing/fake_backend.h"
+#include "model/testing/synthetic_model.h"
+#include "server/served_model.h"
+
+namespace mlxd::testing {
+
+/// Characters of one to four bytes, each byte a token of its own.
+inline constexpr std::string_view kAnswer = "Héllo wörld, a 𝄞 and then: full STOP here, the end.";
+
+/// Holds a backend's steps back until opened.
+class Gate {
+ public:
+  void open() {
+    const MutexLock lock(mutex_);
+    open_ = true;
+    opened_.notify_all();
+  }
+  void pass() {
+    const MutexLock lock(mutex_);
+    while (!open_) opened_.wait(mutex_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar opened_;
+  bool open_ GUARDED_BY(mutex_) = false;
+};
+
+struct ScriptedModelOptions {
+  std::string name = "scripted";
+  std::int32_t context_tokens = 4096;
+  std::int32_t num_pages = 4096;
+  std::int32_t max_running = 64;
+  std::int32_t max_waiting = 1024;
+  bool chat = true;
+  std::function<Result<void>(const StepBatch&)> on_submit = {};
+};
+
+inline TokenId scripted_token(std::span<const TokenId> prefix) {
+  constexpr std::size_t kTurnHeader = std::string_view("assistant\n").size();
+  for (std::size_t i = prefix.size(); i-- > 0;) {
+    std::size_t said = 0;
+    if (prefix[i] == '|') {
+      said = prefix.size() - 1 - i;
+      if (i > 0 && prefix[i - 1] == 'L') return 'x';
+    } else if (prefix[i] == kSyntheticTurnStartToken) {
+      if (prefix.size() - 1 - i < kTurnHeader) return kSyntheticEosToken;
+      said = prefix.size() - 1 - i - kTurnHeader;
+    } else {
+      continue;
+    }
+    return said < kAnswer.size() ? static_cast<unsigned char>(kAnswer[said]) : kSyntheticEosToken;
+  }
+  return kSyntheticEosToken;
+}
+
+inline ServedModelPtr make_scripted_model(ScriptedModelOptions options) {
+  struct Owner {
+    TemporaryFolder folder;
+    std::optional<Tokenizer> tokenizer;
+    std::optional<ChatTemplate> chat_template;
+    std::unique_ptr<EngineThread> engine;
+  };
+  auto owner = std::make_shared<Owner>();
+  write_synthetic_model(owner->folder.path(), {}).value();
+  owner->tokenizer = Tokenizer::open(owner->folder.path()).take_value();
+  owner->chat_template = ChatTemplate::open(owner->folder.path()).take_value();
+  constexpr std::int32_t kVocabSize = 320;
+  FakeBackend::Options backend;
+  backend.vocab_size = kVocabSize;
+  backend.script = scripted_token;
+  backend.on_submit = std::move(options.on_submit);
+  EngineOptions engine;
+  engine.num_pages = options.num_pages;
+  engine.max_running = options.max_running;
+  engine.max_waiting = options.max_waiting;
+  owner->engine = EngineThread::start(
+                      [backend]() -> Result<std::unique_ptr<Backend>> {
+                        return std::unique_ptr<Backend>(std::make_unique<FakeBackend>(backend));
+                      },
+                      engine)
+                      .take_value();
+  auto model = std::make_shared<ServedModel>();
+  model->name = std::move(options.name);
+  model->tokenizer = &*owner->tokenizer;
+  model->chat_template = options.chat ? &*owner->chat_template : nullptr;
+  model->engine = owner->engine.get();
+  model->eos_tokens = {kSyntheticEosToken, kSyntheticTurnEndToken};
+  model->limits = {.vocab_size = kVocabSize, .context_tokens = options.context_tokens};
+  model->created = 1700000000;
+  model->owner = owner;
+  return model;
+}
+
+}  // namespace mlxd::testing
