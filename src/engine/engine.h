@@ -64,6 +64,8 @@ class Engine {
   std::span<SequenceEvent> step();
 
   EngineStats stats() const;
+  /// Why the device is gone, if it is; nothing runs any more then.
+  const std::optional<Error>& device_lost() const { return device_lost_; }
   const Backend& backend() const { return *backend_; }
   std::int32_t num_pages() const { return pool_.num_pages(); }
   /// Whether pages, page tables and lines agree; for tests.

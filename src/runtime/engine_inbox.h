@@ -1,0 +1,67 @@
+// The way into an engine thread: new requests, cancellations and the order to stop, bounded; and the way its
+// state and its wake-ups come out. Internal to runtime. Thread-safe; methods marked so are the engine
+// thread's own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "engine/engine_stats.h"
+#include "generation/generation_request.h"
+#include "runtime/stream_state.h"
+
+namespace mlxd {
+
+class EngineInbox {
+ public:
+  struct Submission {
+    GenerationRequest request;
+    std::shared_ptr<StreamState> stream;
+  };
+  struct Mail {
+    std::vector<Submission> submissions;
+    std::vector<SequenceId> cancellations;
+    bool stop = false;
+  };
+
+  explicit EngineInbox(std::int32_t max_waiting) : max_waiting_(max_waiting) {}
+
+  /// Errors: kOverloaded, or the reason given to `close`.
+  Result<void> submit(Submission submission) EXCLUDES(mutex_);
+  /// The stream's owner is gone. Returns when its waker is not being told of anything any more.
+  void abandon(StreamState& stream) EXCLUDES(mutex_);
+  /// Refuses further submissions with `reason`.
+  void close(Error reason) EXCLUDES(mutex_);
+  void stop() EXCLUDES(mutex_);
+  EngineStats stats() const EXCLUDES(mutex_);
+
+  /// Engine thread: moves the mail into `mail` (cleared first). With `wait`, parks until there is some.
+  void take(Mail& mail, bool wait) EXCLUDES(mutex_);
+  /// Engine thread: the engine's state after a step or a change.
+  void publish(const EngineStats& stats) EXCLUDES(mutex_);
+  /// Engine thread: tells each waker once which of its streams among `news` have some.
+  void wake(std::span<const std::shared_ptr<StreamState>> news) EXCLUDES(mutex_);
+
+ private:
+  const std::int32_t max_waiting_;
+  mutable Mutex mutex_;
+  CondVar mail_came_;
+  CondVar wake_ended_;
+  Mail mail_ GUARDED_BY(mutex_);
+  bool parked_ GUARDED_BY(mutex_) = false;
+  std::optional<Error> closed_ GUARDED_BY(mutex_);
+  std::int32_t accepted_ GUARDED_BY(mutex_) = 0;  // taken by the engine thread since the last publish
+  EngineStats stats_ GUARDED_BY(mutex_);
+  StreamWaker* waking_ GUARDED_BY(mutex_) = nullptr;  // whose wake() is running
+  std::thread::id engine_thread_ GUARDED_BY(mutex_);
+  std::vector<std::uint64_t> woken_ids_;  // engine thread
+  std::vector<StreamWaker*> told_;        // engine thread
+};
+
+}  // namespace mlxd

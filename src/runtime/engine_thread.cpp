@@ -1,0 +1,219 @@
+#include "runtime/engine_thread.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <exception>
+#include <future>
+#include <new>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "base/log.h"
+#include "engine/engine.h"
+#include "runtime/engine_inbox.h"
+#include "runtime/stream_state.h"
+
+namespace mlxd {
+namespace {
+
+void name_this_thread(const char* name) {
+#if defined(__APPLE__)
+  pthread_setname_np(name);
+#else
+  pthread_setname_np(pthread_self(), name);
+#endif
+}
+
+// What the rest of the program may know of a loaded engine without asking its thread.
+struct Loaded {
+  BackendInfo info;
+  BackendMemory memory;
+  std::int32_t num_pages = 0;
+};
+
+using Load = std::function<Result<std::unique_ptr<Backend>>()>;
+
+TokenEvent failure(const Error& error) {
+  TokenEvent event;
+  event.error = error;
+  return event;
+}
+
+// The engine and the loop that runs it. Lives on the engine thread.
+class EngineLoop {
+ public:
+  EngineLoop(std::unique_ptr<Engine> engine, EngineInbox& inbox)
+      : engine_(std::move(engine)), inbox_(inbox) {}
+
+  /// Until told to stop.
+  void run() {
+    while (drain()) {
+      if (!engine_->idle()) step();
+      inbox_.publish(engine_->stats());
+      inbox_.wake(news_);
+      news_.clear();
+    }
+    end_all(Error(ErrorKind::kCancelled, "the model was unloaded before the request came to its end"));
+  }
+
+ private:
+  // Takes the mail, waiting for it if there is nothing else to do. False if told to stop.
+  bool drain() {
+    inbox_.take(mail_, engine_->idle());
+    if (mail_.stop) return false;
+    for (EngineInbox::Submission& submission : mail_.submissions) {
+      const SequenceId id = submission.stream->id();
+      const auto submitted = engine_->submit(id, std::move(submission.request));
+      if (submitted.ok()) {
+        streams_.emplace(id, std::move(submission.stream));
+      } else {
+        submission.stream->publish(failure(submitted.error()));
+        news_.push_back(std::move(submission.stream));
+      }
+    }
+    for (const SequenceId id : mail_.cancellations) {
+      engine_->cancel(id);
+      streams_.erase(id);
+    }
+    return true;
+  }
+
+  void step() {
+    bool logged = false;
+    for (SequenceEvent& event : engine_->step()) {
+      const auto stream = streams_.find(event.id);
+      if (event.event.error && !std::exchange(logged, true))
+        log::error("a step of the engine failed: {}", event.event.error->message);
+      const bool last = event.event.finish || event.event.error;
+      stream->second->publish(std::move(event.event));
+      news_.push_back(stream->second);
+      if (last) streams_.erase(stream);
+    }
+    if (engine_->device_lost()) inbox_.close(*engine_->device_lost());
+  }
+
+  void end_all(const Error& reason) {
+    inbox_.close(Error(ErrorKind::kUnavailable, "the model is being unloaded"));
+    do {
+      for (EngineInbox::Submission& submission : mail_.submissions)
+        streams_.emplace(submission.stream->id(), std::move(submission.stream));
+      inbox_.take(mail_, false);  // what came before the inbox was closed
+    } while (!mail_.submissions.empty());
+    for (auto& [id, stream] : streams_) {
+      stream->publish(failure(reason));
+      news_.push_back(std::move(stream));
+    }
+    inbox_.wake(news_);
+  }
+
+  std::unique_ptr<Engine> engine_;
+  EngineInbox& inbox_;
+  EngineInbox::Mail mail_;
+  std::unordered_map<SequenceId, std::shared_ptr<StreamState>> streams_;
+  std::vector<std::shared_ptr<StreamState>> news_;  // streams that got an event since the last wake-up
+};
+
+Result<std::unique_ptr<Engine>> load_engine(const Load& load, const EngineOptions& options) {
+  try {
+    return Engine::create(TRY(load()), options);
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorKind::kOutOfMemory, "the system has too little memory to load the model");
+  } catch (const std::exception& failure) {
+    return Error(ErrorKind::kInternal, std::string("loading the model failed: ") + failure.what());
+  }
+}
+
+void run_thread(const Load& load, const EngineOptions& options, EngineInbox& inbox,
+                std::promise<Result<Loaded>> loaded) {
+  name_this_thread("mlxd-engine");
+  auto engine = load_engine(load, options);
+  if (!engine.ok()) {
+    loaded.set_value(engine.take_error());
+    return;
+  }
+  const Backend& backend = (*engine)->backend();
+  inbox.publish((*engine)->stats());
+  EngineLoop loop(engine.take_value(), inbox);
+  loaded.set_value(Loaded{backend.info(), backend.memory(), inbox.stats().pages_total});
+  loop.run();
+}
+
+}  // namespace
+
+struct EngineThread::Impl {
+  std::shared_ptr<EngineInbox> inbox;
+  Loaded loaded;
+  std::atomic<SequenceId> next_id{1};
+  std::thread thread;
+};
+
+Result<std::unique_ptr<EngineThread>> EngineThread::start(Load load, EngineOptions options) {
+  if (options.max_waiting < 1)
+    return invalid_argument("max_waiting is " + std::to_string(options.max_waiting) + ", must be at least 1",
+                            "max_waiting");
+  auto impl = std::make_unique<Impl>();
+  impl->inbox = std::make_shared<EngineInbox>(options.max_waiting);
+  std::promise<Result<Loaded>> loaded;
+  std::future<Result<Loaded>> outcome = loaded.get_future();
+  try {
+    impl->thread = std::thread(
+        [loaded = std::move(loaded), load = std::move(load), options = std::move(options),
+         inbox = impl->inbox]() mutable { run_thread(load, options, *inbox, std::move(loaded)); });
+  } catch (const std::system_error& failure) {
+    return Error(ErrorKind::kUnavailable, std::string("cannot start the engine's thread: ") + failure.what());
+  }
+  Result<Loaded> result = outcome.get();
+  if (!result.ok()) {
+    impl->thread.join();
+    return result.take_error();
+  }
+  impl->loaded = result.take_value();
+  return std::unique_ptr<EngineThread>(new EngineThread(std::move(impl)));
+}
+
+EngineThread::EngineThread(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+EngineThread::~EngineThread() {
+  impl_->inbox->stop();
+  impl_->thread.join();
+}
+
+Result<GenerationStream> EngineThread::submit(GenerationRequest request, StreamWaker* waker) {
+  TRY(check_fits(request, impl_->loaded.num_pages));
+  auto state = std::make_shared<StreamState>(impl_->next_id.fetch_add(1), waker, impl_->inbox);
+  TRY(impl_->inbox->submit({std::move(request), state}));
+  return GenerationStream(std::move(state));
+}
+
+EngineStats EngineThread::stats() const { return impl_->inbox->stats(); }
+const BackendInfo& EngineThread::backend_info() const { return impl_->loaded.info; }
+BackendMemory EngineThread::backend_memory() const { return impl_->loaded.memory; }
+
+GenerationStream::GenerationStream() = default;
+GenerationStream::GenerationStream(std::shared_ptr<StreamState> state) : state_(std::move(state)) {}
+GenerationStream::GenerationStream(GenerationStream&&) noexcept = default;
+
+GenerationStream& GenerationStream::operator=(GenerationStream&& other) noexcept {
+  std::swap(state_, other.state_);
+  const GenerationStream old(std::move(other));  // cancels what was here
+  return *this;
+}
+
+GenerationStream::~GenerationStream() {
+  if (state_) state_->inbox().abandon(*state_);
+}
+
+std::uint64_t GenerationStream::id() const { return state_ ? state_->id() : 0; }
+
+bool GenerationStream::take_events(std::vector<TokenEvent>& events) {
+  return state_ && state_->take_events(events);
+}
+
+bool GenerationStream::wait(std::chrono::milliseconds timeout) { return state_ && state_->wait(timeout); }
+
+}  // namespace mlxd

@@ -1,0 +1,12 @@
+// How much memory this process could still use.
+#pragma once
+
+#include <cstddef>
+
+namespace mlxd {
+
+/// What the system can give without swapping, within the limit of the container if there is one. 0 if it does
+/// not say.
+std::size_t free_memory_bytes();
+
+}  // namespace mlxd

@@ -1,0 +1,54 @@
+#include "runtime/kv_plan.h"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/page_pool.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::int64_t kDefaultTokens = 16384;
+
+std::string mebibytes(std::size_t bytes) { return std::to_string((bytes + (1U << 19U)) >> 20U) + " MiB"; }
+
+Error too_little(std::int64_t tokens, std::size_t needed, const std::string& have, std::size_t bytes) {
+  return {ErrorKind::kOutOfMemory, "K/V of " + std::to_string(tokens) + " tokens needs " + mebibytes(needed) +
+                                       ", " + have + " is " + mebibytes(bytes) +
+                                       ": ask for a shorter context or give the model more memory"};
+}
+
+}  // namespace
+
+Result<KvPlan> plan_kv(const KvWish& wish, std::size_t page_bytes, std::size_t available_bytes) {
+  if (wish.context_tokens < 0 || wish.context_tokens > wish.model_context_tokens)
+    return invalid_argument("context is " + std::to_string(wish.context_tokens) + " tokens, the model has " +
+                                std::to_string(wish.model_context_tokens) + ": ask for at most that",
+                            "context");
+  page_bytes = std::max<std::size_t>(page_bytes, 1);
+  const std::int64_t context = wish.context_tokens > 0 ? wish.context_tokens : wish.model_context_tokens;
+  // What must be held at the least: the context asked for, or one page of the model's own.
+  const std::int64_t least_tokens = wish.context_tokens > 0 ? context : 1;
+  const std::size_t least_bytes = static_cast<std::size_t>(pages_for_tokens(least_tokens)) * page_bytes;
+
+  std::size_t bytes = wish.kv_bytes;
+  if (bytes > 0) {
+    if (least_bytes > bytes) return too_little(least_tokens, least_bytes, "the memory given to it", bytes);
+  } else {
+    const std::size_t most_bytes = available_bytes / 4 * 3;
+    if (least_bytes > most_bytes)
+      return too_little(least_tokens, least_bytes, "three quarters of the free memory", most_bytes);
+    const std::int64_t useful_tokens = context * std::max(wish.max_running, 1);
+    const std::int64_t tokens = std::min(std::max(kDefaultTokens, least_tokens), useful_tokens);
+    const std::size_t wanted_bytes = static_cast<std::size_t>(pages_for_tokens(tokens)) * page_bytes;
+    bytes = std::max(least_bytes, std::min(wanted_bytes, available_bytes / 4));
+  }
+  KvPlan plan;
+  constexpr std::size_t kMostPages = std::size_t{1} << 26U;  // of 32 tokens: more than any memory holds
+  plan.num_pages = static_cast<std::int32_t>(std::min(bytes / page_bytes, kMostPages));
+  plan.context_tokens =
+      static_cast<std::int32_t>(std::min(context, std::int64_t{plan.num_pages} * kPageTokens));
+  return plan;
+}
+
+}  // namespace mlxd

@@ -1,0 +1,33 @@
+// How much K/V memory a model gets and the context that follows from it. A pure decision.
+//
+// Unless told otherwise a model gets room for 16,384 tokens: sixteen conversations of a thousand tokens, or
+// two of eight thousand; more if a longer context is asked for, less if its max_running sequences cannot use
+// it, and never more than a quarter of the memory that is free once the weights are loaded (three quarters if
+// it takes as much to hold the context asked for). A backend that maps memory lazily, as the CPU's does, pays
+// only for pages in use.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/result.h"
+
+namespace mlxd {
+
+struct KvWish {
+  std::int32_t model_context_tokens = 0;
+  std::int32_t context_tokens = 0;  // asked for; 0: the model's own, cut to what the pages hold
+  std::size_t kv_bytes = 0;         // asked for; 0: decided here
+  std::int32_t max_running = 0;
+};
+
+struct KvPlan {
+  std::int32_t num_pages = 0;
+  std::int32_t context_tokens = 0;  // at most num_pages * kPageTokens
+};
+
+/// Errors: kInvalidArgument (a context longer than the model's), kOutOfMemory with needed and available
+/// memory.
+Result<KvPlan> plan_kv(const KvWish& wish, std::size_t page_bytes, std::size_t available_bytes);
+
+}  // namespace mlxd

@@ -1,0 +1,115 @@
+#include "runtime/model_host.h"
+
+#include <utility>
+
+#include "backends/cpu/cpu_backend.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "runtime/free_memory.h"
+#include "runtime/kv_plan.h"
+
+namespace mlxd {
+namespace {
+
+// The folder's own name is the model's, so "models/NAME/" and "." have to have one.
+std::filesystem::path named_folder(const std::filesystem::path& folder) {
+  std::error_code unknown;
+  const std::filesystem::path absolute = std::filesystem::absolute(folder, unknown);
+  std::filesystem::path path = (unknown ? folder : absolute).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
+// A model without a template, or with one that this program cannot read, still completes text.
+std::optional<ChatTemplate> open_template(const std::filesystem::path& folder) {
+  auto opened = ChatTemplate::open(folder);
+  if (opened.ok()) return opened.take_value();
+  if (opened.error().kind != ErrorKind::kNotFound)
+    log::warn("{} will not chat: {}", folder.filename().string(), opened.error().message);
+  return std::nullopt;
+}
+
+Result<void> check_backend(const std::string& name) {
+  if (name == "auto" || name == "cpu") return {};
+  return invalid_argument("backend '" + name + "' is unknown: use auto or cpu", "backend");
+}
+
+}  // namespace
+
+struct ModelHost::Impl {
+  ModelFolder folder;
+  std::string name;
+  Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  std::unique_ptr<EngineThread> engine;
+  std::int32_t context_tokens = 0;
+  double load_seconds = 0.0;
+  std::int64_t loaded_at = 0;
+};
+
+Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& given,
+                                                   ModelHostOptions options) {
+  const TimePoint started = Clock::real().now();
+  TRY(check_backend(options.backend));
+  const std::filesystem::path path = named_folder(given);
+  ModelFolder folder = TRY(ModelFolder::open(path));
+  const KvWish wish{.model_context_tokens = folder.spec().context_tokens,
+                    .context_tokens = options.context_tokens,
+                    .kv_bytes = options.kv_bytes,
+                    .max_running = options.max_running};
+  TRY(plan_kv(wish, 1, SIZE_MAX));  // a context longer than the model's is refused before any weight is read
+  Tokenizer tokenizer = TRY(Tokenizer::open(path));
+  std::optional<ChatTemplate> chat_template = open_template(path);
+
+  auto plan = std::make_shared<KvPlan>();
+  EngineOptions engine_options;
+  engine_options.max_running = options.max_running;
+  engine_options.choose_num_pages = [wish, plan](const BackendInfo& info) -> Result<std::int32_t> {
+    *plan = TRY(plan_kv(wish, info.page_bytes, free_memory_bytes()));
+    return plan->num_pages;
+  };
+  CpuOptions cpu_options;
+  cpu_options.num_threads = options.threads;
+  cpu_options.max_batch_tokens = engine_options.step_token_budget;
+  cpu_options.max_batch_sequences = options.max_running;
+  cpu_options.progress = std::move(options.progress);
+  auto engine = TRY(EngineThread::start(
+      [&folder, &cpu_options]() -> Result<std::unique_ptr<Backend>> {
+        return std::unique_ptr<Backend>(TRY(CpuBackend::load(folder, std::move(cpu_options))));
+      },
+      std::move(engine_options)));
+
+  auto impl = std::make_unique<Impl>(Impl{
+      std::move(folder), path.filename().string(), std::move(tokenizer), std::move(chat_template),
+      std::move(engine), plan->context_tokens,
+      std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
+  const BackendMemory memory = impl->engine->backend_memory();
+  log::info(
+      "{}: {} on {}, {} MiB of weights, {} MiB of tokenizer, K/V for {} tokens in up to {} MiB, context {} "
+      "of {}",
+      impl->name, impl->folder.spec().model_type, impl->engine->backend_info().name,
+      memory.weight_bytes >> 20U, impl->tokenizer.memory_bytes() >> 20U,
+      std::int64_t{plan->num_pages} * kPageTokens, memory.page_bytes >> 20U, impl->context_tokens,
+      impl->folder.spec().context_tokens);
+  return std::unique_ptr<ModelHost>(new ModelHost(std::move(impl)));
+}
+
+ModelHost::ModelHost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ModelHost::~ModelHost() = default;
+
+const std::string& ModelHost::name() const { return impl_->name; }
+const std::filesystem::path& ModelHost::path() const { return impl_->folder.path(); }
+const ModelSpec& ModelHost::spec() const { return impl_->folder.spec(); }
+std::int64_t ModelHost::num_parameters() const { return impl_->folder.num_parameters(); }
+const Tokenizer& ModelHost::tokenizer() const { return impl_->tokenizer; }
+const ChatTemplate* ModelHost::chat_template() const {
+  return impl_->chat_template ? &*impl_->chat_template : nullptr;
+}
+const std::vector<TokenId>& ModelHost::eos_tokens() const { return impl_->folder.eos_tokens(); }
+GenerationLimits ModelHost::limits() const {
+  return {.vocab_size = impl_->folder.spec().vocab_size, .context_tokens = impl_->context_tokens};
+}
+double ModelHost::load_seconds() const { return impl_->load_seconds; }
+std::int64_t ModelHost::loaded_at() const { return impl_->loaded_at; }
+EngineThread& ModelHost::engine() const { return *impl_->engine; }
+
+}  // namespace mlxd
