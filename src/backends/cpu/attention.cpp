@@ -48,14 +48,15 @@ struct PagedAttention::Scratch {
 
 PagedAttention::PagedAttention(const Options& options)
     : options_(options),
-      parts_done_(static_cast<std::size_t>(
-          (options.max_batch_tokens + options.max_batch_sequences) * options.num_kv_heads)) {
+      parts_done_(static_cast<std::size_t>((options.max_batch_tokens + options.max_batch_sequences) *
+                                           options.num_kv_heads)) {
   // One sequence as long as the context can be split, or several shorter ones; what does not fit stays whole.
-  const std::int32_t states = std::max(kMinSplitStates, segments_of(options.context_tokens) * options.num_heads);
+  const std::int32_t states =
+      std::max(kMinSplitStates, segments_of(options.context_tokens) * options.num_heads);
   split_memory_.resize(static_cast<std::size_t>(states) * static_cast<std::size_t>(options.head_dim + 2));
   splits_.reserve(parts_done_.size());
-  const std::size_t whole_items = static_cast<std::size_t>(options.max_batch_tokens) *
-                                  static_cast<std::size_t>(options.num_heads);
+  const std::size_t whole_items =
+      static_cast<std::size_t>(options.max_batch_tokens) * static_cast<std::size_t>(options.num_heads);
   items_.reserve(whole_items + static_cast<std::size_t>(states));
   const std::int32_t group = options.num_heads;  // at most all query heads share one K/V head
   for (std::int32_t i = 0; i < options.num_threads; ++i) {
@@ -79,10 +80,13 @@ void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
   for (const BatchSequence& sequence : step.batch->sequences) {
     const std::int64_t middle = sequence.first_position + sequence.num_tokens / 2 + 1;
     total_cost += middle * sequence.num_tokens * spec.num_heads;
-    num_whole += static_cast<std::int64_t>(sequence.num_tokens + item_tokens - 1) / item_tokens * spec.num_kv_heads;
+    num_whole +=
+        static_cast<std::int64_t>(sequence.num_tokens + item_tokens - 1) / item_tokens * spec.num_kv_heads;
   }
-  const std::int64_t target_cost = std::max<std::int64_t>(1, total_cost / (options_.num_threads * kItemsPerThread));
-  // With too few items to go round, heads that share K/V part ways: reading a short context twice costs little.
+  const std::int64_t target_cost =
+      std::max<std::int64_t>(1, total_cost / (options_.num_threads * kItemsPerThread));
+  // With too few items to go round, heads that share K/V part ways: reading a short context twice costs
+  // little.
   const bool part_heads = options_.num_threads > 1 && num_whole < 2 * options_.num_threads;
 
   for (std::size_t s = 0; s < step.batch->sequences.size(); ++s) {
@@ -140,14 +144,16 @@ void PagedAttention::gather_queries(const Item& item, const AttentionLayer& laye
   const std::int32_t first_head = item.kv_head * (spec.num_heads / spec.num_kv_heads) + item.first_head;
   const auto count = static_cast<std::size_t>(item.num_heads * spec.head_dim);
   for (std::int32_t t = 0; t < item.num_tokens; ++t) {
-    const float* from = layer.queries + (item.first_token + t) * layer.query_stride + first_head * spec.head_dim;
+    const float* from =
+        layer.queries + (item.first_token + t) * layer.query_stride + first_head * spec.head_dim;
     std::memcpy(queries + static_cast<std::size_t>(t) * count, from, count * sizeof(float));
   }
 }
 
 /// Attends the item's rows to one segment; rows that end before it keep an empty state.
 void PagedAttention::attend_segment(const Item& item, std::int32_t segment, const StepInput& step,
-                                    const AttentionLayer& layer, Scratch& scratch, const AttentionState& out) const {
+                                    const AttentionLayer& layer, Scratch& scratch,
+                                    const AttentionState& out) const {
   const AttentionSpec& spec = *layer.spec;
   const auto group = static_cast<std::size_t>(spec.layer_group);
   const BatchSequence& sequence = step.batch->sequences[static_cast<std::size_t>(item.sequence)];
@@ -155,14 +161,16 @@ void PagedAttention::attend_segment(const Item& item, std::int32_t segment, cons
   const std::int32_t rows = item.num_tokens * item.num_heads;
   std::int32_t first_row = 0;
   for (std::int32_t row = 0; row < rows; ++row) {
-    const std::int32_t position = step.positions[static_cast<std::size_t>(item.first_token + row / item.num_heads)];
+    const std::int32_t position =
+        step.positions[static_cast<std::size_t>(item.first_token + row / item.num_heads)];
     const std::int32_t keys = std::min(position + 1 - first_key, kSegmentKeys);
     scratch.num_keys[static_cast<std::size_t>(row)] = keys;
     if (keys <= 0) first_row = row + 1;
   }
   const std::int32_t num_keys = scratch.num_keys[static_cast<std::size_t>(rows - 1)];
   const std::int32_t num_pages = (num_keys + kPageTokens - 1) / kPageTokens;
-  const PageId* table = step.batch->page_ids.data() + sequence.page_tables[group].begin + segment * kSegmentPages;
+  const PageId* table =
+      step.batch->page_ids.data() + sequence.page_tables[group].begin + segment * kSegmentPages;
   const std::int32_t pages_left = sequence.page_tables[group].count - segment * kSegmentPages;
   for (std::int32_t i = 0; i <= num_pages; ++i) {
     const PageId page = table[std::min(i, pages_left - 1)];
@@ -233,7 +241,8 @@ void PagedAttention::merge_from(const Item& item, std::int32_t segment, const St
                           {next.maximum + row, next.sum + row, next.values + row * head_dim}, rows, head_dim);
 }
 
-void PagedAttention::finish(const Item& item, const AttentionLayer& layer, const AttentionState& state) const {
+void PagedAttention::finish(const Item& item, const AttentionLayer& layer,
+                            const AttentionState& state) const {
   const AttentionSpec& spec = *layer.spec;
   const std::int32_t first_head = item.kv_head * (spec.num_heads / spec.num_kv_heads) + item.first_head;
   const std::int32_t rows = item.num_tokens * item.num_heads;

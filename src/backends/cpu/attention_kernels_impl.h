@@ -1,6 +1,6 @@
-// The attention kernels of vector_kernels.h over a vector type V. Every query row goes through the same sequence of
-// operations whatever rows it is tiled with: scores dimension by dimension, the segment's maximum, sums of
-// exponentials in 16 lanes, values key by key.
+// The attention kernels of vector_kernels.h over a vector type V. Every query row goes through the same
+// sequence of operations whatever rows it is tiled with: scores dimension by dimension, the segment's
+// maximum, sums of exponentials in 16 lanes, values key by key.
 #pragma once
 
 #include "backends/cpu/vector.h"
@@ -57,7 +57,8 @@ struct AttentionKernelsOf {
   static void finish(const AttentionState& state, std::int32_t row, float* out, std::int32_t head_dim) {
     const F factor = V::broadcast(1.0F / state.sum[row]);
     const float* values = state.values + row * head_dim;
-    for (std::int32_t d = 0; d < head_dim; d += kLanes) V::store(out + d, V::mul(V::load(values + d), factor));
+    for (std::int32_t d = 0; d < head_dim; d += kLanes)
+      V::store(out + d, V::mul(V::load(values + d), factor));
   }
 
  private:
@@ -136,7 +137,8 @@ struct AttentionKernelsOf {
   }
 
   template <int kRows>
-  static void weigh_rows(const AttentionSegment& segment, std::int32_t row, std::int32_t rows, float* values) {
+  static void weigh_rows(const AttentionSegment& segment, std::int32_t row, std::int32_t rows,
+                         float* values) {
     if constexpr (kRows > 1) {
       if (rows < kRows) return weigh_rows<kRows - 1>(segment, row, rows, values);
     }
@@ -189,7 +191,8 @@ struct AttentionKernelsOf {
         const std::uint16_t* row = block + (kPageTokens + key % kPageTokens) * head_dim + first_dim;
         const F weight = V::broadcast(weights[r * kSegmentKeys + key]);
         MLXD_UNROLL
-        for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, V::load_half(row + v * kLanes), sums[r][v]);
+        for (int v = 0; v < kVectors; ++v)
+          sums[r][v] = V::fma(weight, V::load_half(row + v * kLanes), sums[r][v]);
       }
       MLXD_UNROLL
       for (int v = 0; v < kVectors; ++v) {

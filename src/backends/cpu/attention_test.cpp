@@ -19,12 +19,12 @@ struct SequenceShape {
   std::int32_t num_tokens;
 };
 
-/// Random queries, keys and values of some sequences, with K/V in pages in random order; unused parts of pages hold
-/// what would show in any result.
+/// Random queries, keys and values of some sequences, with K/V in pages in random order; unused parts of
+/// pages hold what would show in any result.
 class Scene {
  public:
-  Scene(std::int32_t num_heads, std::int32_t num_kv_heads, std::int32_t head_dim, std::vector<SequenceShape> shapes,
-        std::uint32_t seed = 1)
+  Scene(std::int32_t num_heads, std::int32_t num_kv_heads, std::int32_t head_dim,
+        std::vector<SequenceShape> shapes, std::uint32_t seed = 1)
       : generator_(seed) {
     spec_.num_heads = num_heads;
     spec_.num_kv_heads = num_kv_heads;
@@ -75,12 +75,13 @@ class Scene {
     const auto head_dim = static_cast<std::size_t>(spec_.head_dim);
     for (std::size_t token = 0; token < positions_.size(); ++token) {
       for (std::int32_t head = 0; head < spec_.num_heads; ++head) {
-        const std::size_t row = (token * static_cast<std::size_t>(spec_.num_heads) +
-                                 static_cast<std::size_t>(head)) * head_dim;
+        const std::size_t row =
+            (token * static_cast<std::size_t>(spec_.num_heads) + static_cast<std::size_t>(head)) * head_dim;
         std::vector<double> sums(head_dim);
         double total = 0;
         for (std::int32_t position = 0; position <= positions_[token]; ++position) {
-          const std::uint16_t* block = block_of(token, position, head / (spec_.num_heads / spec_.num_kv_heads));
+          const std::uint16_t* block =
+              block_of(token, position, head / (spec_.num_heads / spec_.num_kv_heads));
           const auto slot = static_cast<std::size_t>(position % kPageTokens);
           double score = 0;
           for (std::size_t d = 0; d < head_dim; ++d) {
@@ -178,7 +179,8 @@ TEST(PagedAttention, MatchesTheDefinitionOnEveryInstructionSet) {
 TEST(PagedAttention, ALongContextHasTheSameBitsHoweverItIsSplit) {
   const Scene scene(3, 1, 32, {{3000, 1}});
   const std::vector<float> whole = scene.attend(default_isa(), 1);
-  for (const std::int32_t threads : {2, 4, 8}) EXPECT_TRUE(same_bits(scene.attend(default_isa(), threads), whole));
+  for (const std::int32_t threads : {2, 4, 8})
+    EXPECT_TRUE(same_bits(scene.attend(default_isa(), threads), whole));
 }
 
 }  // namespace

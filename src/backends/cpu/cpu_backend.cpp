@@ -28,12 +28,14 @@ bool is_plain_greedy(const SampleSpec& spec) {
 
 class LoadedCpuBackend final : public CpuBackend {
  public:
-  LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa, std::unique_ptr<ThreadPool> pool,
-                   std::unique_ptr<Executor> executor);
+  LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa,
+                   std::unique_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor);
 
   const BackendInfo& info() const override { return info_; }
   BackendMemory memory() const override;
-  Result<void> allocate_pages(std::int32_t num_pages) override { return executor_->pages().allocate(num_pages); }
+  Result<void> allocate_pages(std::int32_t num_pages) override {
+    return executor_->pages().allocate(num_pages);
+  }
   Result<void> copy_pages(std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
   Result<void> collect(StepHandle handle, StepResult& result) override;
@@ -80,7 +82,8 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
       executor_(std::move(executor)) {
   const std::string kind = options.precision == CpuPrecision::kReference ? "cpu reference (" : "cpu (";
   const std::string threads = std::to_string(pool_->num_threads());
-  info_.name = kind + std::string(to_string(isa)) + ", " + threads + (threads == "1" ? " thread)" : " threads)");
+  info_.name =
+      kind + std::string(to_string(isa)) + ", " + threads + (threads == "1" ? " thread)" : " threads)");
   info_.vocab_size = spec.vocab_size;
   info_.max_batch_tokens = options.max_batch_tokens;
   info_.max_batch_sequences = options.max_batch_sequences;
@@ -105,7 +108,8 @@ BackendMemory LoadedCpuBackend::memory() const {
 Result<void> LoadedCpuBackend::copy_pages(std::span<const PageCopy> copies) {
   const auto num_pages = static_cast<PageId>(executor_->pages().num_pages());
   for (const PageCopy& copy : copies) {
-    if (copy.from >= num_pages || copy.to >= num_pages) return bad_step("copy of a page that is not allocated");
+    if (copy.from >= num_pages || copy.to >= num_pages)
+      return bad_step("copy of a page that is not allocated");
   }
   for (const PageCopy& copy : copies) executor_->pages().copy(copy.from, copy.to);
   return {};
@@ -117,7 +121,8 @@ Result<void> LoadedCpuBackend::check_pages(const StepBatch& batch, const BatchSe
   for (std::size_t group = 0; group < num_groups_; ++group) {
     const BatchSequence::PageTable& table = sequence.page_tables[group];
     if (table.begin < 0 || table.count <= last_position / kPageTokens ||
-        static_cast<std::size_t>(table.begin) + static_cast<std::size_t>(table.count) > batch.page_ids.size()) {
+        static_cast<std::size_t>(table.begin) + static_cast<std::size_t>(table.count) >
+            batch.page_ids.size()) {
       return bad_step("page table too short for position " + std::to_string(last_position));
     }
     for (std::int32_t i = 0; i < table.count; ++i) {
@@ -130,13 +135,15 @@ Result<void> LoadedCpuBackend::check_pages(const StepBatch& batch, const BatchSe
 }
 
 Result<void> LoadedCpuBackend::check(const StepBatch& batch) const {
-  if (batch.tokens.size() > static_cast<std::size_t>(info_.max_batch_tokens)) return bad_step("too many tokens");
+  if (batch.tokens.size() > static_cast<std::size_t>(info_.max_batch_tokens))
+    return bad_step("too many tokens");
   if (batch.sequences.size() > static_cast<std::size_t>(info_.max_batch_sequences)) {
     return bad_step("too many sequences");
   }
   for (const TokenInput token : batch.tokens) {
-    const bool valid = token.is_id() ? token.token() < info_.vocab_size
-                                     : static_cast<std::size_t>(token.previous_row()) < previous_tokens_.size();
+    const bool valid = token.is_id()
+                           ? token.token() < info_.vocab_size
+                           : static_cast<std::size_t>(token.previous_row()) < previous_tokens_.size();
     if (!valid) return bad_step("token out of range");
   }
   std::int32_t next_token = 0;
@@ -150,7 +157,8 @@ Result<void> LoadedCpuBackend::check(const StepBatch& batch) const {
     next_token += sequence.num_tokens;
     TRY(check_pages(batch, sequence));
   }
-  if (static_cast<std::size_t>(next_token) != batch.tokens.size()) return bad_step("tokens without a sequence");
+  if (static_cast<std::size_t>(next_token) != batch.tokens.size())
+    return bad_step("tokens without a sequence");
   for (const SampleRow& row : batch.samples) {
     if (row.token_index < 0 || row.token_index >= next_token) return bad_step("sample row without a token");
   }
@@ -178,7 +186,8 @@ void LoadedCpuBackend::spread(const StepBatch& batch) {
 }
 
 Result<Backend::StepHandle> LoadedCpuBackend::submit(const StepBatch& batch) {
-  if (next_submit_ - next_collect_ == kMaxOutstanding) return bad_step("earlier steps have not been collected");
+  if (next_submit_ - next_collect_ == kMaxOutstanding)
+    return bad_step("earlier steps have not been collected");
   TRY(check(batch));
   spread(batch);
   executor_->forward({&batch, tokens_, positions_, sequence_indices_});
@@ -214,15 +223,15 @@ void LoadedCpuBackend::sample_chunk(std::span<const SampleRow> rows, StepResult&
     any_draw = any_draw || !is_plain_greedy(rows[i].spec);
   }
   if (!any_draw) return;
-  pool_->parallel_for(static_cast<std::int64_t>(rows.size()), 1,
-                      [&](std::int64_t index, std::int64_t, std::int32_t) {
-    const auto i = static_cast<std::size_t>(index);
-    if (is_plain_greedy(rows[i].spec)) return;
-    RowSampler& row = row_samplers_[i];
-    row.top_logprobs.clear();
-    result.samples[first_sample + i] =
-        row.sampler.sample(rows[i].spec, std::span(logits_).subspan(i * vocab, vocab), row.top_logprobs);
-  });
+  pool_->parallel_for(
+      static_cast<std::int64_t>(rows.size()), 1, [&](std::int64_t index, std::int64_t, std::int32_t) {
+        const auto i = static_cast<std::size_t>(index);
+        if (is_plain_greedy(rows[i].spec)) return;
+        RowSampler& row = row_samplers_[i];
+        row.top_logprobs.clear();
+        result.samples[first_sample + i] =
+            row.sampler.sample(rows[i].spec, std::span(logits_).subspan(i * vocab, vocab), row.top_logprobs);
+      });
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (is_plain_greedy(rows[i].spec)) continue;
     SampledToken& token = result.samples[first_sample + i];
@@ -234,7 +243,8 @@ void LoadedCpuBackend::sample_chunk(std::span<const SampleRow> rows, StepResult&
 
 Result<void> LoadedCpuBackend::collect(StepHandle handle, StepResult& result) {
   if (handle != next_collect_ || handle == next_submit_) {
-    return Error(ErrorKind::kInternal, "step " + std::to_string(handle) + " is not the oldest outstanding one");
+    return Error(ErrorKind::kInternal,
+                 "step " + std::to_string(handle) + " is not the oldest outstanding one");
   }
   result.clear();
   std::swap(result, results_[handle % kMaxOutstanding]);
@@ -253,16 +263,16 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
   const Isa isa = options.isa.value_or(default_isa());
   const std::vector<Isa> available = available_isas();
   if (std::find(available.begin(), available.end(), isa) == available.end()) {
-    return unsupported("instruction set " + std::string(to_string(isa)) + " is not available on this machine");
+    return unsupported("instruction set " + std::string(to_string(isa)) +
+                       " is not available on this machine");
   }
   const std::int32_t num_threads = options.num_threads > 0 ? options.num_threads : num_physical_cores();
   auto pool = std::make_unique<ThreadPool>(num_threads);
   std::unique_ptr<Executor> executor;
   if (options.precision == CpuPrecision::kReference) {
-    executor = TRY(ReferenceExecutor::load(spec, model.weights(), *pool,
-                                           {.isa = isa,
-                                            .max_batch_tokens = options.max_batch_tokens,
-                                            .progress = options.progress}));
+    executor = TRY(ReferenceExecutor::load(
+        spec, model.weights(), *pool,
+        {.isa = isa, .max_batch_tokens = options.max_batch_tokens, .progress = options.progress}));
   } else {
     executor = TRY(FastExecutor::load(spec, model.weights(), *pool,
                                       {.isa = isa,

@@ -1,9 +1,10 @@
-// The native CPU engine: a forward over a ModelSpec with paged K/V and sampling in the step. Called from one engine
-// thread; its own compute threads run only inside load and submit.
+// The native CPU engine: a forward over a ModelSpec with paged K/V and sampling in the step. Called from one
+// engine thread; its own compute threads run only inside load and submit.
 //
-// Two ways to compute. kFast: weights repacked to 16-row blocks, int8 activations per group of 32, fp32 between
-// groups, 16-bit K/V. kReference: everything in fp32, K/V too; slow, the oracle of the other. In both, a token's
-// result does not depend on the other rows of the step nor on how its prompt was cut into steps.
+// Two ways to compute. kFast: weights repacked to 16-row blocks, int8 activations per group of 32, fp32
+// between groups, 16-bit K/V. kReference: everything in fp32, K/V too; slow, the oracle of the other. In
+// both, a token's result does not depend on the other rows of the step nor on how its prompt was cut into
+// steps.
 #pragma once
 
 #include <atomic>
@@ -21,18 +22,18 @@ enum class CpuPrecision { kFast, kReference };
 
 struct CpuOptions {
   CpuPrecision precision = CpuPrecision::kFast;
-  std::int32_t num_threads = 0;             // 0: one per physical core
-  std::optional<Isa> isa;                   // absent: the best this machine has
+  std::int32_t num_threads = 0;  // 0: one per physical core
+  std::optional<Isa> isa{};      // absent: the best this machine has
   std::int32_t max_batch_tokens = 512;
   std::int32_t max_batch_sequences = 64;
   /// Called with 0 … 1 while weights are read; may be empty.
-  std::function<void(float)> progress;
+  std::function<void(float)> progress{};
 };
 
 class CpuBackend : public Backend {
  public:
-  /// Reads and repacks all weights, dropping each source tensor's pages as it goes. Errors: kCorruptData for NaN or
-  /// infinite scales and dense values, naming the tensor; kOutOfMemory; kUnsupported.
+  /// Reads and repacks all weights, dropping each source tensor's pages as it goes. Errors: kCorruptData for
+  /// NaN or infinite scales and dense values, naming the tensor; kOutOfMemory; kUnsupported.
   static Result<std::unique_ptr<CpuBackend>> load(const ModelFolder& model, CpuOptions options);
 };
 

@@ -20,18 +20,21 @@ T load(const std::byte* from) {
 Result<std::vector<float>> read_floats(const std::string& name, std::size_t count, const WeightMap& weights) {
   const TensorView& tensor = *TRY(weights.get(name));
   if (static_cast<std::size_t>(tensor.num_elements()) != count) {
-    return corrupt_data("tensor " + name + " has " + std::to_string(tensor.num_elements()) + " elements, not " +
-                        std::to_string(count));
+    return corrupt_data("tensor " + name + " has " + std::to_string(tensor.num_elements()) +
+                        " elements, not " + std::to_string(count));
   }
   std::vector<float> values(count);
   const std::byte* data = tensor.data.data();
   switch (tensor.dtype) {
-    case DType::kF32: std::memcpy(values.data(), data, count * sizeof(float)); break;
+    case DType::kF32:
+      std::memcpy(values.data(), data, count * sizeof(float));
+      break;
     case DType::kF16:
       for (std::size_t i = 0; i < count; ++i) values[i] = half_to_float(load<std::uint16_t>(data + 2 * i));
       break;
     case DType::kBF16:
-      for (std::size_t i = 0; i < count; ++i) values[i] = bfloat16_to_float(load<std::uint16_t>(data + 2 * i));
+      for (std::size_t i = 0; i < count; ++i)
+        values[i] = bfloat16_to_float(load<std::uint16_t>(data + 2 * i));
       break;
     default:
       return unsupported("tensor " + name + " is of type " + std::string(to_string(tensor.dtype)) +
@@ -49,7 +52,8 @@ Result<std::vector<float>> read_floats(const std::string& name, std::size_t coun
 }  // namespace
 
 Result<std::vector<float>> read_norm(const NormSpec& spec, const WeightMap& weights) {
-  std::vector<float> values = TRY(read_floats(spec.name + ".weight", static_cast<std::size_t>(spec.size), weights));
+  std::vector<float> values =
+      TRY(read_floats(spec.name + ".weight", static_cast<std::size_t>(spec.size), weights));
   for (float& value : values) value += spec.weight_offset;
   return values;
 }
@@ -73,8 +77,8 @@ Result<std::vector<float>> read_linear(const LinearSpec& spec, const WeightMap& 
   const TensorView& codes = *TRY(weights.get(spec.name + ".weight"));
   const std::size_t row_bytes = columns * bits / 8;
   if (codes.data.size() != rows * row_bytes) {
-    return corrupt_data("tensor " + codes.name + " has " + std::to_string(codes.data.size()) + " bytes, not " +
-                        std::to_string(rows * row_bytes));
+    return corrupt_data("tensor " + codes.name + " has " + std::to_string(codes.data.size()) +
+                        " bytes, not " + std::to_string(rows * row_bytes));
   }
   std::vector<float> values(rows * columns);
   const std::uint32_t mask = (1U << bits) - 1U;

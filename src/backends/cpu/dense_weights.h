@@ -1,5 +1,6 @@
-// Weights read from a model folder into fp32 arrays: norms for every executor, whole layers for the reference.
-// Errors: kCorruptData for a missing tensor, a shape that is not the spec's, NaN or infinity, naming the tensor.
+// Weights read from a model folder into fp32 arrays: norms for every executor, whole layers for the
+// reference. Errors: kCorruptData for a missing tensor, a shape that is not the spec's, NaN or infinity,
+// naming the tensor.
 #pragma once
 
 #include <vector>

@@ -25,34 +25,44 @@ constexpr std::int64_t kPiecesPerThread = 4;
 constexpr std::int64_t kVocabularyPiecesPerThread = 16;
 constexpr std::int32_t kRowPadding = 16;  // breaks up strides of powers of two
 
-std::int32_t num_groups(std::int32_t features) { return (features + kActivationGroup - 1) / kActivationGroup; }
+std::int32_t num_groups(std::int32_t features) {
+  return (features + kActivationGroup - 1) / kActivationGroup;
+}
 std::int32_t num_units(const Linear& linear) { return (linear.num_blocks() + kUnitBlocks - 1) / kUnitBlocks; }
 
 ActivationForms both(ActivationForms a, ActivationForms b) {
   return static_cast<ActivationForms>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
 }
 
-/// The address column 0 would have if `piece` holds the columns from `first_column` on. Only for arguments that are
-/// indexed by absolute column and accessed from `first_column` on.
+/// The address column 0 would have if `piece` holds the columns from `first_column` on. Only for arguments
+/// that are indexed by absolute column and accessed from `first_column` on.
 float* column_zero(float* piece, std::int64_t first_column) {
   return reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(piece) -
                                   static_cast<std::uintptr_t>(first_column) * sizeof(float));
 }
 
+/// Whether a product takes activations in int8, so that what that loses can be given it as rows of their own.
+bool is_split(const Linear& linear) { return linear.activation_forms() == ActivationForms::kInt8; }
+
+/// The larger logit, the lower id of equal ones: the same whatever the order of pieces.
+void raise(Peak& peak, const Peak& other) {
+  if (other.token == kNoToken) return;
+  if (peak.token == kNoToken || other.logit > peak.logit ||
+      (other.logit == peak.logit && other.token < peak.token)) {
+    peak = other;
+  }
+}
+
 struct Sizes {
-  std::int32_t heads = 0, kv_heads = 0, head_dim = 0, queries = 0, qkv = 0, intermediate = 0;
+  std::int32_t head_dim = 0, queries = 0, intermediate = 0;
 };
 
 Sizes largest(const ModelSpec& spec) {
   Sizes sizes;
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& attention = layer.attention;
-    sizes.heads = std::max(sizes.heads, attention.num_heads);
-    sizes.kv_heads = std::max(sizes.kv_heads, attention.num_kv_heads);
     sizes.head_dim = std::max(sizes.head_dim, attention.head_dim);
     sizes.queries = std::max(sizes.queries, attention.num_heads * attention.head_dim);
-    sizes.qkv =
-        std::max(sizes.qkv, (attention.num_heads + 2 * attention.num_kv_heads) * attention.head_dim);
     sizes.intermediate = std::max(sizes.intermediate, layer.mlp.gate_proj.out_features);
   }
   return sizes;
@@ -72,6 +82,26 @@ Result<void> check_supported(const ModelSpec& spec) {
 
 }  // namespace
 
+/// Output columns of a linear layer: whole blocks, all parts of which are multiples of 16 rows but the last.
+struct FastExecutor::Piece {
+  Piece(const Linear& linear, std::int32_t first, std::int32_t last)
+      : first_block(first),
+        last_block(std::min(last, linear.num_blocks())),
+        first_column(first * kBlockRows),
+        columns(linear.block_row(last_block) - first_column),
+        stride(static_cast<std::size_t>((last - first) * kBlockRows + kRowPadding)) {}
+
+  static Piece of_units(const Linear& linear, std::int64_t begin, std::int64_t end) {
+    return {linear, static_cast<std::int32_t>(begin) * kUnitBlocks,
+            static_cast<std::int32_t>(end) * kUnitBlocks};
+  }
+
+  std::int32_t first_block, last_block;
+  std::int32_t first_column;
+  std::int32_t columns;
+  std::size_t stride;  // of the piece's rows in scratch
+};
+
 FastExecutor::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa)
     : activations(kFewRows, max_features, isa),
       normed(static_cast<std::size_t>(kFewRows) * static_cast<std::size_t>(max_features)),
@@ -84,7 +114,7 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
       pool_(pool),
       kernels_(vector_kernels(options.isa)),
       pages_(spec.layer_groups, sizeof(std::uint16_t)),
-      hidden_activations_(std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
+      hidden_activations_(2 * std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
                           options.isa),
       attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa),
       mlp_activations_(options.max_batch_tokens, largest(spec).intermediate, options.isa),
@@ -98,16 +128,17 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
   }
   const auto hidden = static_cast<std::size_t>(spec.hidden_size);
   x_.resize(rows * hidden);
-  normed_.resize(std::max(rows, kLogitRows) * hidden);
-  qkv_stride_ = sizes.qkv + kRowPadding;
-  qkv_.resize(rows * static_cast<std::size_t>(qkv_stride_));
+  normed_.resize(2 * std::max(rows, kLogitRows) * hidden);
+  query_stride_ = sizes.queries + kRowPadding;
+  queries_.resize(rows * static_cast<std::size_t>(query_stride_));
   attended_.resize(rows * static_cast<std::size_t>(sizes.queries));
   token_pages_.resize(rows * spec.layer_groups.size());
-  const std::size_t piece_floats = std::max<std::size_t>(kPieceFloats, rows * kActivationGroup) +
-                                   std::max<std::size_t>(rows, kLogitRows) * kRowPadding;
+  const auto widest = static_cast<std::size_t>(std::max(sizes.head_dim, kActivationGroup));
+  const std::size_t piece_floats = std::max<std::size_t>(kPieceFloats, 2 * rows * widest) +
+                                   2 * std::max<std::size_t>(rows, kLogitRows) * kRowPadding;
   for (std::int32_t i = 0; i < pool.num_threads(); ++i) {
-    threads_.push_back(
-        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.queries), piece_floats, options.isa));
+    threads_.push_back(std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.queries),
+                                                       piece_floats, options.isa));
   }
 }
 
@@ -176,20 +207,20 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   std::atomic<bool> failed{false};
   pool_.parallel_for(static_cast<std::int64_t>(jobs.size()), 1,
                      [&](std::int64_t index, std::int64_t, std::int32_t thread) {
-    if (failed.load(std::memory_order_relaxed)) return;
-    const Job& job = jobs[static_cast<std::size_t>(index)];
-    Result<Linear> packed = Linear::pack(job.parts, weights, options.isa);
-    if (!packed.ok()) {
-      errors[static_cast<std::size_t>(index)] = packed.take_error();
-      failed.store(true, std::memory_order_relaxed);
-      return;
-    }
-    *job.linear = packed.take_value();
-    const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
-    if (thread == 0 && options.progress) {
-      options.progress(static_cast<float>(done) / static_cast<float>(jobs.size() + 1));
-    }
-  });
+                       if (failed.load(std::memory_order_relaxed)) return;
+                       const Job& job = jobs[static_cast<std::size_t>(index)];
+                       Result<Linear> packed = Linear::pack(job.parts, weights, options.isa);
+                       if (!packed.ok()) {
+                         errors[static_cast<std::size_t>(index)] = packed.take_error();
+                         failed.store(true, std::memory_order_relaxed);
+                         return;
+                       }
+                       *job.linear = packed.take_value();
+                       const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
+                       if (thread == 0 && options.progress) {
+                         options.progress(static_cast<float>(done) / static_cast<float>(jobs.size() + 1));
+                       }
+                     });
   for (std::optional<Error>& error : errors) {
     if (error) return *std::move(error);
   }
@@ -211,7 +242,8 @@ std::size_t FastExecutor::weight_bytes() const {
   std::size_t bytes = lm_head_.memory_bytes() + final_norm_.size() * sizeof(float);
   if (!spec_.tied_embeddings) bytes += embedding_.memory_bytes();
   for (const Layer& layer : layers_) {
-    for (const Linear* linear : {&layer.qkv, &layer.o_proj, &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
+    for (const Linear* linear :
+         {&layer.qkv, &layer.o_proj, &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
       bytes += linear->memory_bytes();
     }
     bytes += (layer.attention_norm.size() + layer.mlp_norm.size()) * sizeof(float);
@@ -220,7 +252,7 @@ std::size_t FastExecutor::weight_bytes() const {
 }
 
 std::size_t FastExecutor::scratch_bytes() const {
-  std::size_t bytes = (x_.size() + normed_.size() + qkv_.size() + attended_.size()) * sizeof(float) +
+  std::size_t bytes = (x_.size() + normed_.size() + queries_.size() + attended_.size()) * sizeof(float) +
                       hidden_activations_.memory_bytes() + attention_activations_.memory_bytes() +
                       mlp_activations_.memory_bytes();
   for (const auto& attention : attentions_) bytes += attention->memory_bytes();
@@ -238,7 +270,6 @@ void FastExecutor::forward(const StepInput& step) {
   for (std::size_t i = 0; i < attentions_.size(); ++i) {
     attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
   }
-  hidden_activations_.reset(rows_, spec_.hidden_size, hidden_forms_);
   pool_.run([&](std::int32_t thread) {
     pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
       prepare_tokens(step, begin, end);
@@ -252,7 +283,8 @@ void FastExecutor::forward(const StepInput& step) {
 void FastExecutor::prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end) {
   const Linear& embedding = spec_.tied_embeddings ? lm_head_ : embedding_;
   for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
-    embedding.dequantize_row(step.tokens[token], x_.data() + token * static_cast<std::size_t>(spec_.hidden_size));
+    embedding.dequantize_row(step.tokens[token],
+                             x_.data() + token * static_cast<std::size_t>(spec_.hidden_size));
     const std::int32_t position = step.positions[token];
     for (std::size_t i = 0; i < ropes_.size(); ++i) {
       const std::size_t offset = token * static_cast<std::size_t>(ropes_[i].num_pairs());
@@ -272,7 +304,9 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
   const LayerSpec& spec = spec_.layers[index];
   const std::int32_t queries = spec.attention.num_heads * spec.attention.head_dim;
 
-  project_heads(step, index, normalize(layer.attention_norm, spec.attention_norm.eps, thread), thread);
+  // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
+  const bool split = is_split(layer.qkv);
+  project_heads(step, index, normalize(layer.attention_norm, spec.attention_norm.eps, split, thread), thread);
   // Between two barriers nobody reads these two.
   if (thread == 0) {
     attention_activations_.reset(rows_, queries, attention_forms_);
@@ -280,16 +314,16 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
   }
   pool_.barrier();
 
-  const AttentionLayer work{&spec.attention, qkv_.data(), qkv_stride_, attended_.data()};
+  const AttentionLayer work{&spec.attention, queries_.data(), query_stride_, attended_.data()};
   pool_.share(thread, layer.attention->num_items(), 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
     layer.attention->run(static_cast<std::int32_t>(item), step, work, thread);
   });
   pool_.barrier();
 
-  add_product(layer.o_proj, quantize(attended_.data(), queries, thread), thread);
+  add_product(layer.o_proj, quantize_attended(queries, thread), thread);
   pool_.barrier();
 
-  run_mlp(index, normalize(layer.mlp_norm, spec.mlp_norm.eps, thread), thread);
+  run_mlp(index, normalize(layer.mlp_norm, spec.mlp_norm.eps, false, thread), thread);
   pool_.barrier();
 
   add_product(layer.down_proj, mlp_activations_, thread);
@@ -299,21 +333,28 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
 void FastExecutor::project_heads(const StepInput& step, std::size_t index, const Activations& input,
                                  std::int32_t thread) {
   const AttentionSpec& attention = spec_.layers[index].attention;
+  const Linear& qkv = layers_[index].qkv;
   const std::int32_t blocks_per_head = attention.head_dim / kBlockRows;
   const std::int64_t num_heads = attention.num_heads + 2 * attention.num_kv_heads;
-  const std::int64_t grain = std::max<std::int64_t>(
-      1, std::min(num_heads / (pool_.num_threads() * kPiecesPerThread), kPieceFloats / (rows_ * attention.head_dim)));
-  pool_.share(thread, num_heads, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    layers_[index].qkv.apply(input, static_cast<std::int32_t>(begin) * blocks_per_head,
-                             static_cast<std::int32_t>(end) * blocks_per_head, qkv_.data(), qkv_stride_);
-    for (std::int64_t head = begin; head < end; ++head) {
-      write_head(step, attention, static_cast<std::int32_t>(head));
-    }
-  });
+  const std::int64_t cached = kPieceFloats / (std::int64_t{input.rows()} * attention.head_dim);
+  const std::int64_t balanced = num_heads / (pool_.num_threads() * kPiecesPerThread);
+  ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
+  pool_.share(thread, num_heads, std::max<std::int64_t>(1, std::min(balanced, cached)),
+              [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+                const Piece piece(qkv, static_cast<std::int32_t>(begin) * blocks_per_head,
+                                  static_cast<std::int32_t>(end) * blocks_per_head);
+                apply_piece(qkv, input, rows_, piece, scratch.first);
+                for (std::int64_t head = begin; head < end; ++head) {
+                  write_head(step, attention, static_cast<std::int32_t>(head),
+                             scratch.first.data() + (head - begin) * attention.head_dim, piece.stride);
+                }
+              });
 }
 
-/// Rotates a query or key head of all tokens, and writes key and value heads to their pages.
-void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attention, std::int32_t head) {
+/// Takes a head of all tokens, rows `stride` apart: rotates and scales queries, rotates keys, and stores
+/// queries for the attention, keys and values in their pages.
+void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attention, std::int32_t head,
+                              float* rows, std::size_t stride) {
   const std::int32_t head_dim = attention.head_dim;
   const bool is_query = head < attention.num_heads;
   const bool is_key = !is_query && head < attention.num_heads + attention.num_kv_heads;
@@ -322,16 +363,17 @@ void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attent
   const PageId* pages = token_pages_.data() + group * static_cast<std::size_t>(max_rows_);
   std::array<std::uint16_t, kMaxHeadDim> halves;
   for (std::int32_t token = 0; token < rows_; ++token) {
-    float* values = qkv_.data() + token * qkv_stride_ + head * head_dim;
+    float* values = rows + static_cast<std::size_t>(token) * stride;
     if ((is_query || is_key) && attention.rope) {
       const auto rope = static_cast<std::size_t>(*attention.rope);
       const std::int32_t pairs = ropes_[rope].num_pairs();
       const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(token) * pairs;
-      kernels_.rotate(values, rotations_[rope].cosines.data() + offset, rotations_[rope].sines.data() + offset,
-                      pairs, ropes_[rope].traditional());
+      kernels_.rotate(values, rotations_[rope].cosines.data() + offset,
+                      rotations_[rope].sines.data() + offset, pairs, ropes_[rope].traditional());
     }
     if (is_query) {
-      kernels_.scale(values, attention.scale, head_dim);
+      float* query = queries_.data() + token * query_stride_ + head * head_dim;
+      kernels_.scale(values, attention.scale, query, head_dim);
       continue;
     }
     auto* block = reinterpret_cast<std::uint16_t*>(
@@ -348,97 +390,105 @@ void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attent
   }
 }
 
+/// A piece of a product for `rows` rows; if the input has them twice, split in two, the sum of both halves.
+void FastExecutor::apply_piece(const Linear& linear, const Activations& input, std::int32_t rows,
+                               const Piece& piece, std::vector<float>& out) const {
+  linear.apply(input, piece.first_block, piece.last_block, column_zero(out.data(), piece.first_column),
+               static_cast<std::ptrdiff_t>(piece.stride));
+  for (std::int32_t row = rows; row < input.rows(); ++row) {
+    const float* low = out.data() + static_cast<std::size_t>(row) * piece.stride;
+    kernels_.add_to(low, out.data() + static_cast<std::size_t>(row - rows) * piece.stride, piece.columns);
+  }
+}
+
 void FastExecutor::run_mlp(std::size_t index, const Activations& input, std::int32_t thread) {
   const Layer& layer = layers_[index];
   const Activation activation = spec_.layers[index].mlp.activation;
-  const std::int32_t intermediate = layer.gate_proj.out_features();
   const std::int64_t units = num_units(layer.gate_proj);
   ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
-  pool_.share(thread, units, piece_units(units, kPiecesPerThread),
+  pool_.share(thread, units, piece_units(units, kPiecesPerThread, rows_),
               [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    const auto first_block = static_cast<std::int32_t>(begin * kUnitBlocks);
-    const std::int32_t last_block =
-        std::min(static_cast<std::int32_t>(end * kUnitBlocks), layer.gate_proj.num_blocks());
-    const std::int64_t first_column = begin * kActivationGroup;
-    const auto columns =
-        static_cast<std::int32_t>(std::min<std::int64_t>(end * kActivationGroup, intermediate) - first_column);
-    const std::ptrdiff_t stride = (end - begin) * kActivationGroup + kRowPadding;
-    float* gate = column_zero(scratch.first.data(), first_column);
-    float* up = column_zero(scratch.second.data(), first_column);
-    layer.gate_proj.apply(input, first_block, last_block, gate, stride);
-    layer.up_proj.apply(input, first_block, last_block, up, stride);
-    for (std::int32_t row = 0; row < rows_; ++row) {
-      float* values = scratch.first.data() + row * stride;
-      kernels_.gate(activation, values, scratch.second.data() + row * stride, values, columns);
-    }
-    mlp_activations_.fill(gate, stride, static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
-  });
+                const Piece piece = Piece::of_units(layer.gate_proj, begin, end);
+                apply_piece(layer.gate_proj, input, rows_, piece, scratch.first);
+                apply_piece(layer.up_proj, input, rows_, piece, scratch.second);
+                for (std::size_t row = 0; row < static_cast<std::size_t>(rows_); ++row) {
+                  float* values = scratch.first.data() + row * piece.stride;
+                  kernels_.gate(activation, values, scratch.second.data() + row * piece.stride, values,
+                                piece.columns);
+                }
+                mlp_activations_.fill(column_zero(scratch.first.data(), piece.first_column),
+                                      static_cast<std::ptrdiff_t>(piece.stride),
+                                      static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
+              });
 }
 
 void FastExecutor::add_product(const Linear& linear, const Activations& input, std::int32_t thread) {
-  const std::int32_t hidden = spec_.hidden_size;
   const std::int64_t units = num_units(linear);
   ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
-  pool_.share(thread, units, piece_units(units, kPiecesPerThread),
+  pool_.share(thread, units, piece_units(units, kPiecesPerThread, rows_),
               [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    const auto first_block = static_cast<std::int32_t>(begin * kUnitBlocks);
-    const std::int32_t last_block = std::min(static_cast<std::int32_t>(end * kUnitBlocks), linear.num_blocks());
-    const std::int64_t first_column = begin * kActivationGroup;
-    const auto columns =
-        static_cast<std::int32_t>(std::min<std::int64_t>(end * kActivationGroup, hidden) - first_column);
-    const std::ptrdiff_t stride = (end - begin) * kActivationGroup + kRowPadding;
-    linear.apply(input, first_block, last_block, column_zero(scratch.first.data(), first_column), stride);
-    for (std::int32_t row = 0; row < rows_; ++row) {
-      kernels_.add_to(scratch.first.data() + row * stride,
-                      x_.data() + static_cast<std::ptrdiff_t>(row) * hidden + first_column, columns);
-    }
-  });
+                const Piece piece = Piece::of_units(linear, begin, end);
+                apply_piece(linear, input, rows_, piece, scratch.first);
+                for (std::size_t row = 0; row < static_cast<std::size_t>(rows_); ++row) {
+                  kernels_.add_to(
+                      scratch.first.data() + row * piece.stride,
+                      x_.data() + row * static_cast<std::size_t>(spec_.hidden_size) + piece.first_column,
+                      piece.columns);
+                }
+              });
 }
 
 /// Units in a piece: few enough that pieces balance, few enough that their outputs stay in cache.
-std::int64_t FastExecutor::piece_units(std::int64_t units, std::int64_t pieces_per_thread) const {
+std::int64_t FastExecutor::piece_units(std::int64_t units, std::int64_t pieces_per_thread,
+                                       std::int32_t rows) const {
   const std::int64_t balanced = units / (pool_.num_threads() * pieces_per_thread);
-  const std::int64_t cached = kPieceFloats / (std::int64_t{rows_} * kActivationGroup);
+  const std::int64_t cached = kPieceFloats / (std::int64_t{rows} * kActivationGroup);
   return std::max<std::int64_t>(1, std::min(balanced, cached));
 }
 
-bool FastExecutor::few_rows(std::int32_t features) const {
-  return rows_ <= kFewRows && rows_ * features <= kFewElements;
+bool FastExecutor::few_rows(std::int32_t rows, std::int32_t features) {
+  return rows <= kFewRows && rows * features <= kFewElements;
 }
 
-/// The rows in the form of a product's input; every thread must call it.
-const Activations& FastExecutor::quantize(const float* rows, std::int32_t features, std::int32_t thread) {
-  if (few_rows(features) || pool_.num_threads() == 1) {
-    Activations& own = few_rows(features) ? threads_[static_cast<std::size_t>(thread)]->activations
-                                          : attention_activations_;
+/// attended_ in the form of a product's input; every thread must call it.
+const Activations& FastExecutor::quantize_attended(std::int32_t features, std::int32_t thread) {
+  if (few_rows(rows_, features)) {
+    Activations& own = threads_[static_cast<std::size_t>(thread)]->activations;
     own.reset(rows_, features, attention_forms_);
-    own.fill(rows, features, 0, num_groups(features));
+    own.fill(attended_.data(), features, 0, num_groups(features));
     return own;
   }
   pool_.share(thread, num_groups(features), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    attention_activations_.fill(rows, features, static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
+    attention_activations_.fill(attended_.data(), features, static_cast<std::int32_t>(begin),
+                                static_cast<std::int32_t>(end));
   });
   pool_.barrier();
   return attention_activations_;
 }
 
-/// Normed x_ in the form of a product's input; every thread must call it.
-const Activations& FastExecutor::normalize(const std::vector<float>& weight, float eps, std::int32_t thread) {
+/// Normed x_ in the form of a product's input, each row twice if `split`; every thread must call it.
+const Activations& FastExecutor::normalize(const std::vector<float>& weight, float eps, bool split,
+                                           std::int32_t thread) {
   const std::int32_t hidden = spec_.hidden_size;
-  const auto norm_row = [&](std::int64_t row, float* out) {
-    const float* x = x_.data() + row * hidden;
-    kernels_.normalize(x, weight.data(), kernels_.inverse_rms(x, hidden, eps), out + row * hidden, hidden);
-  };
-  if (few_rows(hidden)) {
+  const std::int32_t num_rows = split ? 2 * rows_ : rows_;
+  if (few_rows(num_rows, hidden)) {
     ThreadScratch& own = *threads_[static_cast<std::size_t>(thread)];
-    for (std::int32_t row = 0; row < rows_; ++row) norm_row(row, own.normed.data());
-    own.activations.reset(rows_, hidden, hidden_forms_);
+    for (std::int32_t row = 0; row < rows_; ++row) {
+      normalize_row(x_.data() + static_cast<std::size_t>(row) * weight.size(), weight, eps, split ? rows_ : 0,
+                    row, own.normed.data());
+    }
+    own.activations.reset(num_rows, hidden, hidden_forms_);
     own.activations.fill(own.normed.data(), hidden, 0, num_groups(hidden));
     return own.activations;
   }
   pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    for (std::int64_t row = begin; row < end; ++row) norm_row(row, normed_.data());
+    for (auto row = static_cast<std::int32_t>(begin); row < static_cast<std::int32_t>(end); ++row) {
+      normalize_row(x_.data() + static_cast<std::size_t>(row) * weight.size(), weight, eps, split ? rows_ : 0,
+                    row, normed_.data());
+    }
   });
+  // The product that read it last ended at least a barrier ago.
+  if (thread == 0) hidden_activations_.reset(num_rows, hidden, hidden_forms_);
   pool_.barrier();
   pool_.share(thread, num_groups(hidden), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     hidden_activations_.fill(normed_.data(), hidden, static_cast<std::int32_t>(begin),
@@ -448,47 +498,51 @@ const Activations& FastExecutor::normalize(const std::vector<float>& weight, flo
   return hidden_activations_;
 }
 
+/// Row `row` of out [.., hidden] = normed x; if `split_rows` is not 0, what int8 loses of it goes to the row
+/// that much further on.
+void FastExecutor::normalize_row(const float* x, const std::vector<float>& weight, float eps,
+                                 std::int32_t split_rows, std::int32_t row, float* out) const {
+  const std::int32_t hidden = spec_.hidden_size;
+  float* to = out + static_cast<std::ptrdiff_t>(row) * hidden;
+  kernels_.normalize(x, weight.data(), kernels_.inverse_rms(x, hidden, eps), to, hidden);
+  if (split_rows > 0) kernels_.split(to, to, to + static_cast<std::ptrdiff_t>(split_rows) * hidden, hidden);
+}
+
+/// Normed rows of the tokens that sample. Logits are compared with each other, so their product gets 16-bit
+/// activations; for the few rows there are that costs next to nothing.
+void FastExecutor::prepare_logits(std::span<const std::int32_t> token_indices) {
+  const auto num_rows = static_cast<std::int32_t>(token_indices.size());
+  const std::int32_t hidden = spec_.hidden_size;
+  const bool split = is_split(lm_head_);
+  for (std::int32_t row = 0; row < num_rows; ++row) {
+    const auto token = static_cast<std::size_t>(token_indices[static_cast<std::size_t>(row)]);
+    normalize_row(x_.data() + token * static_cast<std::size_t>(hidden), final_norm_, spec_.final_norm.eps,
+                  split ? num_rows : 0, row, normed_.data());
+  }
+  hidden_activations_.reset(split ? 2 * num_rows : num_rows, hidden, lm_head_.activation_forms());
+  hidden_activations_.fill(normed_.data(), hidden, 0, num_groups(hidden));
+}
+
 void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, float* logits,
                                   std::span<Peak> peaks) {
   CHECK(token_indices.size() <= kLogitRows && peaks.size() == token_indices.size());
-  const auto num_rows = static_cast<std::int32_t>(token_indices.size());
-  const std::int32_t hidden = spec_.hidden_size;
-  for (std::int32_t row = 0; row < num_rows; ++row) {
-    const float* x = x_.data() + static_cast<std::ptrdiff_t>(token_indices[static_cast<std::size_t>(row)]) * hidden;
-    kernels_.normalize(x, final_norm_.data(), kernels_.inverse_rms(x, hidden, spec_.final_norm.eps),
-                       normed_.data() + row * hidden, hidden);
-  }
-  hidden_activations_.reset(num_rows, hidden, lm_head_.activation_forms());
-  hidden_activations_.fill(normed_.data(), hidden, 0, num_groups(hidden));
-
+  prepare_logits(token_indices);
+  const std::size_t num_rows = token_indices.size();
   const std::int64_t units = num_units(lm_head_);
-  const std::int64_t grain =
-      std::max<std::int64_t>(1, units / (pool_.num_threads() * kVocabularyPiecesPerThread));
   for (const auto& thread : threads_) std::fill(thread->peaks.begin(), thread->peaks.end(), Peak{});
-  // The largest logit, the lowest id of equal ones: the same whatever the order of pieces.
-  const auto raise = [](Peak& peak, const Peak& other) {
-    if (other.token == kNoToken) return;
-    if (peak.token == kNoToken || other.logit > peak.logit ||
-        (other.logit == peak.logit && other.token < peak.token)) {
-      peak = other;
-    }
-  };
+  const std::int64_t grain = piece_units(units, kVocabularyPiecesPerThread, hidden_activations_.rows());
   pool_.parallel_for(units, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
-    const auto first_block = static_cast<std::int32_t>(begin * kUnitBlocks);
-    const std::int32_t last_block = std::min(static_cast<std::int32_t>(end * kUnitBlocks), lm_head_.num_blocks());
-    lm_head_.apply(hidden_activations_, first_block, last_block, logits, spec_.vocab_size);
-    const auto first = static_cast<std::int32_t>(begin * kActivationGroup);
-    const std::int32_t count =
-        static_cast<std::int32_t>(std::min<std::int64_t>(end * kActivationGroup, spec_.vocab_size)) - first;
-    for (std::int32_t row = 0; row < num_rows; ++row) {
-      const float* values = logits + static_cast<std::ptrdiff_t>(row) * spec_.vocab_size + first;
-      const std::int32_t index = kernels_.peak(values, count);
-      if (index < 0) continue;
-      raise(threads_[static_cast<std::size_t>(thread)]->peaks[static_cast<std::size_t>(row)],
-            {values[index], first + index});
+    ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
+    const Piece piece = Piece::of_units(lm_head_, begin, end);
+    apply_piece(lm_head_, hidden_activations_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
+    for (std::size_t row = 0; row < num_rows; ++row) {
+      float* out = logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column;
+      std::copy_n(scratch.first.data() + row * piece.stride, piece.columns, out);
+      const std::int32_t index = kernels_.peak(out, piece.columns);
+      if (index >= 0) raise(scratch.peaks[row], {out[index], piece.first_column + index});
     }
   });
-  for (std::size_t row = 0; row < peaks.size(); ++row) {
+  for (std::size_t row = 0; row < num_rows; ++row) {
     peaks[row] = {};
     for (const auto& thread : threads_) raise(peaks[row], thread->peaks[row]);
   }

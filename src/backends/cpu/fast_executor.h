@@ -1,8 +1,10 @@
 // The forward pass for speed: packed weights with int8 activations (linear.h), half-precision K/V pages, fp32
-// residual stream. One fork and join for a step; its threads go through five stages a layer, a barrier after each:
-// norm + quantize + q,k,v product + rotate + K/V write | attention | quantize + output product + residual |
-// norm + quantize + gate,up products + activation + quantize | down product + residual.
-// With few rows each thread quantizes for itself, which is cheaper than waiting for the others' share.
+// residual stream. One fork and join for a step; its threads go through five stages a layer, a barrier after
+// each: norm + quantize + q,k,v product + rotate + K/V write | attention | quantize + output product +
+// residual | norm + quantize + gate,up products + activation + quantize | down product + residual. The
+// products whose errors show most (q, k, v and the vocabulary) take 16-bit activations: each row goes in
+// twice, what int8 holds of it and what it loses, and the two outputs are added. With few rows each thread
+// quantizes for itself, which is cheaper than waiting for the others' share.
 #pragma once
 
 #include <functional>
@@ -37,7 +39,8 @@ class FastExecutor : public Executor {
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
-  void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks) override;
+  void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
+                      std::span<Peak> peaks) override;
 
  private:
   struct Layer {
@@ -48,8 +51,8 @@ class FastExecutor : public Executor {
   /// What one thread writes for itself alone.
   struct ThreadScratch {
     ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa);
-    Activations activations;    // of few rows
-    std::vector<float> normed;  // the rows behind them
+    Activations activations;           // of few rows
+    std::vector<float> normed;         // the rows behind them
     std::vector<float> first, second;  // outputs of a piece of a product
     std::vector<Peak> peaks;           // of the rows of compute_logits
   };
@@ -64,15 +67,22 @@ class FastExecutor : public Executor {
   void prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end);
   void run_layer(const StepInput& step, std::size_t layer, std::int32_t thread);
   void project_heads(const StepInput& step, std::size_t layer, const Activations& input, std::int32_t thread);
-  void write_head(const StepInput& step, const AttentionSpec& attention, std::int32_t head);
+  void write_head(const StepInput& step, const AttentionSpec& attention, std::int32_t head, float* rows,
+                  std::size_t stride);
   void run_mlp(std::size_t layer, const Activations& input, std::int32_t thread);
   /// x_ += linear(input)
   void add_product(const Linear& linear, const Activations& input, std::int32_t thread);
 
-  bool few_rows(std::int32_t features) const;
-  const Activations& quantize(const float* rows, std::int32_t features, std::int32_t thread);
-  const Activations& normalize(const std::vector<float>& weight, float eps, std::int32_t thread);
-  std::int64_t piece_units(std::int64_t num_units, std::int64_t pieces_per_thread) const;
+  struct Piece;
+  void apply_piece(const Linear& linear, const Activations& input, std::int32_t rows, const Piece& piece,
+                   std::vector<float>& out) const;
+  static bool few_rows(std::int32_t rows, std::int32_t features);
+  const Activations& quantize_attended(std::int32_t features, std::int32_t thread);
+  const Activations& normalize(const std::vector<float>& weight, float eps, bool split, std::int32_t thread);
+  void normalize_row(const float* x, const std::vector<float>& weight, float eps, std::int32_t split_rows,
+                     std::int32_t row, float* out) const;
+  std::int64_t piece_units(std::int64_t num_units, std::int64_t pieces_per_thread, std::int32_t rows) const;
+  void prepare_logits(std::span<const std::int32_t> token_indices);
 
   const ModelSpec spec_;
   ThreadPool& pool_;
@@ -93,8 +103,8 @@ class FastExecutor : public Executor {
   std::vector<PageId> token_pages_;  // [layer group, max_batch_tokens]: where a token's K/V go
   std::vector<Rotation> rotations_;  // by rope
   // Scratch, [max_batch_tokens, features].
-  std::vector<float> x_, normed_, qkv_, attended_;
-  std::ptrdiff_t qkv_stride_ = 0;
+  std::vector<float> x_, normed_, queries_, attended_;
+  std::ptrdiff_t query_stride_ = 0;
   Activations hidden_activations_, attention_activations_, mlp_activations_;
   std::vector<std::unique_ptr<ThreadScratch>> threads_;
   std::int32_t max_rows_ = 0;

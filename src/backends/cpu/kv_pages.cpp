@@ -26,9 +26,11 @@ KvPages::KvPages(std::span<const LayerGroup> groups, std::size_t element_bytes) 
 
 Result<void> KvPages::allocate(std::int32_t num_pages) {
   const std::size_t slab_pages = std::size_t{1} << slab_shift_;
-  const std::size_t num_slabs = (static_cast<std::size_t>(std::max(num_pages, 0)) + slab_pages - 1) / slab_pages;
+  const std::size_t num_slabs =
+      (static_cast<std::size_t>(std::max(num_pages, 0)) + slab_pages - 1) / slab_pages;
   // Asked for at once, what the system does not have is refused at once.
-  if (slabs_.size() < num_slabs) TRY(MemoryRegion::create((num_slabs - slabs_.size()) * slab_pages * page_bytes_));
+  if (slabs_.size() < num_slabs)
+    TRY(MemoryRegion::create((num_slabs - slabs_.size()) * slab_pages * page_bytes_));
   while (slabs_.size() < num_slabs) slabs_.push_back(TRY(MemoryRegion::create(slab_pages * page_bytes_)));
   num_pages_ = std::max(num_pages_, num_pages);
   return {};

@@ -1,7 +1,7 @@
 // Memory of the K/V pages, addressed by page id. A page holds, for each layer group, layer and K/V head, one
-// contiguous block of kPageTokens keys followed by as many values; what a block looks like inside is the executor's
-// affair. Memory grows by slabs, so that a page never moves. Owned by the engine thread; compute threads read and
-// write blocks within a step.
+// contiguous block of kPageTokens keys followed by as many values; what a block looks like inside is the
+// executor's affair. Memory grows by slabs, so that a page never moves. Owned by the engine thread; compute
+// threads read and write blocks within a step.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,8 @@ class KvPages {
   std::size_t page_bytes() const { return page_bytes_; }
   std::int32_t num_pages() const { return num_pages_; }
 
-  /// Makes pages [0, num_pages) usable; those that are already keep their place and contents. Errors: kOutOfMemory.
+  /// Makes pages [0, num_pages) usable; those that are already keep their place and contents. Errors:
+  /// kOutOfMemory.
   Result<void> allocate(std::int32_t num_pages);
   void copy(PageId from, PageId to);
 

@@ -1,5 +1,5 @@
-// A zeroed region of memory straight from the system, in huge pages where it offers them. Owns it; moving keeps
-// addresses valid. Untouched parts cost nothing.
+// A zeroed region of memory straight from the system, in huge pages where it offers them. Owns it; moving
+// keeps addresses valid. Untouched parts cost nothing.
 #pragma once
 
 #include <cstddef>

@@ -33,7 +33,10 @@ float activate(Activation activation, float x) {
 }  // namespace
 
 ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options)
-    : spec_(spec), pool_(pool), kernels_(vector_kernels(options.isa)), pages_(spec.layer_groups, sizeof(float)) {
+    : spec_(spec),
+      pool_(pool),
+      kernels_(vector_kernels(options.isa)),
+      pages_(spec.layer_groups, sizeof(float)) {
   for (const RopeSpec& rope : spec.ropes) ropes_.emplace_back(rope, spec.context_tokens);
   std::int32_t q = 0;
   std::int32_t kv = 0;
@@ -49,12 +52,14 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
   }
   for (std::vector<float>* buffer : {&q_, &attended_}) buffer->resize(rows * static_cast<std::size_t>(q));
   for (std::vector<float>* buffer : {&k_, &v_}) buffer->resize(rows * static_cast<std::size_t>(kv));
-  for (std::vector<float>* buffer : {&gate_, &up_}) buffer->resize(rows * static_cast<std::size_t>(intermediate));
+  for (std::vector<float>* buffer : {&gate_, &up_})
+    buffer->resize(rows * static_cast<std::size_t>(intermediate));
   scores_.resize(static_cast<std::size_t>(pool.num_threads()));
   for (std::vector<float>& scores : scores_) scores.resize(static_cast<std::size_t>(spec.context_tokens));
 }
 
-Result<ReferenceExecutor::DenseLinear> ReferenceExecutor::read(const LinearSpec& spec, const WeightMap& weights) {
+Result<ReferenceExecutor::DenseLinear> ReferenceExecutor::read(const LinearSpec& spec,
+                                                               const WeightMap& weights) {
   DenseLinear linear;
   linear.in_features = spec.in_features;
   linear.out_features = spec.out_features;
@@ -63,8 +68,9 @@ Result<ReferenceExecutor::DenseLinear> ReferenceExecutor::read(const LinearSpec&
   return linear;
 }
 
-Result<std::unique_ptr<ReferenceExecutor>> ReferenceExecutor::load(const ModelSpec& spec, const WeightMap& weights,
-                                                                   ThreadPool& pool, const Options& options) {
+Result<std::unique_ptr<ReferenceExecutor>> ReferenceExecutor::load(const ModelSpec& spec,
+                                                                   const WeightMap& weights, ThreadPool& pool,
+                                                                   const Options& options) {
   std::unique_ptr<ReferenceExecutor> executor(new ReferenceExecutor(spec, pool, options));
   executor->embedding_ = TRY(read_linear(spec.embedding, weights));
   for (const LayerSpec& layer_spec : spec.layers) {
@@ -81,7 +87,8 @@ Result<std::unique_ptr<ReferenceExecutor>> ReferenceExecutor::load(const ModelSp
     layer.down_proj = TRY(read(layer_spec.mlp.down_proj, weights));
     executor->layers_.push_back(std::move(layer));
     if (options.progress) {
-      options.progress(static_cast<float>(executor->layers_.size()) / static_cast<float>(spec.layers.size() + 1));
+      options.progress(static_cast<float>(executor->layers_.size()) /
+                       static_cast<float>(spec.layers.size() + 1));
     }
   }
   executor->final_norm_ = TRY(read_norm(spec.final_norm, weights));
@@ -93,8 +100,8 @@ Result<std::unique_ptr<ReferenceExecutor>> ReferenceExecutor::load(const ModelSp
 std::size_t ReferenceExecutor::weight_bytes() const {
   std::size_t count = embedding_.size() + lm_head_.weights.size() + final_norm_.size();
   for (const Layer& layer : layers_) {
-    for (const DenseLinear* linear : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj, &layer.gate_proj,
-                                      &layer.up_proj, &layer.down_proj}) {
+    for (const DenseLinear* linear : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
+                                      &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
       count += linear->weights.size() + linear->bias.size();
     }
     count += layer.attention_norm.size() + layer.mlp_norm.size();
@@ -114,21 +121,22 @@ void ReferenceExecutor::apply(const DenseLinear& linear, const std::vector<float
                               std::vector<float>& y) {
   const auto out = static_cast<std::size_t>(linear.out_features);
   const auto in = static_cast<std::size_t>(linear.in_features);
-  pool_.parallel_for(linear.out_features, kPieceRows, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    kernels_.product(x.data(), linear.in_features, static_cast<std::int32_t>(rows),
-                     linear.weights.data() + static_cast<std::size_t>(begin) * in, linear.in_features,
-                     static_cast<std::int32_t>(end - begin), y.data() + begin, linear.out_features);
-    if (linear.bias.empty()) return;
-    for (std::size_t row = 0; row < rows; ++row) {
-      for (auto o = static_cast<std::size_t>(begin); o < static_cast<std::size_t>(end); ++o) {
-        y[row * out + o] += linear.bias[o];
-      }
-    }
-  });
+  pool_.parallel_for(
+      linear.out_features, kPieceRows, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+        kernels_.product(x.data(), linear.in_features, static_cast<std::int32_t>(rows),
+                         linear.weights.data() + static_cast<std::size_t>(begin) * in, linear.in_features,
+                         static_cast<std::int32_t>(end - begin), y.data() + begin, linear.out_features);
+        if (linear.bias.empty()) return;
+        for (std::size_t row = 0; row < rows; ++row) {
+          for (auto o = static_cast<std::size_t>(begin); o < static_cast<std::size_t>(end); ++o) {
+            y[row * out + o] += linear.bias[o];
+          }
+        }
+      });
 }
 
-void ReferenceExecutor::normalize(const std::vector<float>& x, std::size_t rows, const std::vector<float>& weight,
-                                  float eps, std::vector<float>& y) {
+void ReferenceExecutor::normalize(const std::vector<float>& x, std::size_t rows,
+                                  const std::vector<float>& weight, float eps, std::vector<float>& y) {
   const std::size_t n = weight.size();
   for (std::size_t row = 0; row < rows; ++row) {
     const float* from = x.data() + row * n;
@@ -149,51 +157,55 @@ float* ReferenceExecutor::kv_block(const StepInput& step, const AttentionSpec& a
 
 void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionSpec& attention) {
   const auto head_dim = static_cast<std::size_t>(attention.head_dim);
-  pool_.parallel_for(static_cast<std::int64_t>(step.tokens.size()), 8,
-                     [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    float cosines[256];
-    float sines[256];
-    for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
-      const std::int32_t position = step.positions[token];
-      float* q = q_.data() + token * static_cast<std::size_t>(attention.num_heads) * head_dim;
-      float* k = k_.data() + token * static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
-      const float* v = v_.data() + token * static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
-      if (attention.rope) {
-        const RopeTable& rope = ropes_[static_cast<std::size_t>(*attention.rope)];
-        rope.fill(position, cosines, sines);
-        const auto pairs = static_cast<std::size_t>(rope.num_pairs());
-        for (std::int32_t h = 0; h < attention.num_heads + attention.num_kv_heads; ++h) {
-          float* head = h < attention.num_heads ? q + static_cast<std::size_t>(h) * head_dim
-                                                : k + static_cast<std::size_t>(h - attention.num_heads) * head_dim;
-          for (std::size_t i = 0; i < pairs; ++i) {
-            float& a = rope.traditional() ? head[2 * i] : head[i];
-            float& b = rope.traditional() ? head[2 * i + 1] : head[i + pairs];
-            const float rotated = a * cosines[i] - b * sines[i];
-            b = b * cosines[i] + a * sines[i];
-            a = rotated;
+  pool_.parallel_for(
+      static_cast<std::int64_t>(step.tokens.size()), 8,
+      [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+        float cosines[256];
+        float sines[256];
+        for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
+          const std::int32_t position = step.positions[token];
+          float* q = q_.data() + token * static_cast<std::size_t>(attention.num_heads) * head_dim;
+          float* k = k_.data() + token * static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
+          const float* v = v_.data() + token * static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
+          if (attention.rope) {
+            const RopeTable& rope = ropes_[static_cast<std::size_t>(*attention.rope)];
+            rope.fill(position, cosines, sines);
+            const auto pairs = static_cast<std::size_t>(rope.num_pairs());
+            for (std::int32_t h = 0; h < attention.num_heads + attention.num_kv_heads; ++h) {
+              float* head = h < attention.num_heads
+                                ? q + static_cast<std::size_t>(h) * head_dim
+                                : k + static_cast<std::size_t>(h - attention.num_heads) * head_dim;
+              for (std::size_t i = 0; i < pairs; ++i) {
+                float& a = rope.traditional() ? head[2 * i] : head[i];
+                float& b = rope.traditional() ? head[2 * i + 1] : head[i + pairs];
+                const float rotated = a * cosines[i] - b * sines[i];
+                b = b * cosines[i] + a * sines[i];
+                a = rotated;
+              }
+            }
+          }
+          for (std::int32_t h = 0; h < attention.num_kv_heads; ++h) {
+            float* block = kv_block(step, attention, token, position, h);
+            const auto row = static_cast<std::size_t>(position % kPageTokens);
+            std::memcpy(block + row * head_dim, k + static_cast<std::size_t>(h) * head_dim,
+                        head_dim * sizeof(float));
+            std::memcpy(block + (kPageTokens + row) * head_dim, v + static_cast<std::size_t>(h) * head_dim,
+                        head_dim * sizeof(float));
           }
         }
-      }
-      for (std::int32_t h = 0; h < attention.num_kv_heads; ++h) {
-        float* block = kv_block(step, attention, token, position, h);
-        const auto row = static_cast<std::size_t>(position % kPageTokens);
-        std::memcpy(block + row * head_dim, k + static_cast<std::size_t>(h) * head_dim, head_dim * sizeof(float));
-        std::memcpy(block + (kPageTokens + row) * head_dim, v + static_cast<std::size_t>(h) * head_dim,
-                    head_dim * sizeof(float));
-      }
-    }
-  });
+      });
 }
 
 void ReferenceExecutor::attend(const StepInput& step, const AttentionSpec& attention) {
   const std::int64_t heads = attention.num_heads;
   pool_.parallel_for(static_cast<std::int64_t>(step.tokens.size()) * heads, 8,
                      [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
-    for (std::int64_t item = begin; item < end; ++item) {
-      attend_row(step, attention, static_cast<std::size_t>(item / heads), static_cast<std::int32_t>(item % heads),
-                 scores_[static_cast<std::size_t>(thread)]);
-    }
-  });
+                       for (std::int64_t item = begin; item < end; ++item) {
+                         attend_row(step, attention, static_cast<std::size_t>(item / heads),
+                                    static_cast<std::int32_t>(item % heads),
+                                    scores_[static_cast<std::size_t>(thread)]);
+                       }
+                     });
 }
 
 void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& attention, std::size_t token,
@@ -201,7 +213,8 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
   const auto head_dim = static_cast<std::size_t>(attention.head_dim);
   const std::int32_t kv_head = head / (attention.num_heads / attention.num_kv_heads);
   const std::int32_t keys = step.positions[token] + 1;
-  const std::size_t row = token * static_cast<std::size_t>(attention.num_heads) + static_cast<std::size_t>(head);
+  const std::size_t row =
+      token * static_cast<std::size_t>(attention.num_heads) + static_cast<std::size_t>(head);
   const float* q = q_.data() + row * head_dim;
   float* out = attended_.data() + row * head_dim;
 
@@ -248,12 +261,13 @@ void ReferenceExecutor::forward(const StepInput& step) {
     apply(layer.gate_proj, normed_, rows, gate_);
     apply(layer.up_proj, normed_, rows, up_);
     const auto intermediate = static_cast<std::size_t>(layer.gate_proj.out_features);
-    pool_.parallel_for(static_cast<std::int64_t>(rows), 8, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-      const std::size_t last = static_cast<std::size_t>(end) * intermediate;
-      for (std::size_t j = static_cast<std::size_t>(begin) * intermediate; j < last; ++j) {
-        gate_[j] = activate(spec.mlp.activation, gate_[j]) * up_[j];
-      }
-    });
+    pool_.parallel_for(static_cast<std::int64_t>(rows), 8,
+                       [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+                         const std::size_t last = static_cast<std::size_t>(end) * intermediate;
+                         for (std::size_t j = static_cast<std::size_t>(begin) * intermediate; j < last; ++j) {
+                           gate_[j] = activate(spec.mlp.activation, gate_[j]) * up_[j];
+                         }
+                       });
     apply(layer.down_proj, gate_, rows, y_);
     for (std::size_t j = 0; j < rows * hidden; ++j) x_[j] += y_[j];
   }
@@ -265,7 +279,8 @@ void ReferenceExecutor::compute_logits(std::span<const std::int32_t> token_indic
   const auto vocab = static_cast<std::size_t>(spec_.vocab_size);
   const std::size_t rows = token_indices.size();
   for (std::size_t i = 0; i < rows; ++i) {
-    std::copy_n(x_.data() + static_cast<std::size_t>(token_indices[i]) * hidden, hidden, y_.data() + i * hidden);
+    std::copy_n(x_.data() + static_cast<std::size_t>(token_indices[i]) * hidden, hidden,
+                y_.data() + i * hidden);
   }
   normalize(y_, rows, final_norm_, spec_.final_norm.eps, normed_);
   const std::vector<float>& vocabulary = spec_.tied_embeddings ? embedding_ : lm_head_.weights;

@@ -1,6 +1,7 @@
-// The forward pass in fp32: the oracle of the fast one. Weights dequantized at load, fp32 activations and K/V pages
-// ([token, head_dim], K then V), one plain loop per formula; only the weight products are vectorised. A token's
-// result does not depend on the rest of the step here either.
+// The forward pass in fp32: the oracle of the fast one. Weights dequantized at load, fp32 activations and K/V
+// pages
+// ([token, head_dim], K then V), one plain loop per formula; only the weight products are vectorised. A
+// token's result does not depend on the rest of the step here either.
 #pragma once
 
 #include <functional>
@@ -32,7 +33,8 @@ class ReferenceExecutor : public Executor {
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
-  void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks) override;
+  void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
+                      std::span<Peak> peaks) override;
 
  private:
   struct DenseLinear {
@@ -57,8 +59,8 @@ class ReferenceExecutor : public Executor {
   void attend(const StepInput& step, const AttentionSpec& attention);
   void attend_row(const StepInput& step, const AttentionSpec& attention, std::size_t token, std::int32_t head,
                   std::vector<float>& scores);
-  float* kv_block(const StepInput& step, const AttentionSpec& attention, std::size_t token, std::int32_t position,
-                  std::int32_t kv_head) const;
+  float* kv_block(const StepInput& step, const AttentionSpec& attention, std::size_t token,
+                  std::int32_t position, std::int32_t kv_head) const;
 
   const ModelSpec spec_;
   ThreadPool& pool_;

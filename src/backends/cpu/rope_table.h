@@ -1,6 +1,7 @@
-// Cosines and sines of rotary position embeddings for any position, from two small tables of unit complex numbers in
-// double precision: e^(iθp) = e^(iθ·256·⌊p/256⌋) · e^(iθ·(p mod 256)). A function of the position alone, accurate to
-// the last bit of a float, and far cheaper than calling cos and sin for each token. Read-only once made: thread-safe.
+// Cosines and sines of rotary position embeddings for any position, from two small tables of unit complex
+// numbers in double precision: e^(iθp) = e^(iθ·256·⌊p/256⌋) · e^(iθ·(p mod 256)). A function of the position
+// alone, accurate to the last bit of a float, and far cheaper than calling cos and sin for each token.
+// Read-only once made: thread-safe.
 #pragma once
 
 #include <complex>

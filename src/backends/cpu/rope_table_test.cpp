@@ -10,7 +10,8 @@ namespace {
 
 TEST(RopeTable, IsAccurateAtEveryPosition) {
   RopeSpec spec;
-  for (int i = 0; i < 32; ++i) spec.inverse_frequencies.push_back(std::pow(10000.0F, -static_cast<float>(i) / 32));
+  for (int i = 0; i < 32; ++i)
+    spec.inverse_frequencies.push_back(std::pow(10000.0F, -static_cast<float>(i) / 32));
   spec.rotary_dim = 64;
   spec.attention_factor = 1.25F;
   constexpr std::int32_t kPositions = 8192;

@@ -24,9 +24,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Waiting threads spin this long before they sleep: between steps the next one usually comes sooner, and inside a
-// step a partner that takes longer has lost its core to another process. Sleeping then keeps the claim on the core
-// that spinning would use up.
+// Waiting threads spin this long before they sleep: between steps the next one usually comes sooner, and
+// inside a step a partner that takes longer has lost its core to another process. Sleeping then keeps the
+// claim on the core that spinning would use up.
 constexpr auto kSpin = std::chrono::microseconds(100);
 constexpr int kSpinsPerClockRead = 64;
 
@@ -111,7 +111,8 @@ std::uint64_t pack(const Range& range) {
 }
 
 Range unpack(std::uint64_t word) {
-  return {static_cast<std::uint16_t>(word >> (2 * kItemBits)), (word >> kItemBits) & kItemMask, word & kItemMask};
+  return {static_cast<std::uint16_t>(word >> (2 * kItemBits)), (word >> kItemBits) & kItemMask,
+          word & kItemMask};
 }
 
 }  // namespace
@@ -127,11 +128,11 @@ struct ThreadPool::Impl {
 
   std::vector<Slot> slots;
   std::vector<std::thread> workers;
-  Signal started;     // number of the last run started
-  Signal finished;    // number of the last run all workers have finished
-  Counter running;    // workers that have not finished the current run
-  Signal phase;       // barriers passed
-  Counter arrived;    // at the barrier
+  Signal started;   // number of the last run started
+  Signal finished;  // number of the last run all workers have finished
+  Counter running;  // workers that have not finished the current run
+  Signal phase;     // barriers passed
+  Counter arrived;  // at the barrier
   std::atomic<bool> stopping{false};
   RunFunction function = nullptr;  // of the current run; published by `started`
   void* task = nullptr;
@@ -152,8 +153,8 @@ ThreadPool::ThreadPool(std::int32_t num_threads) : num_threads_(num_threads) {
   CHECK(num_threads >= 1);
   impl_ = std::make_unique<Impl>(num_threads);
   const std::vector<int> cpus = allowed_cpus();
-  // The caller stays free: the scheduler moves it off the cores that the workers hold, and threads it starts later
-  // would inherit a pin.
+  // The caller stays free: the scheduler moves it off the cores that the workers hold, and threads it starts
+  // later would inherit a pin.
   const bool pin = static_cast<std::size_t>(num_threads) <= cpus.size();
   impl_->workers.reserve(static_cast<std::size_t>(num_threads - 1));
   for (std::int32_t i = 1; i < num_threads; ++i) {
@@ -234,7 +235,8 @@ void ThreadPool::barrier() {
   if (num_threads_ == 1) return;
   Impl& impl = *impl_;
   const std::uint32_t phase = impl.phase.value();
-  if (impl.arrived.value.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<std::uint32_t>(num_threads_)) {
+  if (impl.arrived.value.fetch_add(1, std::memory_order_acq_rel) + 1 ==
+      static_cast<std::uint32_t>(num_threads_)) {
     impl.arrived.value.store(0, std::memory_order_relaxed);
     impl.phase.set(phase + 1);
     return;

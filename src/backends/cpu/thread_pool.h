@@ -1,9 +1,9 @@
-// Compute threads for steps: they spin within a step and park between steps. The calling thread is worker 0. One
-// owner calls run() and parallel_for(); tasks must not throw. Which thread takes which piece is left open, so a
-// task's result must not depend on it.
+// Compute threads for steps: they spin within a step and park between steps. The calling thread is worker 0.
+// One owner calls run() and parallel_for(); tasks must not throw. Which thread takes which piece is left
+// open, so a task's result must not depend on it.
 //
-// Inside a run(), the threads may go through several loops with share() and barrier(), so that a whole step costs
-// one fork and one join.
+// Inside a run(), the threads may go through several loops with share() and barrier(), so that a whole step
+// costs one fork and one join.
 #pragma once
 
 #include <cstdint>
@@ -22,23 +22,24 @@ class ThreadPool {
 
   std::int32_t num_threads() const { return num_threads_; }
 
-  /// Calls task(thread_index) once on every thread and returns when all are done. No allocation, no system call
-  /// while the workers spin.
+  /// Calls task(thread_index) once on every thread and returns when all are done. No allocation, no system
+  /// call while the workers spin.
   template <typename Task>
   void run(Task&& task) {
     using Plain = std::remove_reference_t<Task>;
     run_erased([](void* t, std::int32_t index) { (*static_cast<Plain*>(t))(index); }, erase(task));
   }
 
-  /// Splits [0, num_items) over the threads: each takes its own contiguous half (third, …) in pieces of `grain`
-  /// items, then steals pieces from the others. Calls task(begin, end, thread_index).
+  /// Splits [0, num_items) over the threads: each takes its own contiguous half (third, …) in pieces of
+  /// `grain` items, then steals pieces from the others. Calls task(begin, end, thread_index).
   template <typename Task>
   void parallel_for(std::int64_t num_items, std::int64_t grain, Task&& task) {
     run([&](std::int32_t thread) { share(thread, num_items, grain, task); });
   }
 
-  /// Within run(): this thread's part of a parallel_for. Every thread of the run calls it with the same numbers, in
-  /// the same order of calls; returns when no piece is left to take, which is not when all are done.
+  /// Within run(): this thread's part of a parallel_for. Every thread of the run calls it with the same
+  /// numbers, in the same order of calls; returns when no piece is left to take, which is not when all are
+  /// done.
   template <typename Task>
   void share(std::int32_t thread, std::int64_t num_items, std::int64_t grain, Task&& task) {
     using Plain = std::remove_reference_t<Task>;
@@ -50,7 +51,8 @@ class ThreadPool {
         erase(task));
   }
 
-  /// Within run(): returns once every thread has called it. What any of them wrote before is then visible to all.
+  /// Within run(): returns once every thread has called it. What any of them wrote before is then visible to
+  /// all.
   void barrier();
 
  private:

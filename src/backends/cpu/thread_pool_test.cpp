@@ -35,7 +35,8 @@ TEST(ThreadPool, HandsOutEveryItemOnce) {
           for (std::int64_t i = begin; i < end; ++i) ++counts[static_cast<std::size_t>(i)];
         });
         for (std::int64_t i = 0; i < items; ++i) {
-          EXPECT_EQ(counts[static_cast<std::size_t>(i)], 1) << items << " items, grain " << grain << ", item " << i;
+          EXPECT_EQ(counts[static_cast<std::size_t>(i)], 1)
+              << items << " items, grain " << grain << ", item " << i;
         }
       }
     }

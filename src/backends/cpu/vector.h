@@ -1,15 +1,14 @@
-// A vector of 16 floats as every kernel outside the weight products sees it, one implementation per instruction
-// set. Each operation is defined lane by lane with IEEE rounding, and the few that cross lanes have one fixed order,
-// so a kernel written over it gives the same bits on all of them. This file: the plain C++ one, and the functions
-// built from the others. Vector types may only be used in files compiled for their instruction set.
+// A vector of 16 floats as every kernel outside the weight products sees it, one implementation per
+// instruction set. Each operation is defined lane by lane with IEEE rounding, and the few that cross lanes
+// have one fixed order, so a kernel written over it gives the same bits on all of them. This file: the plain
+// C++ one, and the functions built from the others. Vector types may only be used in files compiled for their
+// instruction set.
 //
 // Operations of a type V with lanes V::F:
 //   zero, broadcast, load, store; load_partial / store_partial: the first n lanes (the rest read as 0)
-//   load_half, store_half: IEEE half precision, nearest even; store saturates to ±65504 (a NaN becomes -65504)
-//   add sub mul div; fma(a, b, c) = a * b + c rounded once
-//   max(a, b) = a > b ? a : b;  min(a, b) = a < b ? a : b
-//   select_less(a, b, x, y) = a < b ? x : y
-//   first_lanes(x, n, fill): lanes n… become fill
+//   load_half, store_half: IEEE half precision, nearest even; store saturates to ±65504 (a NaN becomes
+//   -65504) add sub mul div; fma(a, b, c) = a * b + c rounded once max(a, b) = a > b ? a : b;  min(a, b) = a
+//   < b ? a : b select_less(a, b, x, y) = a < b ? x : y first_lanes(x, n, fill): lanes n… become fill
 //   scale_by_power_of_two(x, n): x * 2^n for integral n in [-126, 127] and a normal result
 //   reduce_add: (l, l + 8), then (l, l + 4), (l, l + 2), (l, l + 1);  reduce_max
 #pragma once
@@ -119,7 +118,8 @@ struct ScalarVector {
     const std::uint32_t sign = (bits >> 16U) & 0x8000U;
     const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
     if (magnitude < 0x38800000U) {
-      // Below 2^-14 halves are multiples of 2^-24: adding 1/2 leaves exactly those bits, rounded by the addition.
+      // Below 2^-14 halves are multiples of 2^-24: adding 1/2 leaves exactly those bits, rounded by the
+      // addition.
       const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
       return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3F000000U));
     }

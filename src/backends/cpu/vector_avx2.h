@@ -26,7 +26,8 @@ struct Avx2Vector {
     _mm256_storeu_ps(p + 8, x.high);
   }
   static F load_partial(const float* p, int n) {
-    return {_mm256_maskload_ps(p, first(n)), n > 8 ? _mm256_maskload_ps(p + 8, first(n - 8)) : _mm256_setzero_ps()};
+    return {_mm256_maskload_ps(p, first(n)),
+            n > 8 ? _mm256_maskload_ps(p + 8, first(n - 8)) : _mm256_setzero_ps()};
   }
   static void store_partial(float* p, F x, int n) {
     _mm256_maskstore_ps(p, first(n), x.low);
@@ -39,7 +40,8 @@ struct Avx2Vector {
   static void store_half(std::uint16_t* p, F x) {
     const F bounded = min(max(x, broadcast(-65504.0F)), broadcast(65504.0F));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(bounded.low, _MM_FROUND_TO_NEAREST_INT));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(bounded.high, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8),
+                     _mm256_cvtps_ph(bounded.high, _MM_FROUND_TO_NEAREST_INT));
   }
   static F add(F a, F b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
   static F sub(F a, F b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }

@@ -7,10 +7,23 @@ namespace mlxd {
 const VectorKernels& vector_kernels(Isa isa) {
   const VectorKernels* kernels = nullptr;
   switch (isa) {
-    case Isa::kScalar: kernels = scalar_vector_kernels(); break;
-    case Isa::kAvx2: kernels = avx2_vector_kernels(); break;
-    case Isa::kAvx512Vnni: kernels = avx512_vector_kernels(); break;
-    case Isa::kNeon: kernels = neon_vector_kernels(); break;
+    case Isa::kScalar:
+      kernels = scalar_vector_kernels();
+      break;
+#if defined(__x86_64__)
+    case Isa::kAvx2:
+      kernels = avx2_vector_kernels();
+      break;
+    case Isa::kAvx512Vnni:
+      kernels = avx512_vector_kernels();
+      break;
+#elif defined(__aarch64__)
+    case Isa::kNeon:
+      kernels = neon_vector_kernels();
+      break;
+#endif
+    default:
+      break;
   }
   CHECK(kernels != nullptr);
   return *kernels;

@@ -1,6 +1,7 @@
-// The kernels around the weight products (norm, rotary embedding, activation, residual, attention), one set for each
-// instruction set, all with the same bits. Written once over the 16-lane vector (vector.h) in vector_kernels_impl.h
-// and attention_kernels_impl.h. Pure functions of their arguments; thread-safe on disjoint outputs.
+// The kernels around the weight products (norm, rotary embedding, activation, residual, attention), one set
+// for each instruction set, all with the same bits. Written once over the 16-lane vector (vector.h) in
+// vector_kernels_impl.h and attention_kernels_impl.h. Pure functions of their arguments; thread-safe on
+// disjoint outputs.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,9 @@
 
 namespace mlxd {
 
-/// Attention results are accumulated per segment of this many keys, aligned to absolute positions, and segments are
-/// merged in order: so a context may be split over threads at segment bounds without changing a bit.
+/// Attention results are accumulated per segment of this many keys, aligned to absolute positions, and
+/// segments are merged in order: so a context may be split over threads at segment bounds without changing a
+/// bit.
 inline constexpr std::int32_t kSegmentPages = 8;
 inline constexpr std::int32_t kSegmentKeys = kSegmentPages * kPageTokens;
 
@@ -28,10 +30,10 @@ struct AttentionState {
 struct AttentionSegment {
   const float* queries = nullptr;  // [rows, head_dim], already scaled
   std::int32_t rows = 0;
-  std::int32_t head_dim = 0;                  // a multiple of kLanes
-  const std::int32_t* num_keys = nullptr;     // [rows]: keys of the segment each row sees, ≥ 1, ascending
-  /// Blocks of the segment's pages, K as [head_dim, kPageTokens] then V as [kPageTokens, head_dim], half precision;
-  /// pages that hold keys of the last row and one more: what to prefetch after the last.
+  std::int32_t head_dim = 0;               // a multiple of kLanes
+  const std::int32_t* num_keys = nullptr;  // [rows]: keys of the segment each row sees, ≥ 1, ascending
+  /// Blocks of the segment's pages, K as [head_dim, kPageTokens] then V as [kPageTokens, head_dim], half
+  /// precision; pages that hold keys of the last row and one more: what to prefetch after the last.
   const std::uint16_t* const* blocks = nullptr;
   float* scores = nullptr;  // scratch [rows, kSegmentKeys]
 };
@@ -47,26 +49,31 @@ struct VectorKernels {
   void (*gate)(Activation activation, const float* gate, const float* up, float* out, std::int32_t n);
   /// Rotates the first 2 · pairs elements of a head in place.
   void (*rotate)(float* head, const float* cosines, const float* sines, std::int32_t pairs, bool traditional);
-  /// x *= factor
-  void (*scale)(float* x, float factor, std::int32_t n);
+  /// out = x · factor
+  void (*scale)(const float* x, float factor, float* out, std::int32_t n);
   /// Half precision, saturating; n a multiple of kLanes.
   void (*to_half)(const float* x, std::uint16_t* out, std::int32_t n);
+  /// x = high + low, exactly but for the last bit: high is what int8 with one scale for each 32 elements
+  /// holds of x, low the rest, 1/254 of the group's largest element at most. A product of both has 16-bit
+  /// activations. n a multiple of 32; not for NaN or infinity.
+  void (*split)(const float* x, float* high, float* low, std::int32_t n);
   /// Index of the largest element, the first of equal ones; -1 if no element is above -infinity.
   std::int32_t (*peak)(const float* x, std::int32_t n);
   void (*attend)(const AttentionSegment& segment, const AttentionState& out);
   /// Takes up the state of the keys that follow.
-  void (*merge)(const AttentionState& into, const AttentionState& next, std::int32_t rows, std::int32_t head_dim);
+  void (*merge)(const AttentionState& into, const AttentionState& next, std::int32_t rows,
+                std::int32_t head_dim);
   /// out [head_dim] = values / sum of one row.
   void (*finish)(const AttentionState& state, std::int32_t row, float* out, std::int32_t head_dim);
   /// y[m][o] = Σ x[m][k] · w[o][k] in fp32 with 16 partial sums; w [outputs, features] without gaps.
-  void (*product)(const float* x, std::ptrdiff_t x_stride, std::int32_t rows, const float* w, std::int32_t features,
-                  std::int32_t outputs, float* y, std::ptrdiff_t y_stride);
+  void (*product)(const float* x, std::ptrdiff_t x_stride, std::int32_t rows, const float* w,
+                  std::int32_t features, std::int32_t outputs, float* y, std::ptrdiff_t y_stride);
 };
 
 /// The set for `isa`, which must be available on this machine.
 const VectorKernels& vector_kernels(Isa isa);
 
-/// Each instruction set's own set; nullptr if this build lacks it.
+/// Each instruction set's own set; defined where the architecture has it.
 const VectorKernels* scalar_vector_kernels();
 const VectorKernels* avx2_vector_kernels();
 const VectorKernels* avx512_vector_kernels();

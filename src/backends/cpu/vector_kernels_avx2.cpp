@@ -1,8 +1,4 @@
-// The kernels for one instruction set; compiled with its flags, empty elsewhere.
-#include "backends/cpu/vector_kernels.h"
-
-#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-
+// The kernels for one instruction set; built, with its flags, only where the architecture has it.
 #include "backends/cpu/vector_avx2.h"
 #include "backends/cpu/vector_kernels_impl.h"
 
@@ -14,13 +10,3 @@ const VectorKernels* avx2_vector_kernels() {
 }
 
 }  // namespace mlxd
-
-#else
-
-namespace mlxd {
-
-const VectorKernels* avx2_vector_kernels() { return nullptr; }
-
-}  // namespace mlxd
-
-#endif

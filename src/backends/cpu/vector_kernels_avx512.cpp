@@ -1,8 +1,4 @@
-// The kernels for one instruction set; compiled with its flags, empty elsewhere.
-#include "backends/cpu/vector_kernels.h"
-
-#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
-
+// The kernels for one instruction set; built, with its flags, only where the architecture has it.
 #if defined(__GNUC__) && !defined(__clang__)
 // GCC 12 takes its own intrinsics' undefined pass-through operand for a use of an uninitialised variable.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -20,13 +16,3 @@ const VectorKernels* avx512_vector_kernels() {
 }
 
 }  // namespace mlxd
-
-#else
-
-namespace mlxd {
-
-const VectorKernels* avx512_vector_kernels() { return nullptr; }
-
-}  // namespace mlxd
-
-#endif

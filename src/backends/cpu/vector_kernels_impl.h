@@ -85,7 +85,8 @@ struct VectorKernelsOf {
     }
   }
 
-  static void rotate(float* head, const float* cosines, const float* sines, std::int32_t pairs, bool traditional) {
+  static void rotate(float* head, const float* cosines, const float* sines, std::int32_t pairs,
+                     bool traditional) {
     if (!traditional) {
       rotate_pairs(head, head + pairs, cosines, sines, pairs);
       return;
@@ -106,15 +107,36 @@ struct VectorKernelsOf {
     }
   }
 
-  static void scale(float* x, float factor, std::int32_t n) {
+  static void scale(const float* x, float factor, float* out, std::int32_t n) {
     const F factors = V::broadcast(factor);
     std::int32_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) V::store(x + i, V::mul(V::load(x + i), factors));
-    if (i < n) V::store_partial(x + i, V::mul(V::load_partial(x + i, n - i), factors), n - i);
+    for (; i + kLanes <= n; i += kLanes) V::store(out + i, V::mul(V::load(x + i), factors));
+    if (i < n) V::store_partial(out + i, V::mul(V::load_partial(x + i, n - i), factors), n - i);
   }
 
   static void to_half(const float* x, std::uint16_t* out, std::int32_t n) {
     for (std::int32_t i = 0; i < n; i += kLanes) V::store_half(out + i, V::load(x + i));
+  }
+
+  static void split(const float* x, float* high, float* low, std::int32_t n) {
+    const F magic = V::broadcast(12582912.0F);  // 1.5 · 2^23: adding it rounds to an integer
+    for (std::int32_t i = 0; i < n; i += 2 * kLanes) {
+      const F a = V::load(x + i);
+      const F b = V::load(x + i + kLanes);
+      const F zero = V::zero();
+      const F magnitude = V::max(V::max(a, V::sub(zero, a)), V::max(b, V::sub(zero, b)));
+      const float largest = V::reduce_max(magnitude);
+      const float scale = largest / 127.0F;
+      // Below this all is zero for the product as well.
+      const F inverse = V::broadcast(largest > 1e-30F ? 127.0F / largest : 0.0F);
+      const F scales = V::broadcast(scale);
+      const F whole_a = V::mul(V::sub(V::fma(a, inverse, magic), magic), scales);
+      const F whole_b = V::mul(V::sub(V::fma(b, inverse, magic), magic), scales);
+      V::store(high + i, whole_a);
+      V::store(high + i + kLanes, whole_b);
+      V::store(low + i, V::sub(a, whole_a));
+      V::store(low + i + kLanes, V::sub(b, whole_b));
+    }
   }
 
   static std::int32_t peak(const float* x, std::int32_t n) {
@@ -122,7 +144,8 @@ struct VectorKernelsOf {
     F best = V::broadcast(lowest);
     // max(x, best) keeps `best` where x is not a number.
     for (std::int32_t i = 0; i < n; i += kLanes) {
-      const F value = i + kLanes <= n ? V::load(x + i) : V::first_lanes(V::load_partial(x + i, n - i), n - i, lowest);
+      const F value =
+          i + kLanes <= n ? V::load(x + i) : V::first_lanes(V::load_partial(x + i, n - i), n - i, lowest);
       best = V::max(value, best);
     }
     const float largest = V::reduce_max(best);
@@ -134,8 +157,8 @@ struct VectorKernelsOf {
   }
 
   template <int kRows, int kOutputs>
-  static void product_tile(const float* x, std::ptrdiff_t x_stride, const float* w, std::int32_t features, float* y,
-                           std::ptrdiff_t y_stride) {
+  static void product_tile(const float* x, std::ptrdiff_t x_stride, const float* w, std::int32_t features,
+                           float* y, std::ptrdiff_t y_stride) {
     F sums[kRows][kOutputs];
     for (int m = 0; m < kRows; ++m) {
       for (int o = 0; o < kOutputs; ++o) sums[m][o] = V::zero();
@@ -166,7 +189,8 @@ struct VectorKernelsOf {
       const float* weights = w + static_cast<std::ptrdiff_t>(o) * features;
       std::int32_t m = 0;
       for (; m + kTile <= rows; m += kTile) {
-        product_tile<kTile, kTile>(x + m * x_stride, x_stride, weights, features, y + m * y_stride + o, y_stride);
+        product_tile<kTile, kTile>(x + m * x_stride, x_stride, weights, features, y + m * y_stride + o,
+                                   y_stride);
       }
       for (; m < rows; ++m) {
         product_tile<1, kTile>(x + m * x_stride, x_stride, weights, features, y + m * y_stride + o, y_stride);
@@ -189,6 +213,7 @@ struct VectorKernelsOf {
             .rotate = rotate,
             .scale = scale,
             .to_half = to_half,
+            .split = split,
             .peak = peak,
             .attend = Attention::attend,
             .merge = Attention::merge,

@@ -1,10 +1,6 @@
-// The kernels for one instruction set; compiled with its flags, empty elsewhere.
-#include "backends/cpu/vector_kernels.h"
-
-#if defined(__aarch64__)
-
-#include "backends/cpu/vector_neon.h"
+// The kernels for one instruction set; built, with its flags, only where the architecture has it.
 #include "backends/cpu/vector_kernels_impl.h"
+#include "backends/cpu/vector_neon.h"
 
 namespace mlxd {
 
@@ -14,13 +10,3 @@ const VectorKernels* neon_vector_kernels() {
 }
 
 }  // namespace mlxd
-
-#else
-
-namespace mlxd {
-
-const VectorKernels* neon_vector_kernels() { return nullptr; }
-
-}  // namespace mlxd
-
-#endif

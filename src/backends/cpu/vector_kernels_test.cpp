@@ -57,11 +57,15 @@ TEST(VectorKernels, EveryInstructionSetHasTheScalarBits) {
         compute(fast, b);
         EXPECT_TRUE(same_bits(a, b));
       };
-      both("normalize", [&](const VectorKernels& k, Floats& out) { k.normalize(x.data(), y.data(), 0.37F, out.data(), n); });
+      both("normalize", [&](const VectorKernels& k, Floats& out) {
+        k.normalize(x.data(), y.data(), 0.37F, out.data(), n);
+      });
       both("add_to", [&](const VectorKernels& k, Floats& out) { k.add_to(y.data(), out.data(), n); });
-      both("scale", [&](const VectorKernels& k, Floats& out) { k.scale(out.data(), 0.125F, n); });
+      both("scale", [&](const VectorKernels& k, Floats& out) { k.scale(x.data(), 0.125F, out.data(), n); });
       for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh}) {
-        both("gate", [&](const VectorKernels& k, Floats& out) { k.gate(activation, x.data(), y.data(), out.data(), n); });
+        both("gate", [&](const VectorKernels& k, Floats& out) {
+          k.gate(activation, x.data(), y.data(), out.data(), n);
+        });
       }
       if (n % 2 != 0) continue;
       for (const bool traditional : {false, true}) {
@@ -118,6 +122,27 @@ TEST(VectorKernels, ActivationsAreAccurate) {
   check(Activation::kGeluTanh, [](double v) {
     const double u = std::sqrt(2 / 3.14159265358979) * (v + 0.044715 * v * v * v);
     return v / (1 + std::exp(-2 * u));
+  });
+}
+
+TEST(VectorKernels, SplitsIntoWhatInt8HoldsAndTheRest) {
+  constexpr std::int32_t kSize = 96;
+  Floats x = random_floats(kSize, 1.0F, 8);
+  std::fill(x.begin() + 32, x.begin() + 64, 0.0F);
+  x[70] = 300.0F;
+  Floats high(kSize);
+  Floats low(kSize);
+  scalar().split(x.data(), high.data(), low.data(), kSize);
+  for (std::size_t i = 0; i < kSize; ++i) {
+    EXPECT_FLOAT_EQ(high[i] + low[i], x[i]);
+    EXPECT_LE(std::abs(low[i]), (i < 32 ? 4.0F : 300.0F) / 253.0F);
+  }
+  for_each_set([&](const VectorKernels& fast) {
+    Floats fast_high = x;
+    Floats fast_low(kSize);
+    fast.split(fast_high.data(), fast_high.data(), fast_low.data(), kSize);  // in place
+    EXPECT_TRUE(same_bits(fast_high, high));
+    EXPECT_TRUE(same_bits(fast_low, low));
   });
 }
 
@@ -178,8 +203,8 @@ TEST(VectorKernels, ProductMatchesADoubleSumWhateverTheTile) {
       fast.product(x.data(), features, kRows, w.data(), features, kOutputs, y.data(), kOutputs);
       EXPECT_TRUE(same_bits(y, expected));
       for (std::int32_t m = 0; m < kRows; ++m) {
-        fast.product(x.data() + m * features, features, 1, w.data(), features, kOutputs, y.data() + m * kOutputs,
-                     kOutputs);
+        fast.product(x.data() + m * features, features, 1, w.data(), features, kOutputs,
+                     y.data() + m * kOutputs, kOutputs);
       }
       EXPECT_TRUE(same_bits(y, expected));
     });
