@@ -11,8 +11,14 @@ namespace {
 constexpr int kBlock = 16;
 constexpr int kLine = 64;
 constexpr int kPrefetchBytes = 4608;  // 8 groups of 64 at 4 bits
-constexpr int kPassFeatures = 1024;   // of the input, while tiles take turns
-constexpr int kPanelBlocks = 2;       // that do so, with more than two tiles
+
+/// The part of the weights on which tiles take turns.
+struct Panel {
+  int features;  // of the input
+  int blocks;
+};
+constexpr Panel kTwoTiles = {1024, 1};   // both tiles and the weights stay in the first-level cache
+constexpr Panel kManyTiles = {2048, 4};  // one tile stays there, the weights in the second level
 
 inline __m512 load_scalars(const std::byte* p, ScalarType type) {
   if (type == ScalarType::kBF16) {
@@ -162,10 +168,11 @@ void run(const AffineTask& task) {
       kBlock * 32 * kBits / 8 * kParts + 2 * static_cast<std::ptrdiff_t>(scalars_bytes(task.scale_type));
   const std::ptrdiff_t block_bytes = task.num_groups * group_bytes;
   constexpr std::ptrdiff_t kGroupRecord = kParts * kRecordBytesPerRow;  // bytes of a group and row
-  const int pass_groups = task.rows <= kTileRows ? task.num_groups : kPassFeatures / (32 * kParts);
-  const int panel = task.rows <= 2 * kTileRows ? 1 : kPanelBlocks;
-  for (int first_block = 0; first_block < task.num_blocks; first_block += panel) {
-    const int last_block = first_block + panel < task.num_blocks ? first_block + panel : task.num_blocks;
+  const Panel panel = task.rows <= 2 * kTileRows ? kTwoTiles : kManyTiles;
+  const int pass_groups = task.rows <= kTileRows ? task.num_groups : panel.features / (32 * kParts);
+  for (int first_block = 0; first_block < task.num_blocks; first_block += panel.blocks) {
+    const int last_block =
+        first_block + panel.blocks < task.num_blocks ? first_block + panel.blocks : task.num_blocks;
     for (int group = 0; group < task.num_groups; group += pass_groups) {
       const int left = task.num_groups - group;
       for (int row = 0; row < task.rows; row += kTileRows) {

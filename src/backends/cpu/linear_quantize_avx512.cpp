@@ -1,4 +1,5 @@
-// int8 quantization of activations with AVX-512.
+// int8 quantization of activations with AVX-512: whole tiles of 8 rows a group at a time, lane = row for what
+// each row has one of; the rows of a last, smaller tile one by one.
 #include <immintrin.h>
 
 #include "backends/cpu/linear_tasks.h"
@@ -55,6 +56,93 @@ inline __attribute__((always_inline)) void store_group(const Group& group, int r
   scales[tile_rows] = group.scaled_sum;
 }
 
+/// Lane r is the largest lane of v[r].
+inline __attribute__((always_inline)) __m256i largest_lanes(const __m256i (&v)[8]) {
+  __m256i pairs[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    pairs[i] = _mm256_max_epu32(_mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]),
+                                _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]));
+  }
+  const __m256i low =
+      _mm256_max_epu32(_mm256_unpacklo_epi64(pairs[0], pairs[1]), _mm256_unpackhi_epi64(pairs[0], pairs[1]));
+  const __m256i high =
+      _mm256_max_epu32(_mm256_unpacklo_epi64(pairs[2], pairs[3]), _mm256_unpackhi_epi64(pairs[2], pairs[3]));
+  return _mm256_max_epu32(_mm256_permute2x128_si256(low, high, 0x20),
+                          _mm256_permute2x128_si256(low, high, 0x31));
+}
+
+/// Lane r of v[i] and lane i of v[r] change places.
+inline __attribute__((always_inline)) void transpose(__m256i (&v)[8]) {
+  __m256i a[8];
+  __m256i b[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    a[2 * i] = _mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    b[i] = _mm256_unpacklo_epi64(a[i], a[i + 2]);
+    b[i + 1] = _mm256_unpackhi_epi64(a[i], a[i + 2]);
+    b[i + 2] = _mm256_unpacklo_epi64(a[i + 1], a[i + 3]);
+    b[i + 3] = _mm256_unpackhi_epi64(a[i + 1], a[i + 3]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+    v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+  }
+}
+
+/// One group of a whole tile.
+void quantize_tile_group(const float* x, std::ptrdiff_t stride, std::byte* record) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+  __m256i largest[kTileRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r) {
+    const __m512i x0 = _mm512_loadu_si512(x + r * stride);
+    const __m512i x1 = _mm512_loadu_si512(x + r * stride + 16);
+    const __m512i m = _mm512_max_epu32(_mm512_and_si512(x0, magnitude), _mm512_and_si512(x1, magnitude));
+    largest[r] = _mm256_max_epu32(_mm512_castsi512_si256(m), _mm512_extracti64x4_epi64(m, 1));
+  }
+  const __m256i absmax_bits = largest_lanes(largest);
+  const __m256 absmax = _mm256_castsi256_ps(absmax_bits);
+  const __mmask8 finite = _mm256_cmplt_epu32_mask(absmax_bits, _mm256_set1_epi32(0x7F800000));
+  const __mmask8 usual =
+      _mm256_mask_cmp_ps_mask(finite, absmax, _mm256_set1_ps(kSmallestActivation), _CMP_GE_OQ);
+  const __m256 full = _mm256_set1_ps(127.0F);
+  const __m256 scale = _mm256_mask_div_ps(
+      _mm256_maskz_mov_ps(static_cast<__mmask8>(~finite), _mm256_set1_ps(__builtin_nanf(""))), usual, absmax,
+      full);
+  alignas(32) float inverses[kTileRows];
+  _mm256_store_ps(inverses, _mm256_maskz_div_ps(usual, full, absmax));
+
+  // A NaN or infinity times 0 converts to the integer 0x80000000, whose low byte is 0 like the others of its
+  // group.
+  const __m256i order = _mm256_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15, 0, 2, 4, 6, 1,
+                                         3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+  __m256i steps[kTileRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kTileRows; ++r) {
+    const __m512 inverse = _mm512_set1_ps(inverses[r]);
+    const __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + r * stride), inverse));
+    const __m512i q1 = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + r * stride + 16), inverse));
+    steps[r] =
+        _mm256_shuffle_epi8(_mm256_set_m128i(_mm512_cvtepi32_epi8(q1), _mm512_cvtepi32_epi8(q0)), order);
+  }
+  transpose(steps);
+  __m256i sums = _mm256_setzero_si256();
+#pragma GCC unroll 8
+  for (int step = 0; step < kSteps; ++step) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(record) + step, steps[step]);
+    sums = _mm256_dpbusd_epi32(sums, _mm256_set1_epi8(1), steps[step]);
+  }
+  float* scales = reinterpret_cast<float*>(record + 32 * kTileRows);
+  _mm256_storeu_ps(scales, scale);
+  _mm256_storeu_ps(scales + kTileRows, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums)));
+}
+
 }  // namespace
 
 void quantize_avx512(const QuantizeTask& task) {
@@ -63,6 +151,10 @@ void quantize_avx512(const QuantizeTask& task) {
     std::byte* tile = task.tiles + static_cast<std::ptrdiff_t>(first) * kRecordBytesPerRow * task.num_groups;
     for (int group = task.first_group; group < task.last_group; ++group) {
       std::byte* record = tile + static_cast<std::ptrdiff_t>(group) * kRecordBytesPerRow * tile_rows;
+      if (tile_rows == kTileRows) {
+        quantize_tile_group(task.x + first * task.stride + group * 32, task.stride, record);
+        continue;
+      }
       for (int row = 0; row < tile_rows; ++row) {
         store_group(quantize_group(task.x + (first + row) * task.stride + group * 32), row, tile_rows,
                     record);

@@ -319,11 +319,15 @@ TEST(Linear, extreme_activations_give_the_same_bits_everywhere) {
     const WeightMap weights = source.open();
     for (const auto& input : inputs) {
       std::vector<float> x(17 * 256);
-      for (int k = 0; k < 17 * 256; ++k) x[static_cast<std::size_t>(k)] = input(k % 256);
+      for (int k = 0; k < 17 * 256; ++k) {
+        const bool usual_row = k / 256 % 3 == 1;  // must not notice its neighbours
+        x[static_cast<std::size_t>(k)] = usual_row ? 0.5F : input(k % 256);
+      }
       Activations model_activations(17, 256, Isa::kScalar);
       const std::vector<float> expected =
           product(pack({&spec, 1}, weights, Isa::kScalar), model_activations, x, 17);
       EXPECT_EQ(std::isfinite(expected[0]), std::isfinite(x[40]));
+      EXPECT_TRUE(std::isfinite(expected[32]));
       for (const Isa isa : available_isas()) {
         Activations activations(17, 256, isa);
         expect_same_bits(product(pack({&spec, 1}, weights, isa), activations, x, 17), expected,
