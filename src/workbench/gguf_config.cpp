@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "model/architectures/architecture.h"
+#include "model/json.h"
 
 namespace mlxd {
 namespace {
@@ -18,9 +19,11 @@ namespace json = boost::json;
 double shortest_decimal(double single) {
   std::array<char, 32> text{};
   const auto written = std::to_chars(text.data(), text.data() + text.size(), static_cast<float>(single));
-  double value = single;
-  std::from_chars(text.data(), written.ptr, value);
-  return value;
+  const auto parsed =
+      parse_json({text.data(), static_cast<std::size_t>(written.ptr - text.data())}, "a number");
+  json::error_code error;
+  const auto value = parsed.ok() ? parsed->to_number<double>(error) : single;
+  return error || static_cast<float>(value) != static_cast<float>(single) ? single : value;
 }
 
 json::value plain_number(double value) {
@@ -112,7 +115,7 @@ Result<GgufModel> read_gguf_model(const GgufFile& file) {
   GgufModel model;
   model.hidden_size = TRY(file.integer("llama.embedding_length", 1, kMaxWidth));
   model.num_layers = TRY(file.integer("llama.block_count", 1, kMaxLayers));
-  const std::int64_t intermediate = TRY(file.integer("llama.feed_forward_length", 1, kMaxWidth));
+  model.intermediate_size = TRY(file.integer("llama.feed_forward_length", 1, kMaxWidth));
   model.num_heads = TRY(file.integer("llama.attention.head_count", 1, kMaxHeads));
   model.num_kv_heads = TRY(integer_or(file, "llama.attention.head_count_kv", model.num_heads, 1, kMaxHeads));
   model.head_dim =
@@ -122,6 +125,10 @@ Result<GgufModel> read_gguf_model(const GgufFile& file) {
           model.head_dim ||
       TRY(integer_or(file, "llama.rope.dimension_count", model.head_dim, 1, kMaxHeadDim)) != model.head_dim) {
     return not_supported(file, "a head whose keys, values and rotation differ in size");
+  }
+  if (model.head_dim % 2 != 0) {
+    return corrupt_data(file.path().string() + ": its heads have " + std::to_string(model.head_dim) +
+                        " elements, must be an even number");
   }
   const std::int64_t context = TRY(file.integer("llama.context_length", 1, INT32_MAX));
   const double eps = shortest_decimal(TRY(file.number("llama.attention.layer_norm_rms_epsilon", 1e-12, 0.1)));
@@ -142,7 +149,7 @@ Result<GgufModel> read_gguf_model(const GgufFile& file) {
   config["architectures"] = json::array{"LlamaForCausalLM"};
   config["model_type"] = "llama";
   config["hidden_size"] = model.hidden_size;
-  config["intermediate_size"] = intermediate;
+  config["intermediate_size"] = model.intermediate_size;
   config["num_hidden_layers"] = model.num_layers;
   config["num_attention_heads"] = model.num_heads;
   config["num_key_value_heads"] = model.num_kv_heads;

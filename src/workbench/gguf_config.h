@@ -16,6 +16,7 @@ namespace mlxd {
 /// What the metadata says about the model.
 struct GgufModel {
   std::int64_t hidden_size = 0;
+  std::int64_t intermediate_size = 0;
   std::int64_t num_layers = 0;
   std::int64_t num_heads = 0;
   std::int64_t num_kv_heads = 0;

@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <map>
-#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -16,6 +15,7 @@
 #include "model/json.h"
 #include "model/model_folder.h"
 #include "workbench/gguf_config.h"
+#include "workbench/gguf_llama.h"
 #include "workbench/gguf_tokenizer.h"
 #include "workbench/gguf_weights.h"
 
@@ -111,67 +111,11 @@ class StagingFolder {
   int lock_ = -1;
 };
 
-// Hugging Face's name of a GGUF tensor; matrices without ".weight". `head_rows`: rows are in rotary order.
-struct TensorRole {
-  std::string name;
-  bool is_rotary = false;
-};
-
-std::optional<TensorRole> role_of(const std::string& gguf_name) {
-  static const std::map<std::string_view, const char*> kOuter = {
-      {"token_embd.weight", "model.embed_tokens"},
-      {"output_norm.weight", "model.norm.weight"},
-      {"output.weight", "lm_head"},
-  };
-  static const std::map<std::string_view, const char*> kInner = {
-      {"attn_norm.weight", "input_layernorm.weight"},
-      {"ffn_norm.weight", "post_attention_layernorm.weight"},
-      {"attn_q.weight", "self_attn.q_proj"},
-      {"attn_k.weight", "self_attn.k_proj"},
-      {"attn_v.weight", "self_attn.v_proj"},
-      {"attn_output.weight", "self_attn.o_proj"},
-      {"attn_q.bias", "self_attn.q_proj.bias"},
-      {"attn_k.bias", "self_attn.k_proj.bias"},
-      {"attn_v.bias", "self_attn.v_proj.bias"},
-      {"attn_output.bias", "self_attn.o_proj.bias"},
-      {"ffn_gate.weight", "mlp.gate_proj"},
-      {"ffn_up.weight", "mlp.up_proj"},
-      {"ffn_down.weight", "mlp.down_proj"},
-      {"ffn_gate.bias", "mlp.gate_proj.bias"},
-      {"ffn_up.bias", "mlp.up_proj.bias"},
-      {"ffn_down.bias", "mlp.down_proj.bias"},
-  };
-  if (const auto outer = kOuter.find(gguf_name); outer != kOuter.end())
-    return TensorRole{outer->second, false};
-  constexpr std::string_view kBlock = "blk.";
-  const std::size_t dot = gguf_name.find('.', kBlock.size());
-  if (!gguf_name.starts_with(kBlock) || dot == std::string::npos) return std::nullopt;
-  const std::string layer = gguf_name.substr(kBlock.size(), dot - kBlock.size());
-  const std::string_view rest = std::string_view(gguf_name).substr(dot + 1);
-  const auto inner = kInner.find(rest);
-  const bool is_number = !layer.empty() && layer.size() < 6 &&
-                         std::all_of(layer.begin(), layer.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (inner == kInner.end() || !is_number) return std::nullopt;
-  return TensorRole{"model.layers." + layer + "." + inner->second,
-                    rest.starts_with("attn_q.") || rest.starts_with("attn_k.")};
-}
-
 Result<std::vector<StoragePlan>> plan_tensors(const GgufFile& file, const GgufModel& model) {
   std::vector<StoragePlan> plans;
-  for (const auto& [name, tensor] : file.tensors()) {
-    if (name == "rope_freqs.weight") continue;  // became rope_scaling
-    const auto role = role_of(name);
-    if (!role)
-      return unsupported("tensor " + name + " is not part of a llama model; import does not support it");
-    const bool is_rotary = role->is_rotary;
-    if (is_rotary && tensor.shape.front() % model.head_dim != 0) {
-      return corrupt_data("tensor " + name + ": " + std::to_string(tensor.shape.front()) +
-                          " rows are not whole heads of " + std::to_string(model.head_dim));
-    }
-    if (tensor.shape.size() > 2) return corrupt_data("tensor " + name + ": has more than two dimensions");
-    if (model.head_dim % 2 != 0)
-      return corrupt_data("head size " + std::to_string(model.head_dim) + " is odd");
-    plans.push_back(TRY(plan_storage(tensor, role->name, is_rotary ? model.head_dim : 0)));
+  for (LlamaTensor& tensor : TRY(llama_tensors(file, model))) {
+    const std::int64_t rotary_head_dim = tensor.is_rotary ? model.head_dim : 0;
+    plans.push_back(TRY(plan_storage(*tensor.source, std::move(tensor.name), rotary_head_dim)));
   }
   return plans;
 }
@@ -296,7 +240,7 @@ Result<ImportReport> fill(const GgufFile& file, const fs::path& folder, const Im
     }
   }
   if (!file.has("tokenizer.chat_template")) report.notes.emplace_back("the file has no chat template");
-  // What will be refused at load is refused now; this also finds missing tensors and wrong shapes.
+  // What would be refused at load is refused now.
   report.num_parameters = TRY(ModelFolder::open(folder)).num_parameters();
   return report;
 }

@@ -273,14 +273,14 @@ TEST_F(ImportTest, what_it_cannot_keep_is_refused_by_name_and_leaves_nothing) {
           "rope scaling of type yarn", unsupported);
   refuses(with([&](auto& b) { set(b, "llama.rope.dimension_count", 8); }),
           "a head whose keys, values and rotation", unsupported);
-  refuses(with([&](auto& b) { set(b, "llama.block_count", 3); }),
-          "tensor model.layers.2.input_layernorm.weight is missing", corrupt);
+  refuses(with([&](auto& b) { set(b, "llama.block_count", 3); }), "tensor blk.2.attn_norm.weight is missing",
+          corrupt);
   refuses(with([&](auto& b) { set(b, "llama.block_count", 4000000000U); }),
           "llama.block_count must be an integer", corrupt);
   refuses(with([&](auto& b) { set(b, "llama.attention.head_count", 0); }),
           "llama.attention.head_count must be", corrupt);
   refuses(with([&](auto& b) { b.remove_tensor("blk.1.attn_v.weight"); }),
-          "model.layers.1.self_attn.v_proj.weight is missing", corrupt);
+          "tensor blk.1.attn_v.weight is missing", corrupt);
   refuses(with([&](auto& b) { b.remove_tensor("token_embd.weight"); }), "token_embd.weight is missing",
           corrupt);
   refuses(
