@@ -111,9 +111,11 @@ pub fn guard<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure>
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result,
         Err(payload) => {
-            // Dropping a payload may itself panic; forgetting it leaks a few bytes in a case that should not occur.
-            std::mem::forget(payload);
             let cause = LAST_PANIC.try_with(|last| std::mem::take(&mut *last.borrow_mut())).unwrap_or_default();
+            // Dropping a payload may itself panic.
+            if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                std::mem::forget(second);
+            }
             Err(Failure::new(Status::Internal, format!("text library failed: {cause}")))
         }
     }
