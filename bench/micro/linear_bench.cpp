@@ -119,12 +119,12 @@ void bench_model(const Model& model, const Options& options) {
   Activations activations(kMaxRows, widest_in, options.isa);
   ThreadPool pool(options.threads);
 
-  std::vector<double> best(std::size(kRowCounts), 1e30);
+  std::vector<std::vector<double>> seconds(std::size(kRowCounts));
   for (int round = 0; round < options.rounds; ++round) {
     for (std::size_t i = 0; i < std::size(kRowCounts); ++i) {
       const auto start = std::chrono::steady_clock::now();
       run_step(layers, kRowCounts[i], x, y, activations, pool);
-      best[i] = std::min(best[i], seconds_since(start));
+      seconds[i].push_back(seconds_since(start));
     }
   }
   const double read = bench::read_bandwidth_gb_per_s(options.threads);
@@ -133,13 +133,16 @@ void bench_model(const Model& model, const Options& options) {
   std::printf("%.*s, %s: %.0f MB; read %.1f GB/s, int8 %.0f Gop/s, barrier %.2f us\n",
               static_cast<int>(model.name.size()), model.name.data(), describe(options.format).c_str(),
               gigabytes * 1e3, read, peak, bench::barrier_us());
-  std::printf("  rows       ms  x1 row   GB/s  of read   Gop/s  of int8   rows/s\n");
+  std::printf("  rows       ms     best  x1 row   GB/s  of read   Gop/s  of int8   rows/s\n");
+  for (std::vector<double>& rounds : seconds) std::sort(rounds.begin(), rounds.end());
+  const double one_row = seconds.front()[seconds.front().size() / 2];
   for (std::size_t i = 0; i < std::size(kRowCounts); ++i) {
     const double rows = kRowCounts[i];
-    const double gop = 2e-9 * products * rows / best[i];
-    std::printf("  %4.0f %8.2f %7.2f %6.1f  %6.0f%% %7.0f  %6.0f%% %8.0f\n", rows, best[i] * 1e3,
-                best[i] / best[0], gigabytes / best[i], 100 * gigabytes / best[i] / read, gop,
-                peak > 0 ? 100 * gop / peak : 0.0, rows / best[i]);
+    const double median = seconds[i][seconds[i].size() / 2];
+    const double gop = 2e-9 * products * rows / median;
+    std::printf("  %4.0f %8.2f %8.2f %7.2f %6.1f  %6.0f%% %7.0f  %6.0f%% %8.0f\n", rows, median * 1e3,
+                seconds[i].front() * 1e3, median / one_row, gigabytes / median,
+                100 * gigabytes / median / read, gop, peak > 0 ? 100 * gop / peak : 0.0, rows / median);
   }
 }
 
@@ -164,7 +167,7 @@ int main(int argc, char** argv) {
       options.isa = *isa;
     }
   }
-  std::printf("%.*s, %d threads, best of %d rounds\n", static_cast<int>(to_string(options.isa).size()),
+  std::printf("%.*s, %d threads, median of %d rounds\n", static_cast<int>(to_string(options.isa).size()),
               to_string(options.isa).data(), options.threads, options.rounds);
   for (const Model& model : models()) {
     if (options.model.empty() || options.model == model.name) bench_model(model, options);
