@@ -53,8 +53,11 @@ class EngineLoop {
   /// Until told to stop.
   void run() {
     while (drain()) {
-      if (!engine_->idle()) step();
-      inbox_.publish(engine_->stats());
+      if (engine_->idle()) {
+        inbox_.publish(engine_->stats());
+      } else {
+        step();
+      }
       inbox_.wake(news_);
       news_.clear();
     }
@@ -84,8 +87,12 @@ class EngineLoop {
   }
 
   void step() {
+    const std::span<SequenceEvent> events = engine_->step();
+    // Before the events, so that whoever has seen a request's end finds it in the statistics.
+    if (engine_->device_lost()) inbox_.close(*engine_->device_lost());
+    inbox_.publish(engine_->stats());
     bool logged = false;
-    for (SequenceEvent& event : engine_->step()) {
+    for (SequenceEvent& event : events) {
       const auto stream = streams_.find(event.id);
       if (event.event.error && !std::exchange(logged, true))
         log::error("a step of the engine failed: {}", event.event.error->message);
@@ -94,7 +101,6 @@ class EngineLoop {
       news_.push_back(stream->second);
       if (last) streams_.erase(stream);
     }
-    if (engine_->device_lost()) inbox_.close(*engine_->device_lost());
   }
 
   void end_all(const Error& reason) {

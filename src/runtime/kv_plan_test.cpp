@@ -1,0 +1,76 @@
+#include "runtime/kv_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/free_memory.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
+
+TEST(KvPlan, gives_what_is_asked_for_or_a_default_that_fits) {
+  struct Case {
+    const char* what;
+    KvWish wish;
+    std::size_t page_bytes;
+    std::size_t available;
+    std::int32_t num_pages;
+    std::int32_t context_tokens;
+  };
+  const Case cases[] = {
+      {"default: 16,384 tokens", {8192, 0, 0, 64}, kMebibyte, 10000 * kMebibyte, 512, 8192},
+      {"a long model's context is cut to the pages",
+       {131072, 0, 0, 64},
+       kMebibyte,
+       10000 * kMebibyte,
+       512,
+       16384},
+      {"a longer context asked for gets its pages",
+       {131072, 65536, 0, 64},
+       kMebibyte,
+       10000 * kMebibyte,
+       2048,
+       65536},
+      {"a shorter context asked for", {131072, 4096, 0, 64}, kMebibyte, 10000 * kMebibyte, 512, 4096},
+      {"no more than its sequences can use", {2048, 0, 0, 2}, kMebibyte, 10000 * kMebibyte, 128, 2048},
+      {"a quarter of the free memory at most", {8192, 0, 0, 64}, kMebibyte, 400 * kMebibyte, 100, 3200},
+      {"more than a quarter for a context asked for",
+       {8192, 8192, 0, 64},
+       kMebibyte,
+       400 * kMebibyte,
+       256,
+       8192},
+      {"bytes asked for", {8192, 0, 64 * kMebibyte, 64}, kMebibyte, 0, 64, 2048},
+      {"bytes asked for hold more than one context", {512, 0, 64 * kMebibyte, 64}, kMebibyte, 0, 64, 512},
+  };
+  for (const Case& c : cases) {
+    const auto plan = plan_kv(c.wish, c.page_bytes, c.available);
+    ASSERT_TRUE(plan.ok()) << c.what << ": " << plan.error().message;
+    EXPECT_EQ(plan->num_pages, c.num_pages) << c.what;
+    EXPECT_EQ(plan->context_tokens, c.context_tokens) << c.what;
+  }
+}
+
+TEST(KvPlan, refuses_what_cannot_be_held_with_both_numbers) {
+  const auto too_long = plan_kv({8192, 8193, 0, 64}, kMebibyte, 10000 * kMebibyte);
+  ASSERT_FALSE(too_long.ok());
+  EXPECT_EQ(too_long.error().kind, ErrorKind::kInvalidArgument);
+  EXPECT_EQ(too_long.error().field, "context");
+  const auto too_large = plan_kv({8192, 8192, 0, 64}, kMebibyte, 200 * kMebibyte);
+  ASSERT_FALSE(too_large.ok());
+  EXPECT_EQ(too_large.error().kind, ErrorKind::kOutOfMemory);
+  EXPECT_NE(too_large.error().message.find("needs 256 MiB"), std::string::npos) << too_large.error().message;
+  EXPECT_NE(too_large.error().message.find("is 150 MiB"), std::string::npos) << too_large.error().message;
+  EXPECT_FALSE(plan_kv({8192, 4096, 2 * kMebibyte, 64}, kMebibyte, 0).ok());
+  EXPECT_FALSE(plan_kv({8192, 0, 100, 64}, kMebibyte, 0).ok());
+  EXPECT_FALSE(plan_kv({8192, 0, 0, 64}, kMebibyte, 0).ok());
+}
+
+TEST(FreeMemory, says_something_plausible) {
+  EXPECT_GT(free_memory_bytes(), kMebibyte);
+  EXPECT_LT(free_memory_bytes(), std::size_t{1} << 50U);
+}
+
+}  // namespace
+}  // namespace mlxd

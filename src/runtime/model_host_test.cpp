@@ -1,0 +1,165 @@
+#include "runtime/model_host.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/testing/synthetic_model.h"
+#include "runtime/text_stream.h"
+
+namespace mlxd {
+namespace {
+
+using testing::TemporaryFolder;
+
+constexpr std::chrono::milliseconds kLong{60000};
+
+struct Answer {
+  std::string text;
+  std::vector<TokenId> tokens;
+  std::vector<float> logprobs;
+  std::int32_t completion_tokens = 0;
+};
+
+GenerationStream submit(const ModelHost& host, std::vector<TokenId> prompt, SamplingParams sampling,
+                        std::int32_t max_tokens) {
+  GenerationRequest::Fields fields;
+  fields.prompt = std::move(prompt);
+  fields.sampling = std::move(sampling);
+  fields.max_tokens = max_tokens;
+  fields.stop_tokens = host.eos_tokens();
+  auto request = GenerationRequest::create(std::move(fields), host.limits());
+  EXPECT_TRUE(request.ok());
+  auto stream = host.engine().submit(request.take_value(), nullptr);
+  EXPECT_TRUE(stream.ok());
+  return stream.take_value();
+}
+
+Answer read(const ModelHost& host, GenerationStream stream) {
+  TextStream text(host.tokenizer(), {.stop_strings = {}, .stop_tokens = host.eos_tokens()});
+  Answer answer;
+  bool more = true;
+  while (more && stream.wait(kLong)) {
+    std::vector<TokenEvent> events;
+    more = stream.take_events(events);
+    for (const TokenEvent& event : events) {
+      EXPECT_FALSE(event.error) << event.error->message;
+      answer.tokens.push_back(event.token);
+      answer.logprobs.push_back(event.logprob.value_or(0.0F));
+    }
+    if (const auto piece = text.push(std::move(events))) answer.text += piece->text;
+  }
+  answer.completion_tokens = text.completion_tokens();
+  return answer;
+}
+
+class ModelHostTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(testing::write_synthetic_model(folder_.path() / "tiny", {}).ok()); }
+  std::filesystem::path path() const { return folder_.path() / "tiny"; }
+  TemporaryFolder folder_;
+};
+
+TEST_F(ModelHostTest, loads_a_folder_and_answers) {
+  float progress = 0.0F;
+  ModelHostOptions options;
+  options.threads = 1;
+  options.progress = [&progress](float done) { progress = done; };
+  auto host = ModelHost::load(path() / "", options);
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  EXPECT_EQ((*host)->name(), "tiny");
+  EXPECT_EQ((*host)->limits().context_tokens, 512);
+  EXPECT_EQ((*host)->limits().vocab_size, 320);
+  EXPECT_NE((*host)->chat_template(), nullptr);
+  EXPECT_FALSE((*host)->eos_tokens().empty());
+  EXPECT_GT((*host)->load_seconds(), 0.0);
+  EXPECT_GT((*host)->num_parameters(), 0);
+  EXPECT_EQ(progress, 1.0F);
+  const Answer answer = read(**host, submit(**host, {72, 105}, {.temperature = 0.0F, .seed = 1}, 20));
+  EXPECT_EQ(answer.completion_tokens, static_cast<std::int32_t>(answer.tokens.size()));
+}
+
+TEST_F(ModelHostTest, tokens_and_logprobs_are_the_same_alone_and_in_company) {
+  ModelHostOptions options;
+  options.threads = 2;
+  auto host = ModelHost::load(path(), options);
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  const auto start = [&](std::int32_t i) {
+    std::vector<TokenId> prompt;
+    for (std::int32_t t = 0; t < 5 + 37 * i; ++t) prompt.push_back((t * 11 + i) % 256);
+    return submit(
+        **host, std::move(prompt),
+        {.temperature = i % 2 == 0 ? 0.0F : 1.0F, .seed = static_cast<std::uint64_t>(i), .logprobs = true},
+        40);
+  };
+  std::vector<Answer> alone;
+  for (std::int32_t i = 0; i < 8; ++i) alone.push_back(read(**host, start(i)));
+  std::vector<GenerationStream> streams;
+  for (std::int32_t i = 0; i < 8; ++i) streams.push_back(start(i));
+  for (std::size_t i = 0; i < 8; ++i) {
+    const Answer together = read(**host, std::move(streams[i]));
+    EXPECT_EQ(together.tokens, alone[i].tokens) << i;
+    EXPECT_EQ(together.logprobs, alone[i].logprobs) << i;
+  }
+}
+
+TEST_F(ModelHostTest, options_that_cannot_be_are_refused) {
+  const auto kind = [&](ModelHostOptions options) {
+    const auto host = ModelHost::load(path(), std::move(options));
+    return host.ok() ? std::nullopt : std::optional(host.error().kind);
+  };
+  ModelHostOptions options;
+  options.backend = "abacus";
+  EXPECT_EQ(kind(options), ErrorKind::kInvalidArgument);
+  options = {};
+  options.context_tokens = 513;
+  EXPECT_EQ(kind(options), ErrorKind::kInvalidArgument);
+  options = {};
+  options.kv_bytes = 1;
+  EXPECT_EQ(kind(options), ErrorKind::kOutOfMemory);
+  EXPECT_EQ(ModelHost::load(folder_.path() / "nothing", {}).error().kind, ErrorKind::kNotFound);
+}
+
+TEST_F(ModelHostTest, a_shorter_context_limits_requests) {
+  ModelHostOptions options;
+  options.context_tokens = 64;
+  auto host = ModelHost::load(path(), options);
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  EXPECT_EQ((*host)->limits().context_tokens, 64);
+  EXPECT_EQ(read(**host, submit(**host, {1, 2, 3, 4}, {.temperature = 1.0F, .seed = 3}, 0)).tokens.size(),
+            60U);
+}
+
+// With a real model, named by MLXD_TEST_MODEL.
+TEST(RealModel, eight_streams_together_say_what_each_says_alone) {
+  const char* folder = std::getenv("MLXD_TEST_MODEL");
+  if (folder == nullptr) GTEST_SKIP() << "MLXD_TEST_MODEL names no model folder";
+  auto host = ModelHost::load(folder, {});
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  const std::vector<std::string> prompts{
+      "The capital of France is", "Once upon a time",       "Water boils at",  "def fibonacci(n):",
+      "The sun rises in",         "My favourite colour is", "Two plus two is", "In 1969 people"};
+  const auto start = [&](std::size_t i) {
+    auto tokens = (*host)->tokenizer().encode(prompts[i], true);
+    EXPECT_TRUE(tokens.ok());
+    return submit(**host, tokens.take_value(),
+                  {.temperature = i % 2 == 0 ? 0.0F : 0.8F, .top_p = 0.95F, .seed = i, .logprobs = true}, 24);
+  };
+  std::vector<Answer> alone;
+  for (std::size_t i = 0; i < prompts.size(); ++i) alone.push_back(read(**host, start(i)));
+  EXPECT_EQ(alone[0].text.substr(0, 6), " Paris") << alone[0].text;
+  std::vector<GenerationStream> streams;
+  for (std::size_t i = 0; i < prompts.size(); ++i) streams.push_back(start(i));
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const Answer together = read(**host, std::move(streams[i]));
+    EXPECT_EQ(together.text, alone[i].text);
+    EXPECT_EQ(together.logprobs, alone[i].logprobs);
+  }
+  EXPECT_EQ((*host)->engine().stats().max_batch_sequences, 8);
+}
+
+}  // namespace
+}  // namespace mlxd
