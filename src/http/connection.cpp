@@ -69,9 +69,9 @@ asio::awaitable<void> Connection::serve() {
     begin_answer(&parser, request);
     request.id = answer_.request_id;
     Router::Match match = context_.router.match(request.method, request.path);
+    if (match.route != nullptr) answer_.route = match.route->pattern;
     const bool answered_early = answer_early(request, match, parser.has_body());
     if (!answered_early) {
-      answer_.route = match.route->pattern;
       const std::size_t own_limit = match.route->options.max_body_bytes;
       const bool body_read =
           co_await read_body(parser, request, own_limit > 0 ? own_limit : context_.options.max_body_bytes);
@@ -288,10 +288,10 @@ bool Connection::answer_early(const Request& request, const Router::Match& match
                       (type.size() > suffixed.size() &&
                        equals_ignoring_case(type.substr(type.size() - suffixed.size()), suffixed));
     if (!fits) {
-      answer_error(
-          request, 415,
-          invalid_argument("Content-Type is '" + given->substr(0, 200) + "', this route takes " + wanted,
-                           "Content-Type"));
+      answer_error(request, 415,
+                   invalid_argument("Content-Type is '" + given->substr(0, 200) + "', this route takes " +
+                                        wanted + ": set that header",
+                                    "Content-Type"));
       return true;
     }
   }
