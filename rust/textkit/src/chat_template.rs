@@ -75,10 +75,8 @@ impl ChatTemplate {
             if variables.kind() != ValueKind::Map {
                 return Err(Failure::new(Status::Invalid, "template variables must be an object"));
             }
-            let mut context = vec![
-                (Value::from("tools"), Value::from(())),
-                (Value::from("documents"), Value::from(())),
-            ];
+            let mut context =
+                vec![(Value::from("tools"), Value::from(())), (Value::from("documents"), Value::from(()))];
             context.extend(pairs(&variables));
             context.push((Value::from("messages"), alias_reasoning(&messages)));
             template_builtins::set_now(now);
@@ -96,16 +94,17 @@ fn pairs(map: &Value) -> Vec<(Value, Value)> {
 }
 
 fn json_value(json: &str, what: &str) -> Result<Value, Failure> {
-    serde_json::from_str(json).map_err(|error| Failure::new(Status::Invalid, format!("{what} are not valid JSON: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| Failure::new(Status::Invalid, format!("{what} are not valid JSON: {error}")))
 }
 
 /// Gives reasoning sent under any of its names the names that templates read.
 fn alias_reasoning(messages: &Value) -> Value {
     let Ok(items) = messages.try_iter() else { return messages.clone() };
     let aliased = items.map(|message| {
-        let found = REASONING_FIELDS
-            .iter()
-            .find_map(|field| message.get_attr(field).ok().filter(|value| !value.is_none() && !value.is_undefined()));
+        let found = REASONING_FIELDS.iter().find_map(|field| {
+            message.get_attr(field).ok().filter(|value| !value.is_none() && !value.is_undefined())
+        });
         match found.filter(|_| message.kind() == ValueKind::Map) {
             Some(reasoning) => {
                 let mut fields = pairs(&message);

@@ -62,7 +62,9 @@ impl GrammarEnvironment {
             InferenceCapabilities { ff_tokens: false, ..Default::default() },
             &llguidance::earley::SlicedBiasComputer::general_slices(),
         )
-        .map_err(|error| Failure::new(Status::Unsupported, format!("vocabulary cannot be constrained: {error}")))?;
+        .map_err(|error| {
+            Failure::new(Status::Unsupported, format!("vocabulary cannot be constrained: {error}"))
+        })?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
         Ok(GrammarEnvironment { factory, vocab_size })
@@ -172,5 +174,8 @@ impl GrammarMatcher {
 }
 
 fn engine_failure(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Status::Unsupported, format!("grammar cannot be followed further: {}", first_lines(&error.to_string())))
+    Failure::new(
+        Status::Unsupported,
+        format!("grammar cannot be followed further: {}", first_lines(&error.to_string())),
+    )
 }

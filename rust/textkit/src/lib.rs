@@ -9,9 +9,9 @@ mod counting_allocator;
 pub mod grammar;
 mod grammar_abi;
 
+mod token_pieces;
 pub mod tokenizer;
 mod tokenizer_abi;
-mod token_pieces;
 
 pub mod chat_template;
 mod chat_template_abi;

@@ -16,7 +16,8 @@ pub fn percent(left: &Value, right: &Value) -> Result<Value, Error> {
             right.try_iter()?.collect()
         } else if right.kind() == ValueKind::Map && text.contains("%(") {
             let pairs = right.as_object().and_then(|object| object.try_iter_pairs()).into_iter().flatten();
-            let named: Kwargs = pairs.map(|(key, item)| Ok((key.to_string(), printable(&item)?))).collect::<Result<_, Error>>()?;
+            let named: Kwargs =
+                pairs.map(|(key, item)| Ok((key.to_string(), printable(&item)?))).collect::<Result<_, Error>>()?;
             vec![Value::from(named)]
         } else {
             vec![right.clone()]

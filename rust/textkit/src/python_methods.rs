@@ -153,9 +153,8 @@ fn string_method(state: &mut State, value: &Value, method: &str, arguments: &[Va
 
 fn string_predicate(text: &str, method: &str) -> Option<bool> {
     let all = |test: fn(char) -> bool| !text.is_empty() && text.chars().all(test);
-    let cased = |wanted: fn(char) -> bool, other: fn(char) -> bool| {
-        text.chars().any(wanted) && !text.chars().any(other)
-    };
+    let cased =
+        |wanted: fn(char) -> bool, other: fn(char) -> bool| text.chars().any(wanted) && !text.chars().any(other);
     Some(match method {
         "isspace" => all(is_python_space),
         "isalpha" => all(char::is_alphabetic),
@@ -264,7 +263,8 @@ fn split_space_from_right(text: &str, limit: usize) -> Vec<Value> {
     let mut parts = Vec::new();
     let mut rest = text.trim_end_matches(is_python_space);
     while !rest.is_empty() {
-        let start = if parts.len() == limit { None } else { rest.char_indices().rev().find(|(_, c)| is_python_space(*c)) };
+        let start =
+            if parts.len() == limit { None } else { rest.char_indices().rev().find(|(_, c)| is_python_space(*c)) };
         match start {
             Some((start, c)) => {
                 parts.push(Value::from(&rest[start + c.len_utf8()..]));

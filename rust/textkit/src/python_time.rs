@@ -2,7 +2,17 @@
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -86,7 +96,14 @@ fn write(out: &mut String, now: &Fields, moment: Moment, format: &str, depth: us
     }
 }
 
-fn write_directive(out: &mut String, now: &Fields, moment: Moment, directive: char, flag: Option<char>, depth: usize) {
+fn write_directive(
+    out: &mut String,
+    now: &Fields,
+    moment: Moment,
+    directive: char,
+    flag: Option<char>,
+    depth: usize,
+) {
     let number = |out: &mut String, value: i64, width: usize, pad: char| {
         let text = match flag.unwrap_or(pad) {
             '-' => value.to_string(),

@@ -54,11 +54,14 @@ pub fn install(environment: &mut Environment<'static>) {
     environment.add_filter("list", list);
     environment.add_filter("wordcount", |text: &str| count_words(text));
     environment.add_filter("truncate", truncate);
-    environment.add_filter("center", |state: &mut State, value: &Value, positional: Rest<Value>, named: Kwargs| {
-        let arguments = Arguments::of("center", positional, named, &["width"])?;
-        let width = Value::from(arguments.integer(0, 80)?);
-        Value::from(python_str(value)?).call_method(state, "center", &[width])
-    });
+    environment.add_filter(
+        "center",
+        |state: &mut State, value: &Value, positional: Rest<Value>, named: Kwargs| {
+            let arguments = Arguments::of("center", positional, named, &["width"])?;
+            let width = Value::from(arguments.integer(0, 80)?);
+            Value::from(python_str(value)?).call_method(state, "center", &[width])
+        },
+    );
     environment.add_filter("xmlattr", xmlattr);
     environment.add_filter("urlencode", urlencode);
     environment.add_filter("escape", escape);
@@ -164,7 +167,8 @@ fn indent(text: &str, positional: Rest<Value>, named: Kwargs) -> Result<String, 
         if index > 0 {
             out.push('\n');
         }
-        let wanted = if index == 0 { arguments.get(1).is_some_and(Value::is_true) } else { blank || !line.is_empty() };
+        let wanted =
+            if index == 0 { arguments.get(1).is_some_and(Value::is_true) } else { blank || !line.is_empty() };
         if wanted {
             out.push_str(&indentation);
         }
@@ -209,7 +213,8 @@ fn count_words(text: &str) -> usize {
 
 fn truncate(text: &str, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     let arguments = Arguments::of("truncate", positional, named, &["length", "killwords", "end", "leeway"])?;
-    let length = usize::try_from(arguments.integer(0, 255)?).map_err(|_| invalid("length must not be negative"))?;
+    let length =
+        usize::try_from(arguments.integer(0, 255)?).map_err(|_| invalid("length must not be negative"))?;
     let leeway = usize::try_from(arguments.integer(3, 5)?).map_err(|_| invalid("leeway must not be negative"))?;
     let end = match arguments.get(2) {
         Some(end) => python_str(end)?,
@@ -306,7 +311,12 @@ impl Object for Cycler {
         (key.as_str() == Some("current")).then(|| self.items[self.position.load(Ordering::Relaxed)].clone())
     }
 
-    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, arguments: &[Value]) -> Result<Value, Error> {
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        arguments: &[Value],
+    ) -> Result<Value, Error> {
         let () = from_args(arguments)?;
         match method {
             "next" => {

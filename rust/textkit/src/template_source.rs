@@ -71,9 +71,21 @@ fn tokens_of_tag(tag: &str, is_block: bool) -> (Vec<Token>, usize) {
         let rest = &bytes[at..];
         let closes = |mark: &[u8]| rest.starts_with(mark);
         let end = if is_block {
-            if closes(b"-%}") || closes(b"+%}") { Some(3) } else if closes(b"%}") { Some(2) } else { None }
+            if closes(b"-%}") || closes(b"+%}") {
+                Some(3)
+            } else if closes(b"%}") {
+                Some(2)
+            } else {
+                None
+            }
         } else if depth == 0 {
-            if closes(b"-}}") { Some(3) } else if closes(b"}}") { Some(2) } else { None }
+            if closes(b"-}}") {
+                Some(3)
+            } else if closes(b"}}") {
+                Some(2)
+            } else {
+                None
+            }
         } else {
             None
         };
@@ -167,8 +179,8 @@ fn rewrite_tag(tag: &str, is_block: bool, tokens: Vec<Token>) -> String {
     for index in 0..tokens.len().saturating_sub(1) {
         let token = tokens[index];
         let text = &tag[token.start..token.end];
-        let next_begins_operand =
-            tokens[index + 1].kind != Kind::Operator || matches!(&tag[tokens[index + 1].start..][..1], "(" | "[" | "{");
+        let next_begins_operand = tokens[index + 1].kind != Kind::Operator
+            || matches!(&tag[tokens[index + 1].start..][..1], "(" | "[" | "{");
         let has_left = index > 0 && ends_operand(&tag, &tokens, index - 1);
         if token.kind == Kind::Operator && text == "+" && next_begins_operand && !has_left {
             tag.replace_range(token.start..token.end, " ");
@@ -218,7 +230,9 @@ fn join_literals(tag: &str, tokens: &[Token]) -> String {
 fn rewrite_literals(tag: &str, tokens: &[Token]) -> Option<String> {
     let mut out = String::with_capacity(tag.len() + 8);
     let mut at = 0;
-    for token in tokens.iter().filter(|token| token.kind == Kind::Text && tag[token.start..token.end].contains('\\')) {
+    for token in
+        tokens.iter().filter(|token| token.kind == Kind::Text && tag[token.start..token.end].contains('\\'))
+    {
         out.push_str(&tag[at..token.start]);
         at = token.end;
         let mut rest = &tag[token.start..token.end];
@@ -316,8 +330,28 @@ fn ends_operand(tag: &str, tokens: &[Token], index: usize) -> bool {
 fn is_keyword(word: &str) -> bool {
     matches!(
         word,
-        "in" | "not" | "and" | "or" | "if" | "else" | "elif" | "is" | "set" | "for" | "recursive" | "with" | "call"
-            | "filter" | "print" | "do" | "macro" | "block" | "include" | "import" | "extends" | "from" | "autoescape"
+        "in" | "not"
+            | "and"
+            | "or"
+            | "if"
+            | "else"
+            | "elif"
+            | "is"
+            | "set"
+            | "for"
+            | "recursive"
+            | "with"
+            | "call"
+            | "filter"
+            | "print"
+            | "do"
+            | "macro"
+            | "block"
+            | "include"
+            | "import"
+            | "extends"
+            | "from"
+            | "autoescape"
     )
 }
 

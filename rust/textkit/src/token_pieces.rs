@@ -173,7 +173,9 @@ impl PieceRules {
                 })
             }
             DecoderKind::Other => match decoder {
-                Some(decoder) => decoder.decode(vec![name.to_string()]).map(String::into_bytes).map_err(broken_decoder),
+                Some(decoder) => {
+                    decoder.decode(vec![name.to_string()]).map(String::into_bytes).map_err(broken_decoder)
+                }
                 None => Ok(name.as_bytes().to_vec()),
             },
         }
@@ -200,8 +202,8 @@ fn byte_level_bytes(name: &str) -> Vec<u8> {
 fn byte_level_byte(character: char) -> Option<u8> {
     match u32::from(character) {
         code @ (0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF) => Some(code as u8),
-        code @ 0x100..=0x120 => Some((code - 0x100) as u8),          // 0x00..=0x20
-        code @ 0x121..=0x142 => Some((code - 0x121 + 0x7F) as u8),   // 0x7F..=0xA0
+        code @ 0x100..=0x120 => Some((code - 0x100) as u8), // 0x00..=0x20
+        code @ 0x121..=0x142 => Some((code - 0x121 + 0x7F) as u8), // 0x7F..=0xA0
         0x143 => Some(0xAD),
         _ => None,
     }
@@ -243,8 +245,9 @@ impl TokenTable {
                 }
                 table.pieces.extend_from_slice(&piece);
             }
-            let end = u32::try_from(table.pieces.len())
-                .map_err(|_| Failure::new(Status::TooLarge, "tokenizer.json: its tokens have over 4 GB of text"))?;
+            let end = u32::try_from(table.pieces.len()).map_err(|_| {
+                Failure::new(Status::TooLarge, "tokenizer.json: its tokens have over 4 GB of text")
+            })?;
             table.offsets.push(end);
             table.flags.push(flags);
         }

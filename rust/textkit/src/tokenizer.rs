@@ -62,7 +62,10 @@ impl Tokenizer {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Failure::new(
                 Status::TooLarge,
-                format!("text has {} bytes, more than the {MAX_TEXT_BYTES} that can be tokenized at once", text.len()),
+                format!(
+                    "text has {} bytes, more than the {MAX_TEXT_BYTES} that can be tokenized at once",
+                    text.len()
+                ),
             ));
         }
         let encoding = self
