@@ -237,8 +237,7 @@ int run_command_line(int argc, const char* const* argv) {
   try {
     root.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    const auto used = root.get_subcommands();
-    console.write(used.empty() ? root.help() : used.front()->help());
+    console.write(root.help());  // of the subcommand that was named, if any
     return finish(console, kExitOk);
   } catch (const CLI::ParseError& error) {
     console.report_error(usage_message(root, error));

@@ -37,9 +37,9 @@ Result<int> doctor_command(const CommandContext& context, const DoctorOptions& o
                                   {"verdict", to_string(finding.verdict)},
                                   {"detail", finding.detail},
                                   {"remedy", finding.remedy}});
-    const std::string padding(finding.name.size() < 14 ? 14 - finding.name.size() : 1, ' ');
+    const std::string padding(finding.name.size() < 15 ? 15 - finding.name.size() : 1, ' ');
     text += mark(context.console, finding.verdict) + "  " + finding.name + padding + finding.detail + "\n";
-    if (!finding.remedy.empty()) text += "      " + std::string(14, ' ') + "→ " + finding.remedy + "\n";
+    if (!finding.remedy.empty()) text += "      " + std::string(15, ' ') + "→ " + finding.remedy + "\n";
   }
   if (options.json) {
     context.console.write(

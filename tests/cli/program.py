@@ -1,13 +1,16 @@
 """Starts the built program for the tests of this folder: in pipes, or at a pseudo-terminal."""
 
+import fcntl
 import os
 import pty
 import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import unittest
 
@@ -62,6 +65,8 @@ class Terminal:
         self.process, self.file = pty.fork()
         if self.process == 0:
             os.execve(command[0], command, environment)
+        # Wide enough that nothing typed is wrapped.
+        fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
 
     def type(self, keys):
         os.write(self.file, keys.encode())

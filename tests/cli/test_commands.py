@@ -3,9 +3,10 @@
 import json
 import os
 import socket
+import subprocess
 import unittest
 
-from program import MODEL, MODEL_FOLDER, ProgramTest
+from program import BINARY, MODEL, MODEL_FOLDER, ProgramTest
 
 
 class WithoutModel(ProgramTest):
@@ -102,8 +103,6 @@ class WithoutModel(ProgramTest):
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
     def test_a_full_disk_is_an_error(self):
-        import subprocess
-        from program import BINARY
         with open("/dev/full", "w", encoding="utf-8") as full:
             result = subprocess.run([BINARY, "version"], stdout=full, stderr=subprocess.PIPE, env=self.environment,
                                     check=False)
