@@ -3,27 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <numeric>
 #include <string>
 #include <vector>
 
+#include "engine/testing/allocation_count.h"
 #include "engine/testing/engine_harness.h"
-
-namespace {
-// Allocations of this program, to show that a steady step makes none.
-std::atomic<std::uint64_t> num_allocations{0};
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++num_allocations;
-  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
-  std::abort();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace mlxd {
 namespace {
@@ -267,14 +252,15 @@ TEST(Engine, measures_how_long_requests_waited) {
 }
 
 TEST(Engine, a_steady_step_allocates_nothing) {
+  if (!testing::counts_allocations()) GTEST_SKIP() << "the sanitizer owns the allocator";
   EngineHarness harness({.num_pages = 200}, {.on_submit = [](const StepBatch&) { return Result<void>(); }});
   for (SequenceId id = 0; id < 8; ++id)
     harness.submit(id, make_request(make_prompt(40, static_cast<std::int32_t>(id)), 300,
                                     {.temperature = 1.0F, .top_p = 0.9F, .seed = id}));
   for (int i = 0; i < 20; ++i) harness.engine->step();
-  const std::uint64_t before = num_allocations;
+  const std::uint64_t before = testing::num_allocations();
   for (int i = 0; i < 200; ++i) harness.engine->step();
-  EXPECT_EQ(num_allocations - before, 0U);
+  EXPECT_EQ(testing::num_allocations() - before, 0U);
 }
 
 }  // namespace

@@ -245,12 +245,9 @@ Sampler::Candidate Sampler::nucleus_end(std::span<const float> logits, double to
   auto target = static_cast<std::uint64_t>(std::ceil(top_p * static_cast<double>(total)));
   target = std::clamp<std::uint64_t>(target, 1, total);
   if (!limited) {
-    std::size_t count = kFirstNucleus;
-    do {
-      select_best(logits, count);
-      weigh_candidates(inverse_temperature);
-      count *= 16;
-    } while (mass() < target);
+    select_best(logits, kFirstNucleus);
+    weigh_candidates(inverse_temperature);
+    if (mass() < target) target = gather_nucleus_bin(logits, target, inverse_temperature);
   }
   // Halve the range that holds the end, keeping only the half in which the mass is reached: linear in all.
   std::size_t begin = 0;
@@ -269,6 +266,40 @@ Sampler::Candidate Sampler::nucleus_end(std::span<const float> logits, double to
     }
   }
   return candidates_[begin];
+}
+
+// Sorts all tokens that weigh anything into bins by logit. candidates_ = the bin in which the mass, counted
+// from the best token, reaches `target`; returns what of `target` is left when the bin begins.
+std::uint64_t Sampler::gather_nucleus_bin(std::span<const float> logits, std::uint64_t target,
+                                          float inverse_temperature) {
+  constexpr std::size_t kBins = 1024;
+  constexpr float kDepth = 32.0F;  // in units of the temperature; what lies deeper weighs nothing
+  const auto bin_of = [&](float logit) {
+    // Every operation is monotonic, so a better token never lies in a later bin.
+    const float depth = (largest_logit_ - logit) * inverse_temperature;
+    return depth < kDepth ? static_cast<std::size_t>(depth * (static_cast<float>(kBins) / kDepth)) : kBins;
+  };
+  std::array<std::uint64_t, kBins> masses{};
+  std::array<std::uint64_t, kVocabularyBlock> weights{};
+  for (std::size_t begin = 0; begin < logits.size(); begin += kVocabularyBlock) {
+    const auto block = logits.subspan(begin, std::min(kVocabularyBlock, logits.size() - begin));
+    token_weights(block, largest_logit_, inverse_temperature, std::span(weights).first(block.size()));
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      if (weights[i] > 0) masses[bin_of(block[i])] += weights[i];
+    }
+  }
+  std::size_t bin = 0;
+  while (masses[bin] < target) target -= masses[bin++];
+  candidates_.clear();
+  for (std::size_t block = 0; block < maxima_.size(); ++block) {
+    if (bin_of(maxima_[block]) > bin) continue;
+    const std::size_t end = block_end(block, logits.size());
+    for (std::size_t i = block_begin(block); i < end; ++i) {
+      if (bin_of(logits[i]) == bin) candidates_.push_back({logits[i], static_cast<TokenId>(i), 0});
+    }
+  }
+  weigh_candidates(inverse_temperature);
+  return target;
 }
 
 // candidates_ = all tokens that do not rank after `last`, in order of id.

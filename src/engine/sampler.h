@@ -55,6 +55,8 @@ class Sampler {
   void weigh_candidates(float inverse_temperature);
   Candidate nucleus_end(std::span<const float> logits, double top_p, std::size_t available,
                         float inverse_temperature);
+  std::uint64_t gather_nucleus_bin(std::span<const float> logits, std::uint64_t target,
+                                   float inverse_temperature);
   void gather_through(std::span<const float> logits, const Candidate& last);
 
   float largest_logit_ = 0.0F;
