@@ -53,6 +53,22 @@ void raise(Peak& peak, const Peak& other) {
   }
 }
 
+/// The biases of stacked layers [out_features of all], taken away from the layers: of products whose rows go
+/// in twice they must be added once. Empty if none has one.
+Result<std::vector<float>> take_bias(std::vector<LinearSpec>& parts, const WeightMap& weights) {
+  std::vector<float> biases;
+  bool any = false;
+  for (LinearSpec& part : parts) {
+    std::vector<float> bias = TRY(read_bias(part, weights));
+    any = any || part.has_bias;
+    bias.resize(static_cast<std::size_t>(part.out_features));
+    biases.insert(biases.end(), bias.begin(), bias.end());
+    part.has_bias = false;
+  }
+  if (!any) biases.clear();
+  return biases;
+}
+
 struct Sizes {
   std::int32_t head_dim = 0, queries = 0, intermediate = 0;
 };
@@ -195,11 +211,13 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
     jobs.push_back({{from.mlp.down_proj}, &to.down_proj});
     jobs.push_back({{from.mlp.gate_proj}, &to.gate_proj});
     jobs.push_back({{from.mlp.up_proj}, &to.up_proj});
-    jobs.push_back({{from.attention.q_proj, from.attention.k_proj, from.attention.v_proj}, &to.qkv});
     jobs.push_back({{from.attention.o_proj}, &to.o_proj});
+    jobs.push_back({{from.attention.q_proj, from.attention.k_proj, from.attention.v_proj}, &to.qkv});
+    to.qkv_bias = TRY(take_bias(jobs.back().parts, weights));
     to.attention_norm = TRY(read_norm(from.attention_norm, weights));
     to.mlp_norm = TRY(read_norm(from.mlp_norm, weights));
   }
+  lm_head_bias_ = TRY(take_bias(jobs.front().parts, weights));
   final_norm_ = TRY(read_norm(spec_.final_norm, weights));
 
   std::vector<std::optional<Error>> errors(jobs.size());
@@ -344,6 +362,7 @@ void FastExecutor::project_heads(const StepInput& step, std::size_t index, const
                 const Piece piece(qkv, static_cast<std::int32_t>(begin) * blocks_per_head,
                                   static_cast<std::int32_t>(end) * blocks_per_head);
                 apply_piece(qkv, input, rows_, piece, scratch.first);
+                add_bias(layers_[index].qkv_bias, rows_, piece, scratch.first);
                 for (std::int64_t head = begin; head < end; ++head) {
                   write_head(step, attention, static_cast<std::int32_t>(head),
                              scratch.first.data() + (head - begin) * attention.head_dim, piece.stride);
@@ -398,6 +417,16 @@ void FastExecutor::apply_piece(const Linear& linear, const Activations& input, s
   for (std::int32_t row = rows; row < input.rows(); ++row) {
     const float* low = out.data() + static_cast<std::size_t>(row) * piece.stride;
     kernels_.add_to(low, out.data() + static_cast<std::size_t>(row - rows) * piece.stride, piece.columns);
+  }
+}
+
+/// Adds a bias, if there is one, to the piece's columns of `rows` rows.
+void FastExecutor::add_bias(const std::vector<float>& bias, std::int32_t rows, const Piece& piece,
+                            std::vector<float>& out) const {
+  if (bias.empty()) return;
+  for (std::int32_t row = 0; row < rows; ++row) {
+    kernels_.add_to(bias.data() + piece.first_column,
+                    out.data() + static_cast<std::size_t>(row) * piece.stride, piece.columns);
   }
 }
 
@@ -535,6 +564,7 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
     ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
     const Piece piece = Piece::of_units(lm_head_, begin, end);
     apply_piece(lm_head_, hidden_activations_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
+    add_bias(lm_head_bias_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     for (std::size_t row = 0; row < num_rows; ++row) {
       float* out = logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column;
       std::copy_n(scratch.first.data() + row * piece.stride, piece.columns, out);

@@ -45,6 +45,7 @@ class FastExecutor : public Executor {
  private:
   struct Layer {
     std::vector<float> attention_norm, mlp_norm;
+    std::vector<float> qkv_bias;  // empty if there is none
     Linear qkv, o_proj, gate_proj, up_proj, down_proj;
     PagedAttention* attention = nullptr;
   };
@@ -76,6 +77,8 @@ class FastExecutor : public Executor {
   struct Piece;
   void apply_piece(const Linear& linear, const Activations& input, std::int32_t rows, const Piece& piece,
                    std::vector<float>& out) const;
+  void add_bias(const std::vector<float>& bias, std::int32_t rows, const Piece& piece,
+                std::vector<float>& out) const;
   static bool few_rows(std::int32_t rows, std::int32_t features);
   const Activations& quantize_attended(std::int32_t features, std::int32_t thread);
   const Activations& normalize(const std::vector<float>& weight, float eps, bool split, std::int32_t thread);
@@ -95,6 +98,7 @@ class FastExecutor : public Executor {
   std::vector<float> final_norm_;
   Linear embedding_;  // empty if tied: then lm_head_ serves
   Linear lm_head_;
+  std::vector<float> lm_head_bias_;
   // What the products of all layers read of each kind of activations.
   ActivationForms hidden_forms_{}, attention_forms_{}, mlp_forms_{};
 
