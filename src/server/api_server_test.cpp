@@ -135,6 +135,7 @@ class ApiServerTest : public ::testing::Test {
     return false;
   }
 
+  Gate gate_;  // outlives the engines that it holds back
   std::unique_ptr<ApiServer> server_;
   std::vector<ServedModelPtr> models_;
 };
@@ -368,9 +369,8 @@ TEST_F(ApiServerTest, cancels_when_the_client_goes_away) {
 }
 
 TEST_F(ApiServerTest, serves_eight_streams_in_one_batch_each_as_alone) {
-  Gate gate;
-  serve({.on_submit = [&gate](const StepBatch&) -> Result<void> {
-    gate.pass();
+  serve({.on_submit = [this](const StepBatch&) -> Result<void> {
+    gate_.pass();
     return {};
   }});
   std::vector<std::future<Streamed>> streams;
@@ -383,7 +383,7 @@ TEST_F(ApiServerTest, serves_eight_streams_in_one_batch_each_as_alone) {
   EXPECT_TRUE(eventually([](const EngineStats& stats) { return stats.running + stats.waiting >= 1; }));
   // One may be in the held step; the others wait in the inbox, which is read once it has gone through.
   for (int i = 0; i < 50; ++i) EXPECT_TRUE(client().get("/healthz").ok());
-  gate.open();
+  gate_.open();
   for (auto& one : streams) EXPECT_EQ(one.get().texts.at(0), kAnswer);
   EXPECT_GT(models_[0]->engine->stats().max_batch_sequences, 1);
 }
@@ -413,9 +413,8 @@ TEST_F(ApiServerTest, tells_of_a_fault_in_mid_stream_and_before) {
 }
 
 TEST_F(ApiServerTest, refuses_with_retry_after_when_too_many_wait) {
-  Gate gate;
-  serve({.max_running = 1, .max_waiting = 1, .on_submit = [&gate](const StepBatch&) -> Result<void> {
-           gate.pass();
+  serve({.max_running = 1, .max_waiting = 1, .on_submit = [this](const StepBatch&) -> Result<void> {
+           gate_.pass();
            return {};
          }});
   std::vector<RawClient> waiting;
@@ -425,7 +424,7 @@ TEST_F(ApiServerTest, refuses_with_retry_after_when_too_many_wait) {
     waiting.back().send(RawClient::message("POST", "/v1/completions", completion(R"("prompt":"|","n":4)")));
     if (i >= 2) refused = waiting.back().read_response();
   }
-  gate.open();
+  gate_.open();
   EXPECT_EQ(refused.status, 503) << refused.body;
   EXPECT_NE(refused.header("retry-after"), "(none)");
 }
@@ -435,11 +434,10 @@ TEST_F(ApiServerTest, loads_a_folder_once_for_all_who_ask_and_tells_all_of_a_fai
   for (const char* name : {"good", "bad"})
     ASSERT_TRUE(testing::write_synthetic_model(folder.path() / name, {}).ok());
   std::atomic<int> loads{0};  // of the good one
-  Gate gate;
   ApiServer::Options options;
   options.models_folder = folder.path();
   options.load = [&](const std::filesystem::path& path) -> Result<ServedModelPtr> {
-    gate.pass();
+    gate_.pass();
     if (path.filename() == "bad") return corrupt_data("weights of bad are torn");
     ++loads;
     return make_scripted_model({.name = path.filename().string()});
@@ -456,7 +454,7 @@ TEST_F(ApiServerTest, loads_a_folder_once_for_all_who_ask_and_tells_all_of_a_fai
           bad ? 500 : 200);
     }));
   }
-  gate.open();
+  gate_.open();
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const json::value answer = answers[i].get();
     if (i % 2 == 1)
@@ -491,13 +489,12 @@ TEST_F(ApiServerTest, shows_live_metrics) {
 }
 
 TEST_F(ApiServerTest, lets_running_requests_finish_while_draining) {
-  Gate gate;
   std::promise<void> drained;
   ApiServer::Options options;
   options.http.on_drained = [&drained] { drained.set_value(); };
   start(std::move(options));
-  add({.on_submit = [&gate](const StepBatch&) -> Result<void> {
-    gate.pass();
+  add({.on_submit = [this](const StepBatch&) -> Result<void> {
+    gate_.pass();
     return {};
   }});
   auto running = std::async(std::launch::async, [this] {
@@ -507,7 +504,7 @@ TEST_F(ApiServerTest, lets_running_requests_finish_while_draining) {
   EXPECT_EQ(kept.request("GET", "/readyz").status, 200);
   EXPECT_TRUE(eventually([](const EngineStats& stats) { return stats.running + stats.waiting > 0; }));
   server_->begin_drain();
-  gate.open();
+  gate_.open();
   const Streamed streamed = running.get();
   EXPECT_EQ(streamed.texts.at(0), kAnswer);
   EXPECT_TRUE(streamed.done);
