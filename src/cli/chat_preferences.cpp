@@ -110,7 +110,7 @@ constexpr std::array kEntries{
     Entry{{"system", "instructions before the conversation"},
           apply_system,
           [](const ChatPreferences& s) { return s.answers.system.empty() ? "none" : s.answers.system; }},
-    Entry{{"stop", "text that ends an answer; may be given several times, /set stop alone removes all"},
+    Entry{{"stop", "text that ends an answer; may be repeated, /set stop alone removes all"},
           apply_stop,
           show_stop},
     Entry{{"verbose", "on or off: counts and speed after each answer"},
