@@ -9,7 +9,7 @@
 #include <exception>
 
 #include "api/json_text.h"
-#include "api/nearest_names.h"
+#include "base/nearest_names.h"
 
 namespace mlxd::api {
 
@@ -99,8 +99,7 @@ Error unknown_field(std::string_view name, std::span<const std::string> known) {
   const std::string short_name(name.substr(0, kShownBytes));
   std::string message = "unknown parameter '" + short_name + "'";
   const auto nearest = nearest_names(name, known, 1);
-  // A slip of the pen, not another word: at most three letters and at most half of them.
-  if (!nearest.empty() && edit_distance(name, nearest[0]) <= std::min<std::size_t>(3, name.size() / 2))
+  if (!nearest.empty() && is_slip(name, nearest[0]))
     message += ": did you mean '" + nearest[0] + "'?";
   else
     message += ": leave it out";

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <limits>
 
+#include "base/nearest_names.h"
 #include "cli/format.h"
-#include "cli/suggest.h"
 
 namespace mlxd::cli {
 namespace {

@@ -14,10 +14,10 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/nearest_names.h"
 #include "cli/chat_preferences.h"
 #include "cli/commands.h"
 #include "cli/format.h"
-#include "cli/suggest.h"
 
 namespace mlxd::cli {
 namespace {
@@ -195,8 +195,11 @@ bool is_unknown_command(const CLI::App& root, int argc, const char* const* argv,
     names.push_back(command->get_name());
   }
   const auto nearest = nearest_names(argv[1], names, 1);
-  message = "unknown command '" + std::string(argv[1]) + "'" +
-            (nearest.empty() ? "" : ": did you mean '" + nearest.front() + "'?") + " (see 'mlxd --help')";
+  message =
+      "unknown command '" + std::string(argv[1]) + "'" +
+      (nearest.empty() || !is_slip(argv[1], nearest.front()) ? ""
+                                                             : ": did you mean '" + nearest.front() + "'?") +
+      " (see 'mlxd --help')";
   return true;
 }
 

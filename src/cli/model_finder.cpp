@@ -5,9 +5,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/nearest_names.h"
 #include "cli/format.h"
 #include "cli/state_folder.h"
-#include "cli/suggest.h"
 
 namespace mlxd::cli {
 namespace {
@@ -150,11 +150,9 @@ Result<FoundModel> ModelFinder::find(std::string_view name) const {
   std::string message = "no model '" + std::string(name) + "'";
   if (!nearest.empty())
     message += "; nearest: " + quoted_list(nearest);
-  else if (models.empty())
+  else
     message += ": there are no models in " + models_folder_.string() + " nor in " + hub_cache_.string() +
                "; import one with 'mlxd import FILE.gguf'";
-  else
-    message += ": 'mlxd list' shows those there are";
   return Error(ErrorKind::kNotFound, message, "model");
 }
 

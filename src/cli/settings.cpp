@@ -11,8 +11,8 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "base/nearest_names.h"
 #include "cli/format.h"
-#include "cli/suggest.h"
 
 namespace mlxd::cli {
 namespace {

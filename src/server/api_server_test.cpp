@@ -483,6 +483,8 @@ TEST_F(ApiServerTest, shows_live_metrics) {
       R"(mlxd_batch_sequences_max{model="scripted"} 1)",
       R"(mlxd_kv_pages_total{model="scripted"} 4096)",
       R"(mlxd_engine_step_seconds_bucket{model="scripted",le="+Inf"} )",
+      R"(mlxd_engine_batch_tokens_bucket{model="scripted",le="+Inf"} )",
+      R"(mlxd_engine_queue_seconds_bucket{model="scripted",le="+Inf"} 1)",
       "mlxd_resident_memory_bytes ",
       "mlxd_uptime_seconds "};
   for (const std::string& line : lines) EXPECT_NE(page.find(line), std::string::npos) << line << "\n" << page;

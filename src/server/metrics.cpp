@@ -115,12 +115,19 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
   }
   ModelFamily step_seconds("mlxd_engine_step_seconds", "Time of each step.", MetricType::Histogram);
   ModelFamily batches("mlxd_engine_batch_sequences", "Sequences in each step.", MetricType::Histogram);
+  ModelFamily batch_tokens("mlxd_engine_batch_tokens", "Tokens in each step.", MetricType::Histogram);
+  ModelFamily queue_seconds("mlxd_engine_queue_seconds", "Time from a request's arrival to its first step.",
+                            MetricType::Histogram);
   for (std::size_t i = 0; i < models.size(); ++i) {
     step_seconds.add(models[i]->name, stats[i].step_seconds_histogram);
     batches.add(models[i]->name, stats[i].batch_sequences_histogram);
+    batch_tokens.add(models[i]->name, stats[i].batch_tokens_histogram);
+    queue_seconds.add(models[i]->name, stats[i].queue_seconds_histogram);
   }
   out.push_back(step_seconds.take());
   out.push_back(batches.take());
+  out.push_back(batch_tokens.take());
+  out.push_back(queue_seconds.take());
   ModelFamily weights("mlxd_weight_bytes", "Memory of the weights.", kGauge);
   ModelFamily pages("mlxd_kv_bytes", "Memory of the K/V pages.", kGauge);
   ModelFamily scratch("mlxd_scratch_bytes", "Memory of the backend's scratch.", kGauge);

@@ -4,8 +4,8 @@
 #include <system_error>
 #include <utility>
 
-#include "api/nearest_names.h"
 #include "base/log.h"
+#include "base/nearest_names.h"
 
 namespace mlxd {
 namespace {
@@ -147,7 +147,7 @@ Error ModelShelf::unknown(const std::string& name) const {
   std::vector<std::string> known;
   for (const Entry& entry : list()) known.push_back(entry.name);
   std::string message = "there is no model '" + name.substr(0, 200) + "'";
-  const auto nearest = api::nearest_names(name, known, kSuggestions);
+  const auto nearest = nearest_names(name, known, kSuggestions);
   for (std::size_t i = 0; i < nearest.size(); ++i)
     message += (i == 0 ? ": the nearest are " : ", ") + nearest[i];
   if (nearest.empty()) message += ": start the server with --model FOLDER or import one";

@@ -6,7 +6,6 @@
 
 #include "api/error_status.h"
 #include "api/json_text.h"
-#include "api/nearest_names.h"
 #include "api/openai/chat_answer.h"
 #include "api/openai/completion_answer.h"
 #include "api/openai/error_body.h"
@@ -186,13 +185,6 @@ TEST(JsonText, writes_numbers_that_json_has) {
     append_json_number(out, value);
     EXPECT_EQ(out, text);
   }
-}
-
-TEST(NearestNames, ranks_by_edits) {
-  const std::vector<std::string> known = {"SmolLM2-135M-Instruct-4bit", "Qwen3-0.6B-4bit", "Llama-3.2-1B",
-                                          "x"};
-  EXPECT_EQ(nearest_names("smollm2-135m-instruct", known, 2)[0], "SmolLM2-135M-Instruct-4bit");
-  EXPECT_EQ(nearest_names("Qwen3-0.6B", known, 10).size(), 4U);
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
-#include "cli/suggest.h"
+#include "base/nearest_names.h"
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
-#include "cli/format.h"
-
-namespace mlxd::cli {
+namespace mlxd {
 namespace {
 
 constexpr std::size_t kMaxCompared = 256;  // names longer than this are compared by their beginning
@@ -13,6 +12,14 @@ constexpr std::size_t kMaxCompared = 256;  // names longer than this are compare
 std::string_view last_part(std::string_view name) {
   const std::size_t slash = name.find_last_of('/');
   return slash == std::string_view::npos ? name : name.substr(slash + 1);
+}
+
+std::string to_lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
 }
 
 }  // namespace
@@ -47,8 +54,6 @@ std::vector<std::string> nearest_names(std::string_view name, std::span<const st
     const std::string part = to_lower(last_part(candidate));
     const bool contains = !wanted.empty() && part.find(wanted) != std::string::npos;
     const std::size_t distance = edit_distance(wanted, part);
-    // As many edits as the longer name has letters means that nothing is shared.
-    if (!contains && distance >= std::max(wanted.size(), part.size())) continue;
     scored.emplace_back(!contains, distance, candidate);
   }
   std::sort(scored.begin(), scored.end());
@@ -60,4 +65,8 @@ std::vector<std::string> nearest_names(std::string_view name, std::span<const st
   return names;
 }
 
-}  // namespace mlxd::cli
+bool is_slip(std::string_view written, std::string_view meant) {
+  return edit_distance(to_lower(written), to_lower(meant)) <= std::min<std::size_t>(3, written.size() / 2);
+}
+
+}  // namespace mlxd
