@@ -160,6 +160,9 @@ LineEditor::Line LineEditor::read(const std::string& prompt) {
   impl_->prompt = prompt;
   impl_->interrupted = false;
   write_terminal(kPasteModeOn);
+  // libedit takes the terminal over only after it has shown the prompt: what is typed in between would be
+  // echoed by the terminal and once more by the editor.
+  el_set(impl_->editor, EL_PREP_TERM, 1);
   int count = 0;
   const char* text = el_gets(impl_->editor, &count);
   write_terminal(kPasteModeOff);
