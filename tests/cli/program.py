@@ -19,7 +19,7 @@ BINARY = os.environ.get("MLXD_BINARY", os.path.join(REPOSITORY, "build/release/m
 MODEL = "SmolLM2-135M-Instruct-4bit"
 USER_HOME = os.environ.get("MLXD_HOME", os.path.expanduser("~/.mlxd"))
 MODEL_FOLDER = os.environ.get("MLXD_TEST_MODEL", os.path.join(USER_HOME, "models", MODEL))
-TIMEOUT_S = 180  # for anything; only a hang takes that long
+TIMEOUT_S = 120  # for anything; only a hang takes that long
 
 
 class ProgramTest(unittest.TestCase):
@@ -102,7 +102,13 @@ class Terminal:
         deadline = time.monotonic() + TIMEOUT_S
         while self.read(deadline - time.monotonic()):
             pass
-        _, status = os.waitpid(self.process, 0)
+        # The terminal is closed, or the time is up: then the program will not end by itself.
+        ended, status = os.waitpid(self.process, os.WNOHANG)
+        while ended == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+            ended, status = os.waitpid(self.process, os.WNOHANG)
+        if ended == 0:
+            self.test.fail(f"did not end within {TIMEOUT_S} s; the terminal shows:\n{self.output}")
         self.process = None
         self.test.assertEqual(os.waitstatus_to_exitcode(status), code, self.output)
 

@@ -192,7 +192,17 @@ class Conversation(ProgramTest):
         self.assertIn(f"name one of {MODEL}, another", err)
         self.run_program("run", "another", "--max-tokens", "2", stdin="hi")
         terminal = self.terminal("run")
-        terminal.expect(r"another  /help")
+        terminal.expect(r"another  /help.*>>> ")
+        terminal.type("\x04")
+        terminal.expect_exit(0)
+
+    def test_keys_typed_before_the_prompt_count(self):
+        terminal = self.terminal("run", "--max-tokens", "4")
+        terminal.type("/show\n")
+        terminal.expect(r"conversation +0 messages.*>>> ")
+        terminal.line("/bye")
+        terminal.expect_exit(0)
+        terminal = self.terminal("run")
         terminal.type("\x04")
         terminal.expect_exit(0)
 
