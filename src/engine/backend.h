@@ -6,18 +6,34 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/step_batch.h"
 
 namespace mlxd {
 
+/// Pages of one layer group; each group numbers its own from 0.
+struct PageGroupInfo {
+  std::size_t page_bytes = 0;  // K/V of one page over all layers of the group
+  /// A token attends to this many last positions, its own included; 0: to all. Pages wholly behind every
+  /// token of a step may be kNoPage in its page tables.
+  std::int32_t window_tokens = 0;
+};
+
 struct BackendInfo {
   std::string name;  // "cpu (avx512-vnni, 2 threads)"
   std::int32_t vocab_size = 0;
-  std::int32_t max_batch_tokens = 0;     // most tokens in a step
-  std::int32_t max_batch_sequences = 0;  // most sequences in a step
-  std::size_t page_bytes = 0;            // K/V bytes of one page over all layers of all groups
+  std::int32_t max_batch_tokens = 0;        // most tokens in a step
+  std::int32_t max_batch_sequences = 0;     // most sequences in a step
+  std::vector<PageGroupInfo> page_groups;   // as in ModelSpec::layer_groups; at most kMaxLayerGroups
+
+  /// K/V bytes of 32 positions over all groups.
+  std::size_t page_bytes() const {
+    std::size_t bytes = 0;
+    for (const PageGroupInfo& group : page_groups) bytes += group.page_bytes;
+    return bytes;
+  }
 };
 
 struct BackendMemory {
@@ -41,10 +57,12 @@ class Backend {
   virtual const BackendInfo& info() const = 0;
   virtual BackendMemory memory() const = 0;
 
-  /// Makes pages [0, num_pages) usable, keeping the contents of those that already are. Errors: kOutOfMemory.
-  virtual Result<void> allocate_pages(std::int32_t num_pages) = 0;
-  /// Copies whole pages (all layers), in order.
-  virtual Result<void> copy_pages(std::span<const PageCopy> copies) = 0;
+  /// Makes the group's pages [0, num_pages) usable, and no others: contents of those that stay are kept, memory
+  /// of those that go returns to the system (as far as its allocation unit allows). Not while a step is
+  /// outstanding. Errors: kOutOfMemory, which changes nothing.
+  virtual Result<void> resize_pages(std::size_t group, std::int32_t num_pages) = 0;
+  /// Copies whole pages of a group (all its layers), in order. Not while a step is outstanding.
+  virtual Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) = 0;
 
   /// Starts a step. `batch` must stay unchanged until collected. Errors: kUnavailable (device lost),
   /// kInternal.

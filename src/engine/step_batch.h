@@ -14,6 +14,9 @@ namespace mlxd {
 /// Index of a page of kPageTokens KV positions in the backend's memory.
 using PageId = std::uint32_t;
 
+/// In a page table: nothing there, and nothing will read it (it lies behind the group's window).
+inline constexpr PageId kNoPage = 0xFFFFFFFFU;
+
 inline constexpr std::int32_t kPageTokens = 32;
 inline constexpr std::size_t kMaxLayerGroups = 4;
 
@@ -40,7 +43,7 @@ struct BatchSequence {
   std::int32_t num_tokens = 0;
   std::int32_t first_position = 0;
   /// Per layer group: where its page table starts in StepBatch::page_ids and how many pages it has; position
-  /// p lies in entry p / kPageTokens.
+  /// p lies in entry p / kPageTokens. Entries wholly behind the group's window may be kNoPage.
   struct PageTable {
     std::int32_t begin = 0;
     std::int32_t count = 0;
