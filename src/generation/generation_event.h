@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "generation/cache_report.h"
 #include "generation/token.h"
 
 namespace mlxd {
@@ -30,6 +32,7 @@ struct TokenEvent {
   TokenId token = kNoToken;
   std::optional<float> logprob;
   std::vector<TokenLogprob> top_logprobs;  // most probable first
+  std::shared_ptr<const CacheReport> cache;  // with the first token
   std::optional<FinishReason> finish;      // set on the last event, together with its token
   std::optional<Error> error;              // the request failed; no token
 };
