@@ -202,7 +202,8 @@ TEST(Engine, a_backend_error_ends_the_steps_requests_and_the_engine_goes_on) {
     };
     backend.on_collect = [&, at_collect] { return at_collect ? fail_once() : Result<void>(); };
     EngineHarness harness({.num_pages = 20, .max_running = 2}, backend);
-    for (SequenceId id = 1; id <= 3; ++id) harness.submit(id, make_request(make_prompt(8, 1), 5));
+    for (SequenceId id = 1; id <= 3; ++id)
+      harness.submit(id, make_request(make_prompt(8, static_cast<std::int32_t>(id)), 5));
     harness.run();
     for (SequenceId id = 1; id <= 2; ++id) {
       EXPECT_EQ(harness.answers[id].tokens.size(), 2U);
