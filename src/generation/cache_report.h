@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,18 @@ struct CacheReport {
   std::int32_t position = 0;
   /// The cached tokens from `position` on, as far as their page goes; empty if another client's.
   std::vector<TokenId> cached_continuation;
+  bool same_client = false;
+};
+
+/// A CacheReport with its tokens as text.
+struct CacheExplanation {
+  std::int32_t prompt_tokens = 0;
+  std::int32_t cached_tokens = 0;
+  CacheOutcome outcome = CacheOutcome::kNothingCached;
+  std::int32_t position = 0;
+  std::string prompt_before;        // the prompt's text just before `position`
+  std::string prompt_after;         // and from it on
+  std::string cached_after;         // the cached prompt's from it on; empty if another client's
   bool same_client = false;
 };
 

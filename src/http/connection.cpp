@@ -352,9 +352,9 @@ void Connection::sweep(TimePoint time) {
     if (answer_.active) answer_.keep_alive = false;
     notify();
   }
-  if (answer_.active && answer_.phase == Phase::kStreaming && !answer_.keep_alive_bytes.empty() &&
+  if (answer_.active && answer_.phase == Phase::kStreaming && answer_.keep_alive_bytes &&
       pending_bytes() == 0 && time - last_write_ >= context_.options.keep_alive_interval)
-    send(answer_.serial, answer_.keep_alive_bytes);
+    send(answer_.serial, answer_.keep_alive_bytes());
 }
 
 void Connection::post(std::function<void()> function) { asio::post(thread_.io, std::move(function)); }

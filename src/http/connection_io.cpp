@@ -157,10 +157,11 @@ void Connection::respond_error(std::uint64_t serial, const Request& request, int
   answer_error(request, status, error, retry_after_s);
 }
 
-void Connection::begin_stream(std::uint64_t serial, Response response, std::string_view keep_alive) {
+void Connection::begin_stream(std::uint64_t serial, Response response,
+                              std::function<std::string()> keep_alive) {
   if (closed_ || answered(serial)) return;
   answer_.phase = Phase::kStreaming;
-  answer_.keep_alive_bytes = keep_alive;
+  answer_.keep_alive_bytes = std::move(keep_alive);
   append_head(response, false);
   append_body_bytes(response.body);
   last_write_ = Clock::real().now();

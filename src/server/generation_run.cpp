@@ -1,7 +1,9 @@
 #include "server/generation_run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include "api/error_status.h"
@@ -108,19 +110,7 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
     }
     prompt_tokens_ += static_cast<std::int32_t>(prompt.size());
     for (std::int32_t choice = 0; choice < call.num_choices; ++choice) {
-      GenerationRequest::Fields fields;
-      fields.prompt = prompt;
-      fields.sampling = call.sampling;
-      if (fields.sampling.seed) fields.sampling.seed = choice_seed(*fields.sampling.seed, choice);
-      fields.max_tokens = call.max_tokens;
-      fields.stop_tokens = model.eos_tokens;
-      fields.stop_strings = call.stop_strings;
-      auto request = GenerationRequest::create(std::move(fields), model.limits);
-      if (!request.ok()) {
-        Error error = request.take_error();
-        if (error.field == "prompt") error.field = call.prompt_field;
-        return error;
-      }
+      GenerationRequest request = TRY(make_request(call, prompt, choice));
       Branch branch;
       branch.text = std::make_unique<TextStream>(*model.tokenizer,
                                                  TextStream::Options{.stop_strings = call.stop_strings,
@@ -128,12 +118,36 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
                                                                      .skip_special_tokens = true,
                                                                      .logprobs = call.sampling.logprobs});
       branch.echo = echo;
-      branch.stream = TRY(model.engine->submit(request.take_value(), options_.dispatcher));
+      branch.stream = TRY(model.engine->submit(std::move(request), options_.dispatcher));
       branches.push_back(std::move(branch));
     }
   }
   branches_ = std::move(branches);
+  num_choices_ = call.num_choices;
+  if (options_.explain_cache) explained_prompts_ = prompts;
   return {};
+}
+
+Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall& call,
+                                                      const std::vector<TokenId>& prompt,
+                                                      std::int32_t choice) const {
+  GenerationRequest::Fields fields;
+  fields.prompt = prompt;
+  fields.sampling = call.sampling;
+  if (fields.sampling.seed) fields.sampling.seed = choice_seed(*fields.sampling.seed, choice);
+  fields.max_tokens = call.max_tokens;
+  fields.stop_tokens = options_.model->eos_tokens;
+  fields.stop_strings = call.stop_strings;
+  fields.priority = options_.priority;
+  fields.client = options_.client;
+  fields.cache_salt = call.cache_salt;
+  fields.deadline = options_.deadline;
+  fields.explain_cache = options_.explain_cache && choice == 0;
+  auto request = GenerationRequest::create(std::move(fields), options_.model->limits);
+  if (request.ok()) return request;
+  Error error = request.take_error();
+  if (error.field == "prompt") error.field = call.prompt_field;
+  return error;
 }
 
 void GenerationRun::begin() {
@@ -157,7 +171,10 @@ void GenerationRun::begin() {
     head.headers.add("X-Accel-Buffering", "no");
     head.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
     options_.encoder->begin(head.body);
-    exchange.begin_stream(std::move(head), http::kSseKeepAlive);
+    exchange.begin_stream(std::move(head), [weak] {
+      const auto self = weak.lock();
+      return self ? self->keep_alive() : std::string(http::kSseKeepAlive);
+    });
   }
   on_events();
 }
@@ -189,6 +206,7 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
     fail(Error(ErrorKind::kInternal, "the engine ended the request without a last event"), out);
     return false;
   }
+  if (events_.front().cache) branch.cache = events_.front().cache;
   // A failure's event has no token.
   const auto num_tokens =
       std::count_if(events_.begin(), events_.end(), [](const TokenEvent& e) { return e.token != kNoToken; });
@@ -233,13 +251,55 @@ void GenerationRun::measure(Branch& branch, std::size_t num_tokens) {
 Usage GenerationRun::usage() const {
   Usage usage;
   usage.prompt_tokens = prompt_tokens_;
-  for (const Branch& branch : branches_) usage.completion_tokens += branch.text->completion_tokens();
+  for (std::size_t i = 0; i < branches_.size(); ++i) {
+    const Branch& branch = branches_[i];
+    usage.completion_tokens += branch.text->completion_tokens();
+    // A prompt counts once, however many choices it has: as its first one met the cache.
+    const auto choices = static_cast<std::size_t>(num_choices_);
+    if (i % choices != 0 || !branch.cache) continue;
+    usage.cached_prompt_tokens += branch.cache->cached_tokens;
+    if (branch.cache->explained) usage.cache.push_back(explain(*branch.cache, explained_prompts_[i / choices]));
+  }
   return usage;
+}
+
+CacheExplanation GenerationRun::explain(const CacheReport& report, const std::vector<TokenId>& prompt) const {
+  constexpr std::ptrdiff_t kTokensAround = 16;
+  const auto text = [this](std::span<const TokenId> tokens) {
+    const auto decoded = options_.model->tokenizer->decode(tokens, false);
+    return decoded.ok() ? *decoded : std::string();
+  };
+  const std::span<const TokenId> tokens = prompt;
+  const auto position = static_cast<std::ptrdiff_t>(report.position);
+  const std::ptrdiff_t before = std::min(position, kTokensAround);
+  const std::ptrdiff_t after = std::min(std::ssize(tokens) - position, kTokensAround);
+  CacheExplanation explanation;
+  explanation.prompt_tokens = static_cast<std::int32_t>(prompt.size());
+  explanation.cached_tokens = report.cached_tokens;
+  explanation.outcome = report.outcome;
+  explanation.position = report.position;
+  explanation.prompt_before = text(tokens.subspan(static_cast<std::size_t>(position - before), static_cast<std::size_t>(before)));
+  explanation.prompt_after = text(tokens.subspan(static_cast<std::size_t>(position), static_cast<std::size_t>(after)));
+  explanation.same_client = report.same_client;
+  const std::span<const TokenId> cached = report.cached_continuation;
+  explanation.cached_after = text(cached.first(std::min(cached.size(), std::size_t{kTokensAround})));
+  return explanation;
+}
+
+std::string GenerationRun::keep_alive() const {
+  for (const Branch& branch : branches_) {
+    const auto place = branch.finished ? std::nullopt : branch.stream.queue_place();
+    if (!place) continue;
+    std::string text = ": waiting, " + std::to_string(place->position) + " before it";
+    if (place->expected_seconds > 0.0)
+      text += ", about " + std::to_string(static_cast<int>(std::ceil(place->expected_seconds))) + " s";
+    return text + "\n\n";
+  }
+  return std::string(http::kSseKeepAlive);
 }
 
 void GenerationRun::complete(std::string& out) {
   http::Exchange& exchange = *options_.exchange;
-  options_.metrics->observe_generation_seconds(seconds_between(options_.arrived, Clock::real().now()));
   if (streaming_) {
     options_.encoder->end(out, usage());
     exchange.send(out);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,10 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     StreamDispatcher* dispatcher = nullptr;  // of the model's engine and the exchange's I/O thread
     Metrics* metrics = nullptr;
     TimePoint arrived;
+    Priority priority = Priority::kNormal;
+    ClientId client = 0;
+    std::optional<TimePoint> deadline = {};
+    bool explain_cache = false;
   };
   explicit GenerationRun(Options options);
   ~GenerationRun() override;
@@ -49,6 +54,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     std::unique_ptr<TextStream> text;
     std::string echo;  // what the answer begins with, until it has been sent
     api::Choice choice;
+    std::shared_ptr<const CacheReport> cache;  // with the first token
     TimePoint last_token;
     bool begun = false;  // a token has come
     bool finished = false;
@@ -65,6 +71,11 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   void fail(const Error& error, std::string& out);
   void finish();
   Usage usage() const;
+  Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
+                                         std::int32_t choice) const;
+  CacheExplanation explain(const CacheReport& report, const std::vector<TokenId>& prompt) const;
+  /// What a silent stream sends: a comment, with the place in the queue while it waits.
+  std::string keep_alive() const;
 
   Options options_;
   ModelMetrics model_metrics_;
@@ -73,6 +84,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   bool streaming_ = false;
   bool done_ = false;
   std::int32_t prompt_tokens_ = 0;
+  std::int32_t num_choices_ = 1;                        // of each prompt
+  std::vector<std::vector<TokenId>> explained_prompts_;  // kept only to explain the cache
 };
 
 }  // namespace mlxd
