@@ -39,7 +39,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
   if (options.max_running < 1) return option_too_small("max_running", options.max_running);
   if (options.step_token_budget < 1) return option_too_small("step_token_budget", options.step_token_budget);
-  TRY(backend->allocate_pages(num_pages));
+  for (std::size_t group = 0; group < info.page_groups.size(); ++group)
+    TRY(backend->resize_pages(group, num_pages));
   Scheduler::Options limits;
   limits.step_token_budget = std::min(options.step_token_budget, info.max_batch_tokens);
   limits.max_running = std::min({options.max_running, info.max_batch_sequences, limits.step_token_budget});

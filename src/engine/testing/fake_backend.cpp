@@ -22,7 +22,7 @@ FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
   info_.vocab_size = options_.vocab_size;
   info_.max_batch_tokens = options_.max_batch_tokens;
   info_.max_batch_sequences = options_.max_batch_sequences;
-  info_.page_bytes = kPageTokens * sizeof(Slot);
+  info_.page_groups = {{.page_bytes = kPageTokens * sizeof(Slot)}};
   prefix_.reserve(4096);
 }
 
@@ -30,7 +30,7 @@ BackendMemory FakeBackend::memory() const {
   return {.weight_bytes = 0, .page_bytes = slots_.size() * sizeof(Slot), .scratch_bytes = 0};
 }
 
-Result<void> FakeBackend::allocate_pages(std::int32_t num_pages) {
+Result<void> FakeBackend::resize_pages(std::size_t /*group*/, std::int32_t num_pages) {
   if (num_pages > options_.max_pages)
     return Error(ErrorKind::kOutOfMemory, "fake backend: " + std::to_string(num_pages) +
                                               " pages asked for, " + std::to_string(options_.max_pages) +
@@ -39,7 +39,7 @@ Result<void> FakeBackend::allocate_pages(std::int32_t num_pages) {
   return {};
 }
 
-Result<void> FakeBackend::copy_pages(std::span<const PageCopy> copies) {
+Result<void> FakeBackend::copy_pages(std::size_t /*group*/, std::span<const PageCopy> copies) {
   for (const PageCopy& copy : copies) {
     for (std::size_t i = 0; i < kPageTokens; ++i)
       slots_[copy.to * kPageTokens + i] = slots_[copy.from * kPageTokens + i];

@@ -22,7 +22,7 @@ class FakeBackend : public Backend {
     std::int32_t vocab_size = 97;
     std::int32_t max_batch_tokens = 512;
     std::int32_t max_batch_sequences = 64;
-    std::int32_t max_pages = 1 << 20;  // allocate_pages beyond: kOutOfMemory
+    std::int32_t max_pages = 1 << 20;  // resize_pages beyond: kOutOfMemory
     std::uint64_t model_seed = 1;      // another seed is another model
     /// If set, the most probable token after a prefix (its logit is far above the hashed ones); kNoToken: the
     /// hash.
@@ -37,8 +37,8 @@ class FakeBackend : public Backend {
 
   const BackendInfo& info() const override { return info_; }
   BackendMemory memory() const override;
-  Result<void> allocate_pages(std::int32_t num_pages) override;
-  Result<void> copy_pages(std::span<const PageCopy> copies) override;
+  Result<void> resize_pages(std::size_t group, std::int32_t num_pages) override;
+  Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
   Result<void> collect(StepHandle handle, StepResult& result) override;
 
