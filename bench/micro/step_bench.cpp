@@ -2,7 +2,8 @@
 // together, greedy, in the engine's way but without it. Prints the best of several rounds: tokens/s, and what
 // one step takes.
 //
-//   step_bench FOLDER [--threads N] [--isa NAME] [--rounds N] [--context N] [--only prefill|decode]
+//   step_bench FOLDER [--threads N] [--isa NAME] [--kv NAME] [--rounds N] [--context N] [--only
+//   prefill|decode]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -42,8 +43,9 @@ class Bench {
  public:
   Bench(Backend& backend, std::int32_t context) : backend_(backend), context_(context) {
     pages_each_ = (std::max(context + kDecodeSteps, kPromptTokens) + kPageTokens - 1) / kPageTokens;
-    if (const Result<void> pages = backend.allocate_pages(pages_each_ * kMaxSequences); !pages.ok()) {
-      fail(pages.error().message);
+    for (std::size_t group = 0; group < backend.info().page_groups.size(); ++group) {
+      const Result<void> pages = backend.resize_pages(group, pages_each_ * kMaxSequences);
+      if (!pages.ok()) fail(pages.error().message);
     }
   }
 
@@ -84,7 +86,7 @@ class Bench {
       sequence.first_token = static_cast<std::int32_t>(batch_.tokens.size());
       sequence.num_tokens = part.num_tokens;
       sequence.first_position = part.position;
-      sequence.page_tables[0] = {static_cast<std::int32_t>(batch_.page_ids.size()), pages_each_};
+      sequence.page_tables.fill({static_cast<std::int32_t>(batch_.page_ids.size()), pages_each_});
       for (std::int32_t i = 0; i < pages_each_; ++i) {
         batch_.page_ids.push_back(static_cast<PageId>(part.sequence * pages_each_ + i));
       }
@@ -124,6 +126,10 @@ Arguments parse(int argc, char** argv) {
       const Result<Isa> isa = parse_isa(value());
       if (!isa.ok()) fail(isa.error().message);
       arguments.options.isa = *isa;
+    } else if (word == "--kv") {
+      const Result<KvFormat> format = parse_kv_format(value());
+      if (!format.ok()) fail(format.error().message);
+      arguments.options.kv_format = *format;
     } else if (word == "--rounds") {
       arguments.rounds = std::atoi(value().c_str());
     } else if (word == "--context") {
@@ -135,7 +141,7 @@ Arguments parse(int argc, char** argv) {
     }
   }
   if (arguments.folder.empty())
-    fail("usage: step_bench FOLDER [--threads N] [--isa NAME] [--rounds N] [--context N]");
+    fail("usage: step_bench FOLDER [--threads N] [--isa NAME] [--kv NAME] [--rounds N] [--context N]");
   return arguments;
 }
 

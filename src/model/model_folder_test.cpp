@@ -159,21 +159,55 @@ TEST_F(ModelFolderTest, refuses_what_it_would_compute_wrongly) {
   refuses(R"({"model_type": null})", "model_type: is missing");
   refuses(R"({"hidden_act": "gelu"})", "hidden_act: \"gelu\" is not supported", kind);
   refuses(R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor: ", kind);
-  refuses(R"({"model_type": "mistral", "sliding_window": 256})", "sliding_window: 256 is not supported",
-          kind);
-  refuses(R"({"layer_types": ["full_attention", "sliding_attention"], "sliding_window": 256})",
-          "sliding_window: 256", kind);
+  refuses(R"({"model_type": "mistral", "sliding_window": 0})", "sliding_window: 0, must be");
+  refuses(R"({"layer_types": ["full_attention", "sliding_attention"]})",
+          "sliding_window: is missing, must be");
   refuses(R"({"layer_types": ["full_attention", "linear_attention"]})",
           "layer_types: a list is not supported", kind);
   refuses(R"({"layer_types": ["full_attention"]})",
           "layer_types: a list, must be a list with one entry a layer");
   refuses(R"({"attention_bias": true})", "tensor model.layers.0.self_attn.q_proj.bias is missing");
   accepts(R"({"model_type": "mistral"})");
-  accepts(R"({"model_type": "mistral", "sliding_window": 4096})");
-  accepts(R"({"layer_types": ["full_attention", "full_attention"], "sliding_window": 256})");
   accepts(R"({"partial_rotary_factor": 1})");
   accepts(R"({"rope_theta": null, "rope_parameters": {"rope_theta": 10000, "rope_type": "default"}})");
   accepts(R"({"hidden_size": 64.0})");
+}
+
+TEST_F(ModelFolderTest, puts_layers_of_one_window_into_one_group) {
+  SyntheticModelOptions options;
+  options.num_layers = 3;
+  make(options);
+  struct Group {
+    std::int32_t num_layers, window_tokens;
+  };
+  const auto check = [&](const char* changes, const std::vector<Group>& expected,
+                         const std::vector<std::int32_t>& groups, const std::vector<std::int32_t>& indices) {
+    SCOPED_TRACE(changes);
+    const auto model = open_with(changes);
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    const ModelSpec& spec = model->spec();
+    ASSERT_EQ(spec.layer_groups.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(spec.layer_groups[i].num_layers, expected[i].num_layers);
+      EXPECT_EQ(spec.layer_groups[i].window_tokens, expected[i].window_tokens);
+      EXPECT_EQ(spec.layer_groups[i].num_kv_heads, options.num_kv_heads);
+      EXPECT_EQ(spec.layer_groups[i].head_dim, options.head_dim);
+    }
+    for (std::size_t i = 0; i < spec.layers.size(); ++i) {
+      EXPECT_EQ(spec.layers[i].attention.layer_group, groups[i]) << i;
+      EXPECT_EQ(spec.layers[i].attention.index_in_group, indices[i]) << i;
+    }
+  };
+  check(R"({})", {{3, 0}}, {0, 0, 0}, {0, 1, 2});
+  check(R"({"sliding_window": 256})", {{3, 0}}, {0, 0, 0}, {0, 1, 2});
+  check(R"({"model_type": "mistral", "sliding_window": 256})", {{3, 256}}, {0, 0, 0}, {0, 1, 2});
+  check(R"({"model_type": "mistral", "sliding_window": 512})", {{3, 0}}, {0, 0, 0}, {0, 1, 2});
+  check(R"({"model_type": "mistral", "sliding_window": null})", {{3, 0}}, {0, 0, 0}, {0, 1, 2});
+  check(R"({"layer_types": ["full_attention", "full_attention", "full_attention"], "sliding_window": 9})",
+        {{3, 0}}, {0, 0, 0}, {0, 1, 2});
+  check(
+      R"({"layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "sliding_window": 9})",
+      {{2, 9}, {1, 0}}, {0, 1, 0}, {0, 0, 1});
 }
 
 TEST_F(ModelFolderTest, compares_quantization_with_the_tensors) {

@@ -78,14 +78,16 @@ struct LayerSpec {
   MlpSpec mlp;
 };
 
-enum class LayerGroupKind : std::uint8_t { kFullAttention };
+enum class LayerGroupKind : std::uint8_t { kAttention };
 
 /// Layers whose K/V live in the same pages: one page table per sequence and group.
 struct LayerGroup {
-  LayerGroupKind kind = LayerGroupKind::kFullAttention;
+  LayerGroupKind kind = LayerGroupKind::kAttention;
   std::int32_t num_layers = 0;
   std::int32_t num_kv_heads = 0;
   std::int32_t head_dim = 0;
+  /// A token at position p attends to positions max(0, p − window_tokens + 1) … p; 0: to all up to p.
+  std::int32_t window_tokens = 0;
 };
 
 /// Token embedding; tensors as in LinearSpec with out_features = vocab_size and in_features = hidden_size

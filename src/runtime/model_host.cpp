@@ -64,7 +64,7 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   EngineOptions engine_options;
   engine_options.max_running = options.max_running;
   engine_options.choose_num_pages = [wish, plan](const BackendInfo& info) -> Result<std::int32_t> {
-    *plan = TRY(plan_kv(wish, info.page_bytes, free_memory_bytes()));
+    *plan = TRY(plan_kv(wish, info.page_bytes(), free_memory_bytes()));
     return plan->num_pages;
   };
   CpuOptions cpu_options;

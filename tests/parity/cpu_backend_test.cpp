@@ -43,7 +43,7 @@ class SyntheticModel {
       ADD_FAILURE() << backend.error().message;
       return nullptr;
     }
-    EXPECT_TRUE((*backend)->allocate_pages(num_pages).ok());
+    EXPECT_TRUE(resize_pages(**backend, num_pages).ok());
     return backend.take_value();
   }
 
@@ -221,9 +221,9 @@ TEST(CpuBackend, CopiedPagesContinueASequence) {
   const StepPart prefix{&original, 45, WhichLogits::kNone};
   ASSERT_TRUE(run_step(*backend, std::span(&prefix, 1)).ok());
   const PageCopy copies[] = {{10, 31}, {11, 30}};
-  ASSERT_TRUE(backend->copy_pages(copies).ok());
+  ASSERT_TRUE(backend->copy_pages(0, copies).ok());
   // Growing the memory and the original's own progress must not show.
-  ASSERT_TRUE(backend->allocate_pages(300).ok());
+  ASSERT_TRUE(backend->resize_pages(0, 300).ok());
   ScriptedSequence copy{tokens, {31, 30}, 45};
   original.tokens.resize(45);
   for (int i = 0; i < 15; ++i) original.tokens.push_back(1);
@@ -379,7 +379,7 @@ TEST(CpuBackend, ReportsProgressAndMemory) {
   EXPECT_TRUE(std::is_sorted(progress.begin(), progress.end()));
   EXPECT_EQ(progress.back(), 1.0F);
   EXPECT_GT(backend->memory().weight_bytes, 0U);
-  EXPECT_EQ(backend->memory().page_bytes, 10 * backend->info().page_bytes);
+  EXPECT_EQ(backend->memory().page_bytes, 10 * backend->info().page_bytes());
 }
 
 }  // namespace

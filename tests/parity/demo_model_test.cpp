@@ -65,7 +65,7 @@ class DemoModel : public ::testing::Test {
       ADD_FAILURE() << backend.error().message;
       return nullptr;
     }
-    EXPECT_TRUE((*backend)->allocate_pages(kPages).ok());
+    EXPECT_TRUE(resize_pages(**backend, kPages).ok());
     return backend.take_value();
   }
 

@@ -44,7 +44,7 @@ TEST(CpuBackendStep, AllocatesNothingOnceWarm) {
   Result<std::unique_ptr<CpuBackend>> loaded = CpuBackend::load(*model, {.num_threads = 2});
   ASSERT_TRUE(loaded.ok());
   CpuBackend& backend = **loaded;
-  ASSERT_TRUE(backend.allocate_pages(64).ok());
+  ASSERT_TRUE(resize_pages(backend, 64).ok());
 
   // Prefill beside decodes, long and short contexts, every way of choosing a token.
   ScriptedSequence sequences[3];

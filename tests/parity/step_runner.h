@@ -11,12 +11,20 @@
 
 namespace mlxd::testing {
 
-/// Known tokens of a sequence, the pages that hold them and how many have been run.
+/// Known tokens of a sequence, the pages that hold them (in each layer group those of the same numbers) and
+/// how many have been run.
 struct ScriptedSequence {
   std::vector<TokenId> tokens;
   std::vector<PageId> pages;
   std::int32_t done = 0;
 };
+
+/// Resizes the pages of every layer group.
+inline Result<void> resize_pages(Backend& backend, std::int32_t num_pages) {
+  for (std::size_t group = 0; group < backend.info().page_groups.size(); ++group)
+    TRY(backend.resize_pages(group, num_pages));
+  return {};
+}
 
 enum class WhichLogits { kNone, kLast, kAll };
 
@@ -34,8 +42,8 @@ inline StepBatch make_batch(std::span<const StepPart> parts, const SampleSpec& s
     entry.first_token = static_cast<std::int32_t>(batch.tokens.size());
     entry.num_tokens = part.num_tokens;
     entry.first_position = part.sequence->done;
-    entry.page_tables[0] = {static_cast<std::int32_t>(batch.page_ids.size()),
-                            static_cast<std::int32_t>(part.sequence->pages.size())};
+    entry.page_tables.fill({static_cast<std::int32_t>(batch.page_ids.size()),
+                            static_cast<std::int32_t>(part.sequence->pages.size())});
     batch.page_ids.insert(batch.page_ids.end(), part.sequence->pages.begin(), part.sequence->pages.end());
     for (std::int32_t i = 0; i < part.num_tokens; ++i) {
       const auto index = static_cast<std::size_t>(part.sequence->done + i);

@@ -16,13 +16,19 @@ constexpr std::int32_t kMinSplitStates = 4096;
 
 std::int32_t segments_of(std::int32_t keys) { return (keys + kSegmentKeys - 1) / kSegmentKeys; }
 
+/// Rows of a state from `row` on.
+AttentionState from_row(const AttentionState& state, std::int32_t row, std::int32_t head_dim) {
+  return {state.maximum + row, state.sum + row, state.values + row * head_dim};
+}
+
 }  // namespace
 
 struct PagedAttention::Scratch {
   Scratch(std::int32_t rows, std::int32_t head_dim)
       : queries(static_cast<std::size_t>(rows * head_dim)),
         scores(static_cast<std::size_t>(rows * kSegmentKeys)),
-        num_keys(static_cast<std::size_t>(rows)),
+        key_begins(static_cast<std::size_t>(rows)),
+        key_ends(static_cast<std::size_t>(rows)),
         blocks(kSegmentPages + 1),
         memory(2 * static_cast<std::size_t>(rows * (head_dim + 2))),
         max_rows(rows),
@@ -33,14 +39,15 @@ struct PagedAttention::Scratch {
     return {begin, begin + max_rows, begin + 2 * max_rows};
   }
   std::size_t bytes() const {
-    return (queries.size() + scores.size() + num_keys.size() + memory.size()) * sizeof(float) +
+    return (queries.size() + scores.size() + key_begins.size() + key_ends.size() + memory.size()) *
+               sizeof(float) +
            blocks.size() * sizeof(blocks[0]);
   }
 
   std::vector<float> queries;
   std::vector<float> scores;
-  std::vector<std::int32_t> num_keys;
-  std::vector<const std::uint16_t*> blocks;
+  std::vector<std::int32_t> key_begins, key_ends;
+  std::vector<const std::byte*> blocks;
   std::vector<float> memory;  // two states
   std::int32_t max_rows;
   std::int32_t max_head_dim;
@@ -51,8 +58,12 @@ PagedAttention::PagedAttention(const Options& options)
       parts_done_(static_cast<std::size_t>((options.max_batch_tokens + options.max_batch_sequences) *
                                            options.num_kv_heads)) {
   // One sequence as long as the context can be split, or several shorter ones; what does not fit stays whole.
-  const std::int32_t states =
-      std::max(kMinSplitStates, segments_of(options.context_tokens) * options.num_heads);
+  const std::int32_t most_keys =
+      options.window_tokens > 0
+          ? static_cast<std::int32_t>(std::min(std::int64_t{options.context_tokens},
+                                               std::int64_t{options.window_tokens} + kSegmentKeys))
+          : options.context_tokens;
+  const std::int32_t states = std::max(kMinSplitStates, segments_of(most_keys) * options.num_heads);
   split_memory_.resize(static_cast<std::size_t>(states) * static_cast<std::size_t>(options.head_dim + 2));
   splits_.reserve(parts_done_.size());
   const std::size_t whole_items =
@@ -68,6 +79,11 @@ PagedAttention::PagedAttention(const Options& options)
 
 PagedAttention::~PagedAttention() = default;
 
+/// The first position that a token at `position` attends to.
+std::int32_t PagedAttention::first_key(std::int32_t position) const {
+  return options_.window_tokens > 0 ? std::max(0, position - options_.window_tokens + 1) : 0;
+}
+
 void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
   items_.clear();
   splits_.clear();
@@ -78,8 +94,9 @@ void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
   std::int64_t total_cost = 0;
   std::int64_t num_whole = 0;
   for (const BatchSequence& sequence : step.batch->sequences) {
-    const std::int64_t middle = sequence.first_position + sequence.num_tokens / 2 + 1;
-    total_cost += middle * sequence.num_tokens * spec.num_heads;
+    const std::int32_t middle = sequence.first_position + sequence.num_tokens / 2;
+    const std::int64_t keys = middle + 1 - first_key(middle);
+    total_cost += keys * sequence.num_tokens * spec.num_heads;
     num_whole +=
         static_cast<std::int64_t>(sequence.num_tokens + item_tokens - 1) / item_tokens * spec.num_kv_heads;
   }
@@ -96,13 +113,15 @@ void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
       item.sequence = static_cast<std::int32_t>(s);
       item.first_token = sequence.first_token + first;
       item.num_tokens = std::min(item_tokens, sequence.num_tokens - first);
-      const std::int32_t keys = sequence.first_position + first + item.num_tokens;
-      item.last_segment = segments_of(keys);
+      const std::int32_t begin = first_key(sequence.first_position + first);
+      const std::int32_t end = sequence.first_position + first + item.num_tokens;
+      item.first_segment = begin / kSegmentKeys;
+      item.last_segment = segments_of(end);
       for (item.kv_head = 0; item.kv_head < spec.num_kv_heads; ++item.kv_head) {
-        const bool apart = part_heads && item.last_segment == 1;
+        const bool apart = part_heads && item.last_segment - item.first_segment == 1;
         item.num_heads = apart ? 1 : group;
         for (item.first_head = 0; item.first_head < group; item.first_head += item.num_heads) {
-          cut(item, keys, target_cost);
+          cut(item, end - begin, target_cost);
         }
       }
     }
@@ -112,7 +131,7 @@ void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
 /// Adds an item, in parts along the keys if it is too large a piece of the step.
 void PagedAttention::cut(const Item& whole, std::int64_t keys, std::int64_t target_cost) {
   const std::int32_t rows = whole.num_tokens * whole.num_heads;
-  const std::int32_t segments = whole.last_segment;
+  const std::int32_t segments = whole.last_segment - whole.first_segment;
   const std::int64_t parts = std::min<std::int64_t>(segments, (keys * rows + target_cost - 1) / target_cost);
   const std::int32_t states = segments * rows;
   const std::int64_t capacity = static_cast<std::int64_t>(split_memory_.size()) / (options_.head_dim + 2);
@@ -124,17 +143,18 @@ void PagedAttention::cut(const Item& whole, std::int64_t keys, std::int64_t targ
   Item part = whole;
   part.split = static_cast<std::int32_t>(splits_.size());
   parts_done_[splits_.size()].store(0, std::memory_order_relaxed);
-  splits_.push_back({used_states_, segments, static_cast<std::int32_t>(parts)});
+  splits_.push_back(
+      {used_states_, whole.first_segment, whole.last_segment, static_cast<std::int32_t>(parts)});
   used_states_ += states;
   for (std::int64_t i = 0; i < parts; ++i) {
-    part.first_segment = static_cast<std::int32_t>(segments * i / parts);
-    part.last_segment = static_cast<std::int32_t>(segments * (i + 1) / parts);
+    part.first_segment = whole.first_segment + static_cast<std::int32_t>(segments * i / parts);
+    part.last_segment = whole.first_segment + static_cast<std::int32_t>(segments * (i + 1) / parts);
     items_.push_back(part);
   }
 }
 
 AttentionState PagedAttention::split_state(const Split& split, std::int32_t segment, std::int32_t rows) {
-  const auto first = static_cast<std::size_t>(split.first_state + segment * rows);
+  const auto first = static_cast<std::size_t>(split.first_state + (segment - split.first_segment) * rows);
   float* begin = split_memory_.data() + first * static_cast<std::size_t>(options_.head_dim + 2);
   return {begin, begin + rows, begin + 2 * rows};
 }
@@ -150,42 +170,63 @@ void PagedAttention::gather_queries(const Item& item, const AttentionLayer& laye
   }
 }
 
-/// Attends the item's rows to one segment; rows that end before it keep an empty state.
+/// The rows that see keys of a segment.
+PagedAttention::Rows PagedAttention::rows_in(const Item& item, std::int32_t segment,
+                                             const StepInput& step) const {
+  const auto positions = step.positions.subspan(static_cast<std::size_t>(item.first_token),
+                                                static_cast<std::size_t>(item.num_tokens));
+  // A sequence's tokens of a step have consecutive positions.
+  const std::int32_t begin = segment * kSegmentKeys;
+  Rows rows;
+  rows.first = std::clamp(begin - positions.front(), 0, item.num_tokens) * item.num_heads;
+  rows.last = item.num_tokens * item.num_heads;
+  if (options_.window_tokens > 0) {
+    const std::int64_t last_position = std::int64_t{begin} + kSegmentKeys + options_.window_tokens - 2;
+    const std::int64_t seeing =
+        std::clamp<std::int64_t>(last_position + 1 - positions.front(), 0, item.num_tokens);
+    rows.last = static_cast<std::int32_t>(seeing) * item.num_heads;
+  }
+  return rows;
+}
+
+/// Attends the item's rows to one segment, those that see some of it.
 void PagedAttention::attend_segment(const Item& item, std::int32_t segment, const StepInput& step,
                                     const AttentionLayer& layer, Scratch& scratch,
                                     const AttentionState& out) const {
   const AttentionSpec& spec = *layer.spec;
   const auto group = static_cast<std::size_t>(spec.layer_group);
   const BatchSequence& sequence = step.batch->sequences[static_cast<std::size_t>(item.sequence)];
-  const std::int32_t first_key = segment * kSegmentKeys;
-  const std::int32_t rows = item.num_tokens * item.num_heads;
-  std::int32_t first_row = 0;
-  for (std::int32_t row = 0; row < rows; ++row) {
+  const std::int32_t first_of_segment = segment * kSegmentKeys;
+  const Rows rows = rows_in(item, segment, step);
+  if (rows.first >= rows.last) return;
+  for (std::int32_t row = rows.first; row < rows.last; ++row) {
     const std::int32_t position =
         step.positions[static_cast<std::size_t>(item.first_token + row / item.num_heads)];
-    const std::int32_t keys = std::min(position + 1 - first_key, kSegmentKeys);
-    scratch.num_keys[static_cast<std::size_t>(row)] = keys;
-    if (keys <= 0) first_row = row + 1;
+    const auto index = static_cast<std::size_t>(row);
+    scratch.key_begins[index] = std::max(first_key(position) - first_of_segment, 0);
+    scratch.key_ends[index] = std::min(position + 1 - first_of_segment, kSegmentKeys);
   }
-  const std::int32_t num_keys = scratch.num_keys[static_cast<std::size_t>(rows - 1)];
-  const std::int32_t num_pages = (num_keys + kPageTokens - 1) / kPageTokens;
+  const std::int32_t first_page = scratch.key_begins[static_cast<std::size_t>(rows.first)] / kPageTokens;
+  const std::int32_t last_page =
+      (scratch.key_ends[static_cast<std::size_t>(rows.last - 1)] + kPageTokens - 1) / kPageTokens;
   const PageId* table =
       step.batch->page_ids.data() + sequence.page_tables[group].begin + segment * kSegmentPages;
   const std::int32_t pages_left = sequence.page_tables[group].count - segment * kSegmentPages;
-  for (std::int32_t i = 0; i <= num_pages; ++i) {
+  for (std::int32_t i = first_page; i <= last_page; ++i) {
     const PageId page = table[std::min(i, pages_left - 1)];
-    scratch.blocks[static_cast<std::size_t>(i)] = reinterpret_cast<const std::uint16_t*>(
-        options_.pages->block(page, group, spec.index_in_group, item.kv_head));
+    scratch.blocks[static_cast<std::size_t>(i)] =
+        options_.pages->block(page, spec.index_in_group, item.kv_head);
   }
   AttentionSegment work;
-  work.queries = scratch.queries.data() + first_row * spec.head_dim;
-  work.rows = rows - first_row;
+  work.queries = scratch.queries.data() + rows.first * spec.head_dim;
+  work.rows = rows.last - rows.first;
   work.head_dim = spec.head_dim;
-  work.num_keys = scratch.num_keys.data() + first_row;
+  work.key_begins = scratch.key_begins.data() + rows.first;
+  work.key_ends = scratch.key_ends.data() + rows.first;
+  work.format = options_.pages->layout().format;
   work.blocks = scratch.blocks.data();
   work.scores = scratch.scores.data();
-  options_.kernels->attend(
-      work, {out.maximum + first_row, out.sum + first_row, out.values + first_row * spec.head_dim});
+  options_.kernels->attend(work, from_row(out, rows.first, spec.head_dim));
 }
 
 void PagedAttention::run(std::int32_t index, const StepInput& step, const AttentionLayer& layer,
@@ -208,10 +249,10 @@ void PagedAttention::run(std::int32_t index, const StepInput& step, const Attent
   }
   const AttentionState state = scratch.state(0);
   const AttentionState next = scratch.state(1);
-  attend_segment(item, 0, step, layer, scratch, state);
-  for (std::int32_t segment = 1; segment < item.last_segment; ++segment) {
+  attend_segment(item, item.first_segment, step, layer, scratch, state);
+  for (std::int32_t segment = item.first_segment + 1; segment < item.last_segment; ++segment) {
     attend_segment(item, segment, step, layer, scratch, next);
-    merge_from(item, segment, step, layer, state, next);
+    take_up(item, segment, step, layer, state, next);
   }
   finish(item, layer, state);
 }
@@ -219,26 +260,32 @@ void PagedAttention::run(std::int32_t index, const StepInput& step, const Attent
 void PagedAttention::merge_segments(const Item& item, const Split& split, const StepInput& step,
                                     const AttentionLayer& layer) {
   const std::int32_t rows = item.num_tokens * item.num_heads;
-  const AttentionState state = split_state(split, 0, rows);
-  for (std::int32_t segment = 1; segment < split.num_segments; ++segment) {
-    merge_from(item, segment, step, layer, state, split_state(split, segment, rows));
+  const AttentionState state = split_state(split, split.first_segment, rows);
+  for (std::int32_t segment = split.first_segment + 1; segment < split.last_segment; ++segment) {
+    take_up(item, segment, step, layer, state, split_state(split, segment, rows));
   }
   finish(item, layer, state);
 }
 
-/// Merges a segment's state into that of all before it, for the rows that reach into the segment.
-void PagedAttention::merge_from(const Item& item, std::int32_t segment, const StepInput& step,
-                                const AttentionLayer& layer, const AttentionState& into,
-                                const AttentionState& next) const {
+/// Joins a segment's state to that of all before it, for the rows that see keys of the segment. A row whose
+/// first keys these are just takes it.
+void PagedAttention::take_up(const Item& item, std::int32_t segment, const StepInput& step,
+                             const AttentionLayer& layer, const AttentionState& into,
+                             const AttentionState& next) const {
   const std::int32_t head_dim = layer.spec->head_dim;
-  std::int32_t first_token = 0;
-  while (step.positions[static_cast<std::size_t>(item.first_token + first_token)] < segment * kSegmentKeys) {
-    ++first_token;
+  const Rows rows = rows_in(item, segment, step);
+  const std::int32_t begun = std::clamp(rows_in(item, segment - 1, step).last, rows.first, rows.last);
+  if (begun > rows.first) {
+    options_.kernels->merge(from_row(into, rows.first, head_dim), from_row(next, rows.first, head_dim),
+                            begun - rows.first, head_dim);
   }
-  const std::int32_t row = first_token * item.num_heads;
-  const std::int32_t rows = item.num_tokens * item.num_heads - row;
-  options_.kernels->merge({into.maximum + row, into.sum + row, into.values + row * head_dim},
-                          {next.maximum + row, next.sum + row, next.values + row * head_dim}, rows, head_dim);
+  if (begun == rows.last) return;
+  const auto count = static_cast<std::size_t>(rows.last - begun);
+  const AttentionState to = from_row(into, begun, head_dim);
+  const AttentionState from = from_row(next, begun, head_dim);
+  std::memcpy(to.maximum, from.maximum, count * sizeof(float));
+  std::memcpy(to.sum, from.sum, count * sizeof(float));
+  std::memcpy(to.values, from.values, count * static_cast<std::size_t>(head_dim) * sizeof(float));
 }
 
 void PagedAttention::finish(const Item& item, const AttentionLayer& layer,

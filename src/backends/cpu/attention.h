@@ -1,7 +1,8 @@
-// Attention of a step's queries over the K/V pages, for the fast executor: cuts the step into independent
-// items (query tokens × heads of one K/V head × segments of keys) so that any number of threads can share
-// them, and runs them. However it is cut, each query row goes through the same operations: bits don't depend
-// on the plan.
+// Attention of a step's queries over a layer group's K/V pages, for the fast executor: cuts the step into
+// independent items (query tokens × heads of one K/V head × segments of keys) so that any number of threads
+// can share them, and runs them. However it is cut, each query row goes through the same operations: bits
+// don't depend on the plan. Pages that lie behind the group's window for all queries of a sequence are not
+// looked at.
 #pragma once
 
 #include <atomic>
@@ -30,6 +31,7 @@ class PagedAttention {
   struct Options {
     const VectorKernels* kernels = nullptr;
     const KvPages* pages = nullptr;
+    std::int32_t window_tokens = 0;  // as in LayerGroup
     std::int32_t num_threads = 1;
     std::int32_t max_batch_tokens = 0;
     std::int32_t max_batch_sequences = 0;
@@ -66,20 +68,28 @@ class PagedAttention {
   /// Several items over the same queries; the last to finish merges their segments in order.
   struct Split {
     std::int32_t first_state = 0;  // of states_: one for each segment and row
-    std::int32_t num_segments = 0;
+    std::int32_t first_segment = 0;
+    std::int32_t last_segment = 0;  // not included
     std::int32_t num_parts = 0;
+  };
+  /// Rows of an item.
+  struct Rows {
+    std::int32_t first = 0;
+    std::int32_t last = 0;  // not included
   };
   struct Scratch;
 
+  std::int32_t first_key(std::int32_t position) const;
   void cut(const Item& whole, std::int64_t keys, std::int64_t target_cost);
   AttentionState split_state(const Split& split, std::int32_t segment, std::int32_t rows);
   void gather_queries(const Item& item, const AttentionLayer& layer, float* queries) const;
+  Rows rows_in(const Item& item, std::int32_t segment, const StepInput& step) const;
   void attend_segment(const Item& item, std::int32_t segment, const StepInput& step,
                       const AttentionLayer& layer, Scratch& scratch, const AttentionState& out) const;
   void merge_segments(const Item& item, const Split& split, const StepInput& step,
                       const AttentionLayer& layer);
-  void merge_from(const Item& item, std::int32_t segment, const StepInput& step, const AttentionLayer& layer,
-                  const AttentionState& into, const AttentionState& next) const;
+  void take_up(const Item& item, std::int32_t segment, const StepInput& step, const AttentionLayer& layer,
+               const AttentionState& into, const AttentionState& next) const;
   void finish(const Item& item, const AttentionLayer& layer, const AttentionState& state) const;
 
   const Options options_;

@@ -33,10 +33,8 @@ class LoadedCpuBackend final : public CpuBackend {
 
   const BackendInfo& info() const override { return info_; }
   BackendMemory memory() const override;
-  Result<void> allocate_pages(std::int32_t num_pages) override {
-    return executor_->pages().allocate(num_pages);
-  }
-  Result<void> copy_pages(std::span<const PageCopy> copies) override;
+  Result<void> resize_pages(std::size_t group, std::int32_t num_pages) override;
+  Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
   Result<void> collect(StepHandle handle, StepResult& result) override;
 
@@ -47,14 +45,13 @@ class LoadedCpuBackend final : public CpuBackend {
   };
 
   Result<void> check(const StepBatch& batch) const;
-  Result<void> check_pages(const StepBatch& batch, const BatchSequence& sequence) const;
+  Result<void> check_pages(const StepBatch& batch, const BatchSequence& sequence, std::size_t group) const;
   void spread(const StepBatch& batch);
   void sample(const StepBatch& batch, StepResult& result);
   void sample_chunk(std::span<const SampleRow> rows, StepResult& result);
 
   BackendInfo info_;
   const std::int32_t context_tokens_;
-  const std::size_t num_groups_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Executor> executor_;
 
@@ -76,10 +73,7 @@ class LoadedCpuBackend final : public CpuBackend {
 
 LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa,
                                    std::unique_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor)
-    : context_tokens_(spec.context_tokens),
-      num_groups_(spec.layer_groups.size()),
-      pool_(std::move(pool)),
-      executor_(std::move(executor)) {
+    : context_tokens_(spec.context_tokens), pool_(std::move(pool)), executor_(std::move(executor)) {
   const std::string kind = options.precision == CpuPrecision::kReference ? "cpu reference (" : "cpu (";
   const std::string threads = std::to_string(pool_->num_threads());
   info_.name =
@@ -87,7 +81,10 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
   info_.vocab_size = spec.vocab_size;
   info_.max_batch_tokens = options.max_batch_tokens;
   info_.max_batch_sequences = options.max_batch_sequences;
-  info_.page_bytes = executor_->pages().page_bytes();
+  for (std::size_t group = 0; group < spec.layer_groups.size(); ++group) {
+    info_.page_groups.push_back({.page_bytes = executor_->pages()[group].page_bytes(),
+                                 .window_tokens = spec.layer_groups[group].window_tokens});
+  }
   const auto max_tokens = static_cast<std::size_t>(options.max_batch_tokens);
   tokens_.reserve(max_tokens);
   positions_.reserve(max_tokens);
@@ -100,35 +97,45 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
 BackendMemory LoadedCpuBackend::memory() const {
   BackendMemory memory;
   memory.weight_bytes = executor_->weight_bytes();
-  memory.page_bytes = static_cast<std::size_t>(executor_->pages().num_pages()) * info_.page_bytes;
+  for (const KvPages& pages : executor_->pages())
+    memory.page_bytes += static_cast<std::size_t>(pages.num_pages()) * pages.page_bytes();
   memory.scratch_bytes = executor_->scratch_bytes() + logits_.size() * sizeof(float);
   return memory;
 }
 
-Result<void> LoadedCpuBackend::copy_pages(std::span<const PageCopy> copies) {
-  const auto num_pages = static_cast<PageId>(executor_->pages().num_pages());
+Result<void> LoadedCpuBackend::resize_pages(std::size_t group, std::int32_t num_pages) {
+  if (group >= info_.page_groups.size()) return bad_step("pages of a layer group that does not exist");
+  return executor_->pages()[group].resize(num_pages);
+}
+
+Result<void> LoadedCpuBackend::copy_pages(std::size_t group, std::span<const PageCopy> copies) {
+  if (group >= info_.page_groups.size()) return bad_step("pages of a layer group that does not exist");
+  KvPages& pages = executor_->pages()[group];
+  const auto num_pages = static_cast<PageId>(pages.num_pages());
   for (const PageCopy& copy : copies) {
     if (copy.from >= num_pages || copy.to >= num_pages)
       return bad_step("copy of a page that is not allocated");
   }
-  for (const PageCopy& copy : copies) executor_->pages().copy(copy.from, copy.to);
+  for (const PageCopy& copy : copies) pages.copy(copy.from, copy.to);
   return {};
 }
 
-Result<void> LoadedCpuBackend::check_pages(const StepBatch& batch, const BatchSequence& sequence) const {
-  const auto num_pages = static_cast<PageId>(executor_->pages().num_pages());
+Result<void> LoadedCpuBackend::check_pages(const StepBatch& batch, const BatchSequence& sequence,
+                                           std::size_t group) const {
   const std::int32_t last_position = sequence.first_position + sequence.num_tokens - 1;
-  for (std::size_t group = 0; group < num_groups_; ++group) {
-    const BatchSequence::PageTable& table = sequence.page_tables[group];
-    if (table.begin < 0 || table.count <= last_position / kPageTokens ||
-        static_cast<std::size_t>(table.begin) + static_cast<std::size_t>(table.count) >
-            batch.page_ids.size()) {
-      return bad_step("page table too short for position " + std::to_string(last_position));
-    }
-    for (std::int32_t i = 0; i < table.count; ++i) {
-      if (batch.page_ids[static_cast<std::size_t>(table.begin + i)] >= num_pages) {
-        return bad_step("page that is not allocated");
-      }
+  const BatchSequence::PageTable& table = sequence.page_tables[group];
+  if (table.begin < 0 || table.count <= last_position / kPageTokens ||
+      static_cast<std::size_t>(table.begin) + static_cast<std::size_t>(table.count) > batch.page_ids.size()) {
+    return bad_step("page table too short for position " + std::to_string(last_position));
+  }
+  const auto num_pages = static_cast<PageId>(executor_->pages()[group].num_pages());
+  const std::int32_t window = info_.page_groups[group].window_tokens;
+  const std::int32_t first_seen = window > 0 ? std::max(0, sequence.first_position - window + 1) : 0;
+  for (std::int32_t i = 0; i < table.count; ++i) {
+    const PageId page = batch.page_ids[static_cast<std::size_t>(table.begin + i)];
+    const bool behind_window = i < first_seen / kPageTokens;
+    if (page >= num_pages && !(page == kNoPage && behind_window)) {
+      return bad_step("page that is not allocated");
     }
   }
   return {};
@@ -155,7 +162,8 @@ Result<void> LoadedCpuBackend::check(const StepBatch& batch) const {
       return bad_step("position beyond the context of " + std::to_string(context_tokens_) + " tokens");
     }
     next_token += sequence.num_tokens;
-    TRY(check_pages(batch, sequence));
+    for (std::size_t group = 0; group < info_.page_groups.size(); ++group)
+      TRY(check_pages(batch, sequence, group));
   }
   if (static_cast<std::size_t>(next_token) != batch.tokens.size())
     return bad_step("tokens without a sequence");
@@ -270,14 +278,18 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
   auto pool = std::make_unique<ThreadPool>(num_threads);
   std::unique_ptr<Executor> executor;
   if (options.precision == CpuPrecision::kReference) {
-    executor = TRY(ReferenceExecutor::load(
-        spec, model.weights(), *pool,
-        {.isa = isa, .max_batch_tokens = options.max_batch_tokens, .progress = options.progress}));
+    executor = TRY(ReferenceExecutor::load(spec, model.weights(), *pool,
+                                           {.isa = isa,
+                                            .max_batch_tokens = options.max_batch_tokens,
+                                            .touch_pages = options.touch_pages,
+                                            .progress = options.progress}));
   } else {
     executor = TRY(FastExecutor::load(spec, model.weights(), *pool,
                                       {.isa = isa,
                                        .max_batch_tokens = options.max_batch_tokens,
                                        .max_batch_sequences = options.max_batch_sequences,
+                                       .kv_format = options.kv_format,
+                                       .touch_pages = options.touch_pages,
                                        .progress = options.progress}));
   }
   return std::unique_ptr<CpuBackend>(

@@ -2,9 +2,9 @@
 // engine thread; its own compute threads run only inside load and submit.
 //
 // Two ways to compute. kFast: weights repacked to 16-row blocks, int8 activations per group of 32, fp32
-// between groups, 16-bit K/V. kReference: everything in fp32, K/V too; slow, the oracle of the other. In
-// both, a token's result does not depend on the other rows of the step nor on how its prompt was cut into
-// steps.
+// between groups, K/V in a format of choice. kReference: everything in fp32, K/V too; slow, the oracle of the
+// other. In both, a token's result does not depend on the other rows of the step nor on how its prompt was
+// cut into steps.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "backends/cpu/isa.h"
+#include "backends/cpu/kv_block.h"
 #include "base/result.h"
 #include "engine/backend.h"
 #include "model/model_folder.h"
@@ -26,6 +27,10 @@ struct CpuOptions {
   std::optional<Isa> isa{};      // absent: the best this machine has
   std::int32_t max_batch_tokens = 512;
   std::int32_t max_batch_sequences = 64;
+  KvFormat kv_format = KvFormat::kFloat16;  // of kFast; the reference's is always kFloat32
+  /// Backs K/V pages with memory when resize_pages() makes them, so that resident memory does not grow with
+  /// use.
+  bool touch_pages = false;
   /// Called with 0 … 1 while weights are read; may be empty.
   std::function<void(float)> progress{};
 };

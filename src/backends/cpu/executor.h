@@ -29,7 +29,7 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  virtual KvPages& pages() = 0;
+  virtual std::span<KvPages> pages() = 0;  // by layer group
   virtual std::size_t weight_bytes() const = 0;
   virtual std::size_t scratch_bytes() const = 0;
 

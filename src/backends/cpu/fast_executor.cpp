@@ -1,7 +1,6 @@
 #include "backends/cpu/fast_executor.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <optional>
 #include <string>
@@ -13,7 +12,6 @@
 namespace mlxd {
 namespace {
 
-constexpr std::int32_t kMaxHeadDim = 256;
 // Products are shared out in units of 32 output rows: one group of the activations that follow.
 constexpr std::int32_t kUnitBlocks = kActivationGroup / kBlockRows;
 // Outputs of a piece should stay in the second-level cache until they are consumed.
@@ -87,10 +85,10 @@ Sizes largest(const ModelSpec& spec) {
 Result<void> check_supported(const ModelSpec& spec) {
   for (const LayerSpec& layer : spec.layers) {
     const std::int32_t head_dim = layer.attention.head_dim;
-    if (head_dim % kLanes != 0 || head_dim <= 0 || head_dim > kMaxHeadDim) {
+    if (head_dim % kLanes != 0 || head_dim <= 0 || head_dim > kMaxKernelHeadDim) {
       return unsupported("head_dim " + std::to_string(head_dim) + " of " + layer.attention.q_proj.name +
                          " is not supported by the cpu backend: a multiple of 16 up to " +
-                         std::to_string(kMaxHeadDim) + " is");
+                         std::to_string(kMaxKernelHeadDim) + " is");
     }
   }
   return {};
@@ -129,12 +127,13 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
     : spec_(spec),
       pool_(pool),
       kernels_(vector_kernels(options.isa)),
-      pages_(spec.layer_groups, sizeof(std::uint16_t)),
       hidden_activations_(2 * std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
                           options.isa),
       attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa),
       mlp_activations_(options.max_batch_tokens, largest(spec).intermediate, options.isa),
       max_rows_(options.max_batch_tokens) {
+  for (const LayerGroup& group : spec.layer_groups)
+    pages_.emplace_back(group, options.kv_format, options.touch_pages);
   const Sizes sizes = largest(spec);
   const auto rows = static_cast<std::size_t>(max_rows_);
   for (const RopeSpec& rope : spec.ropes) {
@@ -168,10 +167,12 @@ void FastExecutor::plan_attention(const Options& options) {
     };
     const auto found = std::find_if(attention_layers_.begin(), attention_layers_.end(), same_shape);
     if (found == attention_layers_.end()) {
+      const auto group = static_cast<std::size_t>(attention.layer_group);
       attention_layers_.push_back(i);
       attentions_.push_back(std::make_unique<PagedAttention>(
           PagedAttention::Options{.kernels = &kernels_,
-                                  .pages = &pages_,
+                                  .pages = &pages_[group],
+                                  .window_tokens = spec_.layer_groups[group].window_tokens,
                                   .num_threads = pool_.num_threads(),
                                   .max_batch_tokens = options.max_batch_tokens,
                                   .max_batch_sequences = options.max_batch_sequences,
@@ -380,7 +381,7 @@ void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attent
   const std::int32_t kv_head = (head - attention.num_heads) % attention.num_kv_heads;
   const auto group = static_cast<std::size_t>(attention.layer_group);
   const PageId* pages = token_pages_.data() + group * static_cast<std::size_t>(max_rows_);
-  std::array<std::uint16_t, kMaxHeadDim> halves;
+  const KvPages& kv = pages_[group];
   for (std::int32_t token = 0; token < rows_; ++token) {
     float* values = rows + static_cast<std::size_t>(token) * stride;
     if ((is_query || is_key) && attention.rope) {
@@ -395,16 +396,12 @@ void FastExecutor::write_head(const StepInput& step, const AttentionSpec& attent
       kernels_.scale(values, attention.scale, query, head_dim);
       continue;
     }
-    auto* block = reinterpret_cast<std::uint16_t*>(
-        pages_.block(pages[token], group, attention.index_in_group, kv_head));
+    std::byte* block = kv.block(pages[token], attention.index_in_group, kv_head);
     const std::int32_t slot = step.positions[static_cast<std::size_t>(token)] % kPageTokens;
     if (is_key) {
-      kernels_.to_half(values, halves.data(), head_dim);
-      for (std::int32_t d = 0; d < head_dim; ++d) {
-        block[d * kPageTokens + slot] = halves[static_cast<std::size_t>(d)];
-      }
+      write_key(kernels_, kv.layout(), block, slot, values);
     } else {
-      kernels_.to_half(values, block + (kPageTokens + slot) * head_dim, head_dim);
+      write_value(kernels_, kv.layout(), block, slot, values);
     }
   }
 }

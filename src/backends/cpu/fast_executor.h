@@ -1,4 +1,4 @@
-// The forward pass for speed: packed weights with int8 activations (linear.h), half-precision K/V pages, fp32
+// The forward pass for speed: packed weights with int8 activations (linear.h), K/V pages of any format, fp32
 // residual stream. One fork and join for a step; its threads go through five stages a layer, a barrier after
 // each: norm + quantize + q,k,v product + rotate + K/V write | attention | quantize + output product +
 // residual | norm + quantize + gate,up products + activation + quantize | down product + residual. The
@@ -29,13 +29,15 @@ class FastExecutor : public Executor {
     Isa isa = Isa::kScalar;
     std::int32_t max_batch_tokens = 0;
     std::int32_t max_batch_sequences = 0;
+    KvFormat kv_format = KvFormat::kFloat16;
+    bool touch_pages = false;
     std::function<void(float)> progress;
   };
   /// `pool` must outlive the executor. Errors: kCorruptData; kUnsupported for head sizes the kernels lack.
   static Result<std::unique_ptr<FastExecutor>> load(const ModelSpec& spec, const WeightMap& weights,
                                                     ThreadPool& pool, const Options& options);
 
-  KvPages& pages() override { return pages_; }
+  std::span<KvPages> pages() override { return pages_; }
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
@@ -90,7 +92,7 @@ class FastExecutor : public Executor {
   const ModelSpec spec_;
   ThreadPool& pool_;
   const VectorKernels& kernels_;
-  KvPages pages_;
+  std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
   std::vector<std::unique_ptr<PagedAttention>> attentions_;  // one for each shape of attention
   std::vector<std::size_t> attention_layers_;                // a layer of that shape

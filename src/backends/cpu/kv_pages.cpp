@@ -11,29 +11,50 @@ constexpr std::size_t kSlabBytes = std::size_t{64} << 20U;
 
 }  // namespace
 
-KvPages::KvPages(std::span<const LayerGroup> groups, std::size_t element_bytes) {
-  for (const LayerGroup& group : groups) {
-    GroupLayout layout;
-    layout.offset = page_bytes_;
-    layout.num_kv_heads = group.num_kv_heads;
-    layout.block_bytes = 2 * element_bytes * static_cast<std::size_t>(kPageTokens * group.head_dim);
-    page_bytes_ += layout.block_bytes * static_cast<std::size_t>(group.num_layers) *
-                   static_cast<std::size_t>(group.num_kv_heads);
-    groups_.push_back(layout);
-  }
+KvPages::KvPages(const LayerGroup& group, KvFormat format, bool touch)
+    : layout_(format, group.head_dim),
+      num_kv_heads_(group.num_kv_heads),
+      page_bytes_(layout_.num_bytes * static_cast<std::size_t>(group.num_layers) *
+                  static_cast<std::size_t>(group.num_kv_heads)),
+      touch_(touch) {
   while ((page_bytes_ << (slab_shift_ + 1)) <= kSlabBytes && slab_shift_ < 16) ++slab_shift_;
 }
 
-Result<void> KvPages::allocate(std::int32_t num_pages) {
-  const std::size_t slab_pages = std::size_t{1} << slab_shift_;
-  const std::size_t num_slabs =
-      (static_cast<std::size_t>(std::max(num_pages, 0)) + slab_pages - 1) / slab_pages;
-  // Asked for at once, what the system does not have is refused at once.
-  if (slabs_.size() < num_slabs)
-    TRY(MemoryRegion::create((num_slabs - slabs_.size()) * slab_pages * page_bytes_));
-  while (slabs_.size() < num_slabs) slabs_.push_back(TRY(MemoryRegion::create(slab_pages * page_bytes_)));
-  num_pages_ = std::max(num_pages_, num_pages);
+Result<void> KvPages::resize(std::int32_t num_pages) {
+  const auto wanted = static_cast<std::size_t>(std::max(num_pages, 0));
+  if (wanted >= static_cast<std::size_t>(num_pages_)) {
+    TRY(grow(wanted));
+  } else {
+    shrink(wanted);
+  }
+  num_pages_ = static_cast<std::int32_t>(wanted);
   return {};
+}
+
+Result<void> KvPages::grow(std::size_t num_pages) {
+  const std::size_t num_slabs = (num_pages + slab_pages() - 1) / slab_pages();
+  std::vector<MemoryRegion> added;
+  if (slabs_.size() < num_slabs) {
+    const std::size_t missing = num_slabs - slabs_.size();
+    // Asked for at once, what the system does not have is refused at once.
+    TRY(MemoryRegion::create(missing * slab_pages() * page_bytes_));
+    while (added.size() < missing) added.push_back(TRY(MemoryRegion::create(slab_pages() * page_bytes_)));
+  }
+  for (MemoryRegion& slab : added) slabs_.push_back(std::move(slab));
+  if (!touch_) return {};
+  for (std::size_t page = static_cast<std::size_t>(num_pages_); page < num_pages;) {
+    const std::size_t first = page % slab_pages();
+    const std::size_t count = std::min(slab_pages() - first, num_pages - page);
+    slabs_[page / slab_pages()].touch(first * page_bytes_, count * page_bytes_);
+    page += count;
+  }
+  return {};
+}
+
+void KvPages::shrink(std::size_t num_pages) {
+  slabs_.resize((num_pages + slab_pages() - 1) / slab_pages());
+  const std::size_t kept = num_pages % slab_pages();
+  if (kept > 0) slabs_.back().release(kept * page_bytes_, (slab_pages() - kept) * page_bytes_);
 }
 
 void KvPages::copy(PageId from, PageId to) {

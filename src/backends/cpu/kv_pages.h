@@ -1,14 +1,14 @@
-// Memory of the K/V pages, addressed by page id. A page holds, for each layer group, layer and K/V head, one
-// contiguous block of kPageTokens keys followed by as many values; what a block looks like inside is the
-// executor's affair. Memory grows by slabs, so that a page never moves. Owned by the engine thread; compute
-// threads read and write blocks within a step.
+// Memory of the K/V pages of one layer group, addressed by page id. A page holds, for each layer of the group
+// and K/V head, one contiguous block of kPageTokens keys and values (kv_block.h). Memory comes and goes by
+// slabs, so that a page never moves. Owned by the engine thread; compute threads read and write blocks within
+// a step.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
+#include "backends/cpu/kv_block.h"
 #include "backends/cpu/memory.h"
 #include "base/result.h"
 #include "engine/step_batch.h"
@@ -18,35 +18,36 @@ namespace mlxd {
 
 class KvPages {
  public:
-  KvPages(std::span<const LayerGroup> groups, std::size_t element_bytes);
+  /// `touch`: pages are backed by memory from the moment they are usable, not from their first use.
+  KvPages(const LayerGroup& group, KvFormat format, bool touch = false);
 
+  const KvBlockLayout& layout() const { return layout_; }
   std::size_t page_bytes() const { return page_bytes_; }
   std::int32_t num_pages() const { return num_pages_; }
 
-  /// Makes pages [0, num_pages) usable; those that are already keep their place and contents. Errors:
-  /// kOutOfMemory.
-  Result<void> allocate(std::int32_t num_pages);
+  /// Makes pages [0, num_pages) usable, and no others. Those that stay keep their place and contents; what
+  /// new ones hold is undefined; the memory of those that go returns to the system. Errors: kOutOfMemory,
+  /// which changes nothing.
+  Result<void> resize(std::int32_t num_pages);
   void copy(PageId from, PageId to);
 
-  std::byte* block(PageId page, std::size_t group, std::int32_t layer_in_group, std::int32_t kv_head) const {
-    const GroupLayout& layout = groups_[group];
-    const auto index = static_cast<std::size_t>(layer_in_group * layout.num_kv_heads + kv_head);
-    return page_data(page) + layout.offset + index * layout.block_bytes;
+  std::byte* block(PageId page, std::int32_t layer_in_group, std::int32_t kv_head) const {
+    const auto index = static_cast<std::size_t>(layer_in_group * num_kv_heads_ + kv_head);
+    return page_data(page) + index * layout_.num_bytes;
   }
 
  private:
-  struct GroupLayout {
-    std::size_t offset = 0;  // within a page
-    std::size_t block_bytes = 0;
-    std::int32_t num_kv_heads = 0;
-  };
-
+  std::size_t slab_pages() const { return std::size_t{1} << slab_shift_; }
   std::byte* page_data(PageId page) const {
     return slabs_[page >> slab_shift_].data() + (page & ((PageId{1} << slab_shift_) - 1)) * page_bytes_;
   }
+  Result<void> grow(std::size_t num_pages);
+  void shrink(std::size_t num_pages);
 
-  std::vector<GroupLayout> groups_;
-  std::size_t page_bytes_ = 0;
+  KvBlockLayout layout_;
+  std::int32_t num_kv_heads_;
+  std::size_t page_bytes_;
+  bool touch_;
   std::uint32_t slab_shift_ = 0;  // log2 of the pages in a slab
   std::vector<MemoryRegion> slabs_;
   std::int32_t num_pages_ = 0;

@@ -3,73 +3,147 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <fstream>
 
 namespace mlxd {
 namespace {
 
-constexpr std::array<LayerGroup, 2> kGroups = {
-    LayerGroup{.num_layers = 3, .num_kv_heads = 2, .head_dim = 64},
-    LayerGroup{.num_layers = 1, .num_kv_heads = 5, .head_dim = 128}};
+constexpr LayerGroup kGroup = {.num_layers = 3, .num_kv_heads = 2, .head_dim = 64};
 
 void fill(const KvPages& pages, PageId page, std::byte value) {
-  for (std::size_t group = 0; group < kGroups.size(); ++group) {
-    for (std::int32_t layer = 0; layer < kGroups[group].num_layers; ++layer) {
-      for (std::int32_t head = 0; head < kGroups[group].num_kv_heads; ++head) {
-        std::memset(pages.block(page, group, layer, head), std::to_integer<int>(value),
-                    static_cast<std::size_t>(2 * 2 * kPageTokens * kGroups[group].head_dim));
-      }
+  for (std::int32_t layer = 0; layer < kGroup.num_layers; ++layer) {
+    for (std::int32_t head = 0; head < kGroup.num_kv_heads; ++head) {
+      std::memset(pages.block(page, layer, head), std::to_integer<int>(value), pages.layout().num_bytes);
     }
   }
 }
 
 bool holds(const KvPages& pages, PageId page, std::byte value) {
-  const std::byte* begin = pages.block(page, 0, 0, 0);
+  const std::byte* begin = pages.block(page, 0, 0);
   return std::all_of(begin, begin + pages.page_bytes(), [&](std::byte b) { return b == value; });
 }
 
 TEST(KvPages, BlocksFillAPageExactly) {
-  KvPages pages(kGroups, 2);
-  EXPECT_EQ(pages.page_bytes(), 2U * 2 * kPageTokens * (3 * 2 * 64 + 5 * 128));
-  ASSERT_TRUE(pages.allocate(3).ok());
-  fill(pages, 1, std::byte{7});
-  EXPECT_TRUE(holds(pages, 0, std::byte{0}));
-  EXPECT_TRUE(holds(pages, 1, std::byte{7}));
-  EXPECT_TRUE(holds(pages, 2, std::byte{0}));
+  struct Case {
+    KvFormat format;
+    std::size_t block_bytes;
+  };
+  for (const Case& c :
+       {Case{KvFormat::kFloat16, 2U * 2 * 32 * 64}, Case{KvFormat::kBFloat16, 2U * 2 * 32 * 64},
+        Case{KvFormat::kInt8, 2U * 32 * (64 + 4)}, Case{KvFormat::kFloat32, 2U * 4 * 32 * 64}}) {
+    KvPages pages(kGroup, c.format);
+    EXPECT_EQ(pages.page_bytes(), 3 * 2 * c.block_bytes);
+    ASSERT_TRUE(pages.resize(3).ok());
+    fill(pages, 1, std::byte{7});
+    EXPECT_TRUE(holds(pages, 0, std::byte{0}));
+    EXPECT_TRUE(holds(pages, 1, std::byte{7}));
+    EXPECT_TRUE(holds(pages, 2, std::byte{0}));
+  }
 }
 
-TEST(KvPages, GrowthKeepsContentsAndPlaces) {
-  KvPages pages(kGroups, 2);
-  ASSERT_TRUE(pages.allocate(2).ok());
+TEST(KvPages, BlocksAreWholeCacheLines) {
+  for (std::int32_t head_dim = 16; head_dim <= 256; head_dim += 16) {
+    for (const KvFormat format :
+         {KvFormat::kFloat16, KvFormat::kBFloat16, KvFormat::kInt8, KvFormat::kFloat32}) {
+      const KvBlockLayout layout(format, head_dim);
+      EXPECT_EQ(layout.num_bytes % 64, 0U);
+      EXPECT_EQ(layout.values_offset % 64, 0U);
+      EXPECT_EQ(layout.scales_offset % 64, 0U);
+    }
+  }
+}
+
+TEST(KvPages, ResizingKeepsContentsAndPlacesOfPagesThatStay) {
+  KvPages pages(kGroup, KvFormat::kFloat16);
+  ASSERT_TRUE(pages.resize(2).ok());
   fill(pages, 0, std::byte{1});
   fill(pages, 1, std::byte{2});
-  const std::byte* place = pages.block(1, 0, 0, 0);
-  ASSERT_TRUE(pages.allocate(5000).ok());
+  const std::byte* place = pages.block(1, 0, 0);
+  ASSERT_TRUE(pages.resize(5000).ok());
   EXPECT_EQ(pages.num_pages(), 5000);
-  EXPECT_EQ(pages.block(1, 0, 0, 0), place);
+  fill(pages, 1300, std::byte{3});
+  fill(pages, 4999, std::byte{4});
+  ASSERT_TRUE(pages.resize(1301).ok());
+  EXPECT_EQ(pages.num_pages(), 1301);
+  EXPECT_TRUE(holds(pages, 1300, std::byte{3}));
+  ASSERT_TRUE(pages.resize(4000).ok());
+  fill(pages, 3999, std::byte{5});
+  EXPECT_TRUE(holds(pages, 3999, std::byte{5}));
+  EXPECT_TRUE(holds(pages, 1300, std::byte{3}));
+  EXPECT_EQ(pages.block(1, 0, 0), place);
   EXPECT_TRUE(holds(pages, 0, std::byte{1}));
   EXPECT_TRUE(holds(pages, 1, std::byte{2}));
-  fill(pages, 4999, std::byte{3});
-  ASSERT_TRUE(pages.allocate(10).ok());
-  EXPECT_EQ(pages.num_pages(), 5000);
-  EXPECT_TRUE(holds(pages, 4999, std::byte{3}));
+  ASSERT_TRUE(pages.resize(0).ok());
+  ASSERT_TRUE(pages.resize(1).ok());
+  fill(pages, 0, std::byte{6});
+  EXPECT_TRUE(holds(pages, 0, std::byte{6}));
 }
 
+#if defined(__linux__)
+/// Resident memory of this process.
+std::ptrdiff_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::ptrdiff_t total = 0;
+  std::ptrdiff_t resident = 0;
+  file >> total >> resident;
+  return resident * 4096;
+}
+
+TEST(KvPages, PagesThatGoGiveTheirMemoryBack) {
+  KvPages pages(kGroup, KvFormat::kFloat16);
+  ASSERT_TRUE(pages.resize(4000).ok());  // 196 MB in four slabs
+  const auto whole = static_cast<std::ptrdiff_t>(4000 * pages.page_bytes());
+  const std::ptrdiff_t before = resident_bytes();
+  for (PageId page = 0; page < 4000; ++page) fill(pages, page, std::byte{1});
+  EXPECT_GT(resident_bytes() - before, whole * 9 / 10);
+  ASSERT_TRUE(pages.resize(400).ok());  // the first slab in part
+  EXPECT_LT(resident_bytes() - before, whole * 2 / 10);
+  EXPECT_TRUE(holds(pages, 399, std::byte{1}));
+}
+
+TEST(KvPages, TouchedPagesHaveTheirMemoryFromTheStart) {
+  KvPages pages(kGroup, KvFormat::kInt8, true);
+  ASSERT_TRUE(pages.resize(10).ok());
+  fill(pages, 9, std::byte{1});
+  const std::ptrdiff_t before = resident_bytes();
+  ASSERT_TRUE(pages.resize(2001).ok());
+  EXPECT_TRUE(holds(pages, 9, std::byte{1}));
+  const std::ptrdiff_t touched = resident_bytes();
+  EXPECT_GT(touched - before, static_cast<std::ptrdiff_t>(1980 * pages.page_bytes()));
+  for (PageId page = 0; page < 2001; ++page) fill(pages, page, std::byte{2});
+  EXPECT_LT(resident_bytes() - touched, std::ptrdiff_t{1} << 20);
+}
+#endif
+
 TEST(KvPages, CopiesWholePages) {
-  KvPages pages(kGroups, 2);
-  ASSERT_TRUE(pages.allocate(4).ok());
+  KvPages pages(kGroup, KvFormat::kInt8);
+  ASSERT_TRUE(pages.resize(4).ok());
   fill(pages, 3, std::byte{9});
   pages.copy(3, 1);
   EXPECT_TRUE(holds(pages, 1, std::byte{9}));
   EXPECT_TRUE(holds(pages, 2, std::byte{0}));
 }
 
-TEST(KvPages, RefusesMoreThanTheSystemHas) {
-  KvPages pages(kGroups, 2);
-  const Result<void> result = pages.allocate(2'000'000'000);
+TEST(KvPages, RefusingMoreThanTheSystemHasChangesNothing) {
+  KvPages pages(kGroup, KvFormat::kFloat16);
+  ASSERT_TRUE(pages.resize(3).ok());
+  fill(pages, 2, std::byte{8});
+  const Result<void> result = pages.resize(2'000'000'000);
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().kind, ErrorKind::kOutOfMemory);
+  EXPECT_EQ(pages.num_pages(), 3);
+  EXPECT_TRUE(holds(pages, 2, std::byte{8}));
+}
+
+TEST(KvPages, FormatsHaveNames) {
+  for (const KvFormat format :
+       {KvFormat::kFloat16, KvFormat::kBFloat16, KvFormat::kInt8, KvFormat::kFloat32}) {
+    const Result<KvFormat> parsed = parse_kv_format(to_string(format));
+    ASSERT_TRUE(parsed.ok());
+    EXPECT_EQ(*parsed, format);
+  }
+  EXPECT_EQ(parse_kv_format("fp8").error().kind, ErrorKind::kInvalidArgument);
 }
 
 }  // namespace

@@ -21,6 +21,12 @@ class MemoryRegion {
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
 
+  /// Has the system back a range with memory now; contents stay.
+  void touch(std::size_t offset, std::size_t num_bytes);
+  /// Gives the memory behind a range back to the system, as far as it takes whole pages. The range stays
+  /// usable; what it holds is undefined.
+  void release(std::size_t offset, std::size_t num_bytes);
+
  private:
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;

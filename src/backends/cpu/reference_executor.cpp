@@ -33,10 +33,9 @@ float activate(Activation activation, float x) {
 }  // namespace
 
 ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options)
-    : spec_(spec),
-      pool_(pool),
-      kernels_(vector_kernels(options.isa)),
-      pages_(spec.layer_groups, sizeof(float)) {
+    : spec_(spec), pool_(pool), kernels_(vector_kernels(options.isa)) {
+  for (const LayerGroup& group : spec.layer_groups)
+    pages_.emplace_back(group, KvFormat::kFloat32, options.touch_pages);
   for (const RopeSpec& rope : spec.ropes) ropes_.emplace_back(rope, spec.context_tokens);
   std::int32_t q = 0;
   std::int32_t kv = 0;
@@ -152,7 +151,7 @@ float* ReferenceExecutor::kv_block(const StepInput& step, const AttentionSpec& a
       step.batch->sequences[static_cast<std::size_t>(step.sequence_indices[token])];
   const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
   const PageId page = step.batch->page_ids[entry];
-  return reinterpret_cast<float*>(pages_.block(page, group, attention.index_in_group, kv_head));
+  return reinterpret_cast<float*>(pages_[group].block(page, attention.index_in_group, kv_head));
 }
 
 void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionSpec& attention) {
@@ -213,13 +212,16 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
   const auto head_dim = static_cast<std::size_t>(attention.head_dim);
   const std::int32_t kv_head = head / (attention.num_heads / attention.num_kv_heads);
   const std::int32_t keys = step.positions[token] + 1;
+  const std::int32_t window =
+      spec_.layer_groups[static_cast<std::size_t>(attention.layer_group)].window_tokens;
+  const std::int32_t first_key = window > 0 ? std::max(0, keys - window) : 0;
   const std::size_t row =
       token * static_cast<std::size_t>(attention.num_heads) + static_cast<std::size_t>(head);
   const float* q = q_.data() + row * head_dim;
   float* out = attended_.data() + row * head_dim;
 
   float maximum = -INFINITY;
-  for (std::int32_t key = 0; key < keys; ++key) {
+  for (std::int32_t key = first_key; key < keys; ++key) {
     const float* k = kv_block(step, attention, token, key, kv_head) +
                      static_cast<std::size_t>(key % kPageTokens) * head_dim;
     const float score = dot(q, k, head_dim) * attention.scale;
@@ -228,7 +230,7 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
   }
   std::fill(out, out + head_dim, 0.0F);
   float sum = 0.0F;
-  for (std::int32_t key = 0; key < keys; ++key) {
+  for (std::int32_t key = first_key; key < keys; ++key) {
     const float* v = kv_block(step, attention, token, key, kv_head) +
                      static_cast<std::size_t>(kPageTokens + key % kPageTokens) * head_dim;
     const float weight = std::exp(scores[static_cast<std::size_t>(key)] - maximum);

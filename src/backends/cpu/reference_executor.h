@@ -1,6 +1,5 @@
 // The forward pass in fp32: the oracle of the fast one. Weights dequantized at load, fp32 activations and K/V
-// pages
-// ([token, head_dim], K then V), one plain loop per formula; only the weight products are vectorised. A
+// pages ([token, head_dim], K then V), one plain loop per formula; only the weight products are vectorised. A
 // token's result does not depend on the rest of the step here either.
 #pragma once
 
@@ -23,13 +22,14 @@ class ReferenceExecutor : public Executor {
   struct Options {
     Isa isa = Isa::kScalar;
     std::int32_t max_batch_tokens = 0;
+    bool touch_pages = false;
     std::function<void(float)> progress;
   };
   /// `pool` must outlive the executor. Errors: kCorruptData.
   static Result<std::unique_ptr<ReferenceExecutor>> load(const ModelSpec& spec, const WeightMap& weights,
                                                          ThreadPool& pool, const Options& options);
 
-  KvPages& pages() override { return pages_; }
+  std::span<KvPages> pages() override { return pages_; }
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
@@ -65,7 +65,7 @@ class ReferenceExecutor : public Executor {
   const ModelSpec spec_;
   ThreadPool& pool_;
   const VectorKernels& kernels_;
-  KvPages pages_;
+  std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
   std::vector<float> embedding_;
   std::vector<Layer> layers_;

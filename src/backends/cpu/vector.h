@@ -7,8 +7,11 @@
 // Operations of a type V with lanes V::F:
 //   zero, broadcast, load, store; load_partial / store_partial: the first n lanes (the rest read as 0)
 //   load_half, store_half: IEEE half precision, nearest even; store saturates to ±65504 (a NaN becomes
-//   -65504) add sub mul div; fma(a, b, c) = a * b + c rounded once max(a, b) = a > b ? a : b;  min(a, b) = a
-//   < b ? a : b select_less(a, b, x, y) = a < b ? x : y first_lanes(x, n, fill): lanes n… become fill
+//   -65504) load_bfloat, store_bfloat: the upper half of an fp32, likewise, saturating to its largest number
+//   load_int8, store_int8: store takes integral values in [-128, 127]
+//   add sub mul div; fma(a, b, c) = a * b + c rounded once
+//   max(a, b) = a > b ? a : b;  min(a, b) = a < b ? a : b;  select_less(a, b, x, y) = a < b ? x : y
+//   first_lanes(x, n, fill): lanes n… become fill
 //   scale_by_power_of_two(x, n): x * 2^n for integral n in [-126, 127] and a normal result
 //   reduce_add: (l, l + 8), then (l, l + 4), (l, l + 2), (l, l + 1);  reduce_max
 #pragma once
@@ -20,6 +23,8 @@
 namespace mlxd {
 
 inline constexpr std::int32_t kLanes = 16;
+inline constexpr float kLargestHalf = 65504.0F;
+inline constexpr float kLargestBfloat = 0x1.FEp127F;
 
 struct ScalarVector {
   struct F {
@@ -56,6 +61,18 @@ struct ScalarVector {
   }
   static void store_half(std::uint16_t* p, F x) {
     for (int l = 0; l < kLanes; ++l) p[l] = float_to_half(x.lane[l]);
+  }
+  static F load_bfloat(const std::uint16_t* p) {
+    return each([&](int l) { return bfloat_to_float(p[l]); });
+  }
+  static void store_bfloat(std::uint16_t* p, F x) {
+    for (int l = 0; l < kLanes; ++l) p[l] = float_to_bfloat(x.lane[l]);
+  }
+  static F load_int8(const std::int8_t* p) {
+    return each([&](int l) { return static_cast<float>(p[l]); });
+  }
+  static void store_int8(std::int8_t* p, F x) {
+    for (int l = 0; l < kLanes; ++l) p[l] = static_cast<std::int8_t>(x.lane[l]);
   }
   static F add(F a, F b) {
     return each([&](int l) { return a.lane[l] + b.lane[l]; });
@@ -112,8 +129,8 @@ struct ScalarVector {
     return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
   }
   static std::uint16_t float_to_half(float x) {
-    x = x > -65504.0F ? x : -65504.0F;
-    x = x < 65504.0F ? x : 65504.0F;
+    x = x > -kLargestHalf ? x : -kLargestHalf;
+    x = x < kLargestHalf ? x : kLargestHalf;
     const auto bits = std::bit_cast<std::uint32_t>(x);
     const std::uint32_t sign = (bits >> 16U) & 0x8000U;
     const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
@@ -125,6 +142,15 @@ struct ScalarVector {
     }
     const std::uint32_t rounded = magnitude - 0x38000000U + 0x0FFFU + ((magnitude >> 13U) & 1U);
     return static_cast<std::uint16_t>(sign | (rounded >> 13U));
+  }
+  static float bfloat_to_float(std::uint16_t bits) {
+    return std::bit_cast<float>(std::uint32_t{bits} << 16U);
+  }
+  static std::uint16_t float_to_bfloat(float x) {
+    x = x > -kLargestBfloat ? x : -kLargestBfloat;
+    x = x < kLargestBfloat ? x : kLargestBfloat;
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
   }
 };
 

@@ -38,10 +38,37 @@ struct Avx2Vector {
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
   }
   static void store_half(std::uint16_t* p, F x) {
-    const F bounded = min(max(x, broadcast(-65504.0F)), broadcast(65504.0F));
+    const F bounded = min(max(x, broadcast(-kLargestHalf)), broadcast(kLargestHalf));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(bounded.low, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8),
                      _mm256_cvtps_ph(bounded.high, _MM_FROUND_TO_NEAREST_INT));
+  }
+  static __m256 bfloat_half(const std::uint16_t* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
+  static F load_bfloat(const std::uint16_t* p) { return {bfloat_half(p), bfloat_half(p + 8)}; }
+  static __m256i bfloat_bits(__m256 x) {
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd), 16);
+  }
+  static void store_bfloat(std::uint16_t* p, F x) {
+    const F bounded = min(max(x, broadcast(-kLargestBfloat)), broadcast(kLargestBfloat));
+    // Packing goes by halves of the register: the middle quarters change places.
+    const __m256i packed = _mm256_packus_epi32(bfloat_bits(bounded.low), bfloat_bits(bounded.high));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xD8));
+  }
+  static __m256 int8_half(const std::int8_t* p) {
+    const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
+  }
+  static F load_int8(const std::int8_t* p) { return {int8_half(p), int8_half(p + 8)}; }
+  static void store_int8(std::int8_t* p, F x) {
+    const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high));
+    const __m256i ordered = _mm256_permute4x64_epi64(packed, 0xD8);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                     _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
   }
   static F add(F a, F b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
   static F sub(F a, F b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }

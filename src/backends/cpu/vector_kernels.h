@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "backends/cpu/isa.h"
+#include "backends/cpu/kv_block.h"
 #include "engine/step_batch.h"
 #include "model/model_spec.h"
 
@@ -18,6 +19,9 @@ namespace mlxd {
 /// bit.
 inline constexpr std::int32_t kSegmentPages = 8;
 inline constexpr std::int32_t kSegmentKeys = kSegmentPages * kPageTokens;
+
+/// Elements of the largest head the kernels take.
+inline constexpr std::int32_t kMaxKernelHeadDim = 256;
 
 /// Softmax over some keys, not yet divided: largest score, sum of exponentials against it, weighted values.
 struct AttentionState {
@@ -30,11 +34,14 @@ struct AttentionState {
 struct AttentionSegment {
   const float* queries = nullptr;  // [rows, head_dim], already scaled
   std::int32_t rows = 0;
-  std::int32_t head_dim = 0;               // a multiple of kLanes
-  const std::int32_t* num_keys = nullptr;  // [rows]: keys of the segment each row sees, ≥ 1, ascending
-  /// Blocks of the segment's pages, K as [head_dim, kPageTokens] then V as [kPageTokens, head_dim], half
-  /// precision; pages that hold keys of the last row and one more: what to prefetch after the last.
-  const std::uint16_t* const* blocks = nullptr;
+  std::int32_t head_dim = 0;  // a multiple of kLanes
+  /// [rows]: each row sees keys begin … end − 1 of the segment, at least one; both ascending.
+  const std::int32_t* key_begins = nullptr;
+  const std::int32_t* key_ends = nullptr;
+  KvFormat format = KvFormat::kFloat16;
+  /// Blocks (kv_block.h) of the segment's pages: those that hold keys which a row sees, and one more: what to
+  /// prefetch after the last. Others are not read.
+  const std::byte* const* blocks = nullptr;
   float* scores = nullptr;  // scratch [rows, kSegmentKeys]
 };
 
@@ -53,6 +60,11 @@ struct VectorKernels {
   void (*scale)(const float* x, float factor, float* out, std::int32_t n);
   /// Half precision, saturating; n a multiple of kLanes.
   void (*to_half)(const float* x, std::uint16_t* out, std::int32_t n);
+  /// Likewise, the upper halves of fp32.
+  void (*to_bfloat)(const float* x, std::uint16_t* out, std::int32_t n);
+  /// x ≈ codes · scale, which is returned: largest / 127. Elements beyond the largest half count as that, NaN
+  /// as the lowest. n a multiple of kLanes.
+  float (*to_int8)(const float* x, std::int8_t* codes, std::int32_t n);
   /// x = high + low, exactly but for the last bit: high is what int8 with one scale for each 32 elements
   /// holds of x, low the rest, 1/254 of the group's largest element at most. A product of both has 16-bit
   /// activations. n a multiple of 32; not for NaN or infinity.

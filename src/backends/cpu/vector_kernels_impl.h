@@ -118,6 +118,27 @@ struct VectorKernelsOf {
     for (std::int32_t i = 0; i < n; i += kLanes) V::store_half(out + i, V::load(x + i));
   }
 
+  static void to_bfloat(const float* x, std::uint16_t* out, std::int32_t n) {
+    for (std::int32_t i = 0; i < n; i += kLanes) V::store_bfloat(out + i, V::load(x + i));
+  }
+
+  static float to_int8(const float* x, std::int8_t* codes, std::int32_t n) {
+    const F magic = V::broadcast(12582912.0F);  // 1.5 · 2^23: adding it rounds to an integer
+    const auto bounded = [&](std::int32_t i) {
+      return V::min(V::max(V::load(x + i), V::broadcast(-kLargestHalf)), V::broadcast(kLargestHalf));
+    };
+    F magnitudes = V::zero();
+    for (std::int32_t i = 0; i < n; i += kLanes) {
+      const F value = bounded(i);
+      magnitudes = V::max(V::max(value, V::sub(V::zero(), value)), magnitudes);
+    }
+    const float largest = V::reduce_max(magnitudes);
+    const F inverse = V::broadcast(largest > 1e-30F ? 127.0F / largest : 0.0F);
+    for (std::int32_t i = 0; i < n; i += kLanes)
+      V::store_int8(codes + i, V::sub(V::fma(bounded(i), inverse, magic), magic));
+    return largest / 127.0F;
+  }
+
   static void split(const float* x, float* high, float* low, std::int32_t n) {
     const F magic = V::broadcast(12582912.0F);  // 1.5 · 2^23: adding it rounds to an integer
     for (std::int32_t i = 0; i < n; i += 2 * kLanes) {
@@ -213,6 +234,8 @@ struct VectorKernelsOf {
             .rotate = rotate,
             .scale = scale,
             .to_half = to_half,
+            .to_bfloat = to_bfloat,
+            .to_int8 = to_int8,
             .split = split,
             .peak = peak,
             .attend = Attention::attend,

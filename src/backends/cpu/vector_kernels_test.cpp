@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -104,6 +105,68 @@ TEST(VectorKernels, HalvesAreTheSameEverywhereAndSaturate) {
     fast.to_half(values.data(), halves.data(), n);
     EXPECT_EQ(halves, expected);
   });
+}
+
+TEST(VectorKernels, BfloatsAreTheSameEverywhereAndSaturate) {
+  Floats values;
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const float value = ScalarVector::bfloat_to_float(static_cast<std::uint16_t>(bits));
+    if (!std::isfinite(value)) continue;
+    ASSERT_EQ(ScalarVector::float_to_bfloat(value), bits);
+    const auto middle = std::bit_cast<float>((bits << 16U) + 0x8000U);
+    for (const float x : {value, middle, std::nextafter(middle, value), std::nextafter(middle, 2 * middle)})
+      values.push_back(x);
+  }
+  values.insert(values.end(), {std::numeric_limits<float>::infinity(),
+                               -std::numeric_limits<float>::infinity(), std::nanf("")});
+  values.resize((values.size() + 15) / 16 * 16);
+  const auto n = static_cast<std::int32_t>(values.size());
+  std::vector<std::uint16_t> expected(values.size());
+  scalar().to_bfloat(values.data(), expected.data(), n);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_LE(expected[i] & 0x7FFF, 0x7F7F) << "not finite";
+    const auto x = static_cast<double>(values[i]);
+    if (std::abs(x) < 3.38e38) {
+      ASSERT_NEAR(ScalarVector::bfloat_to_float(expected[i]), x, std::abs(x) / 256 + 1e-40);
+    }
+  }
+  for_each_set([&](const VectorKernels& fast) {
+    std::vector<std::uint16_t> halves(values.size());
+    fast.to_bfloat(values.data(), halves.data(), n);
+    EXPECT_EQ(halves, expected);
+  });
+}
+
+TEST(VectorKernels, Int8CodesAreTheSameEverywhereAndHalfAStepOff) {
+  const auto check = [](const Floats& x) {
+    const auto n = static_cast<std::int32_t>(x.size());
+    std::vector<std::int8_t> expected(x.size());
+    const float scale = scalar().to_int8(x.data(), expected.data(), n);
+    ASSERT_TRUE(std::isfinite(scale));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      ASSERT_GE(expected[i], -127);
+      const float bounded = std::clamp(std::isnan(x[i]) ? -65504.0F : x[i], -65504.0F, 65504.0F);
+      ASSERT_LE(std::abs(static_cast<float>(expected[i]) * scale - bounded), scale * 0.501F + 1e-30F) << x[i];
+    }
+    for_each_set([&](const VectorKernels& fast) {
+      std::vector<std::int8_t> codes(x.size());
+      EXPECT_EQ(fast.to_int8(x.data(), codes.data(), n), scale);
+      EXPECT_EQ(codes, expected);
+    });
+  };
+  for (const std::size_t n : {16U, 64U, 80U, 256U}) {
+    for (std::uint32_t seed = 0; seed < 50; ++seed) check(random_floats(n, 2.0F, seed));
+  }
+  check(Floats(32, 0.0F));
+  check(Floats(32, 1e-38F));
+  Floats steps(256);  // every code and every middle between two
+  for (std::size_t i = 0; i < steps.size(); ++i) steps[i] = static_cast<float>(i) / 2 - 0.5F;
+  check(steps);
+  Floats wild(48, 3.0F);
+  wild[5] = std::nanf("");
+  wild[20] = std::numeric_limits<float>::infinity();
+  wild[40] = -1e9F;
+  check(wild);
 }
 
 TEST(VectorKernels, ActivationsAreAccurate) {

@@ -42,8 +42,32 @@ struct NeonVector {
     return each([&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
   }
   static void store_half(std::uint16_t* p, F x) {
-    const F bounded = min(max(x, broadcast(-65504.0F)), broadcast(65504.0F));
+    const F bounded = min(max(x, broadcast(-kLargestHalf)), broadcast(kLargestHalf));
     for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(bounded.part[i])));
+  }
+  static F load_bfloat(const std::uint16_t* p) {
+    return each([&](int i) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)); });
+  }
+  static void store_bfloat(std::uint16_t* p, F x) {
+    const F bounded = min(max(x, broadcast(-kLargestBfloat)), broadcast(kLargestBfloat));
+    for (int i = 0; i < 4; ++i) {
+      const uint32x4_t bits = vreinterpretq_u32_f32(bounded.part[i]);
+      const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+      vst1_u16(p + 4 * i, vshrn_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7FFF)), odd), 16));
+    }
+  }
+  static F load_int8(const std::int8_t* p) {
+    const int8x16_t codes = vld1q_s8(p);
+    const int16x8_t low = vmovl_s8(vget_low_s8(codes));
+    const int16x8_t high = vmovl_s8(vget_high_s8(codes));
+    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+             vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+  }
+  static void store_int8(std::int8_t* p, F x) {
+    const auto narrow = [&](int i) { return vmovn_s32(vcvtq_s32_f32(x.part[i])); };
+    const int8x8_t low = vmovn_s16(vcombine_s16(narrow(0), narrow(1)));
+    const int8x8_t high = vmovn_s16(vcombine_s16(narrow(2), narrow(3)));
+    vst1q_s8(p, vcombine_s8(low, high));
   }
   static F add(F a, F b) {
     return each([&](int i) { return vaddq_f32(a.part[i], b.part[i]); });

@@ -1,5 +1,5 @@
-// Llama 2 and 3.x, SmolLM2, and Mistral without a sliding window: pre-norm grouped-query attention with
-// rotary positions and a SwiGLU MLP.
+// Llama 2 and 3.x, SmolLM2, and Mistral: pre-norm grouped-query attention with rotary positions, over all
+// positions or a sliding window, and a SwiGLU MLP.
 #include <array>
 #include <cmath>
 
@@ -52,36 +52,60 @@ Result<Sizes> read_sizes(const ConfigReader& config) {
 }
 
 // Refuses what this architecture would otherwise compute wrongly.
-Result<void> check_features(const ConfigReader& config, const Sizes& sizes) {
+Result<void> check_features(const ConfigReader& config) {
   const std::string activation = TRY(config.string_or("hidden_act", "silu"));
   if (activation != "silu" && activation != "swish")
     return config.refuse_unsupported("hidden_act", "silu is");
   if (TRY(config.number_or("partial_rotary_factor", 1.0, 0.0, 1.0)) != 1.0) {
     return config.refuse_unsupported("partial_rotary_factor", "llama models rotate whole heads");
   }
-  // mistral has a window in every layer unless its configuration says otherwise; llama only where layer_types
-  // does.
-  bool sliding = TRY(config.string("model_type")) == "mistral";
-  if (const auto* types = config.find("layer_types")) {
-    if (!types->is_array() || types->get_array().size() != static_cast<std::size_t>(sizes.layers)) {
-      return config.refuse("layer_types", "a list with one entry a layer");
-    }
-    sliding = false;
-    for (const auto& type : types->get_array()) {
+  return {};
+}
+
+/// Each layer's window in tokens; 0: none.
+Result<std::vector<std::int32_t>> read_windows(const ConfigReader& config, const Sizes& sizes) {
+  std::vector<std::int32_t> windows(static_cast<std::size_t>(sizes.layers));
+  const auto* types = config.find("layer_types");
+  // mistral has a window in every layer unless its configuration says otherwise, as in transformers (mlx-lm
+  // ignores it there); llama only where layer_types does.
+  const bool everywhere =
+      types == nullptr && config.has("sliding_window") && TRY(config.string("model_type")) == "mistral";
+  if (types == nullptr && !everywhere) return windows;
+  if (types != nullptr && (!types->is_array() || types->get_array().size() != windows.size()))
+    return config.refuse("layer_types", "a list with one entry a layer");
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    bool sliding = everywhere;
+    if (types != nullptr) {
+      const auto& type = types->get_array()[i];
       const std::string_view name =
           type.is_string() ? std::string_view(type.get_string()) : std::string_view();
-      if (name != "full_attention" && name != "sliding_attention") {
-        return config.refuse_unsupported("layer_types", "full_attention is");
-      }
-      sliding = sliding || name == "sliding_attention";
+      if (name != "full_attention" && name != "sliding_attention")
+        return config.refuse_unsupported("layer_types", "full_attention and sliding_attention are");
+      sliding = name == "sliding_attention";
     }
+    if (!sliding) continue;
+    const std::int64_t window = TRY(config.integer("sliding_window", 1, INT32_MAX));
+    // A window as long as the context hides nothing.
+    if (window < sizes.context) windows[i] = static_cast<std::int32_t>(window);
   }
-  // A window as long as the context hides nothing.
-  if (sliding && config.has("sliding_window") &&
-      TRY(config.integer("sliding_window", 1, INT32_MAX)) < sizes.context) {
-    return config.refuse_unsupported("sliding_window", "models with full attention in every layer are");
+  return windows;
+}
+
+/// Gives each layer its place in a layer group: one for each kind of window, in the order of their first
+/// layers.
+void group_layers(const std::vector<std::int32_t>& windows, ModelSpec& spec) {
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    AttentionSpec& attention = spec.layers[i].attention;
+    std::size_t group = 0;
+    while (group < spec.layer_groups.size() && spec.layer_groups[group].window_tokens != windows[i]) ++group;
+    if (group == spec.layer_groups.size()) {
+      spec.layer_groups.push_back({.num_kv_heads = attention.num_kv_heads,
+                                   .head_dim = attention.head_dim,
+                                   .window_tokens = windows[i]});
+    }
+    attention.layer_group = static_cast<std::int32_t>(group);
+    attention.index_in_group = spec.layer_groups[group].num_layers++;
   }
-  return {};
 }
 
 struct LayerOptions {
@@ -108,8 +132,6 @@ Result<LayerSpec> make_layer(const ArchitectureInput& input, const Sizes& sizes,
   attention.head_dim = static_cast<std::int32_t>(sizes.head_dim);
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(sizes.head_dim)));
   attention.rope = 0;
-  attention.layer_group = 0;
-  attention.index_in_group = index;
   layer.mlp_norm = TRY(make_norm(input, prefix + "post_attention_layernorm", sizes.hidden, options.eps));
   const bool mlp_bias = options.mlp_bias;
   layer.mlp.gate_proj =
@@ -124,7 +146,8 @@ Result<LayerSpec> make_layer(const ArchitectureInput& input, const Sizes& sizes,
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   const Sizes sizes = TRY(read_sizes(config));
-  TRY(check_features(config, sizes));
+  TRY(check_features(config));
+  const std::vector<std::int32_t> windows = TRY(read_windows(config, sizes));
   LayerOptions options;
   options.attention_bias = TRY(config.boolean_or("attention_bias", false));
   options.mlp_bias = TRY(config.boolean_or("mlp_bias", false));
@@ -137,14 +160,12 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   spec.context_tokens = static_cast<std::int32_t>(sizes.context);
   const bool traditional = TRY(config.boolean_or("rope_traditional", false));
   spec.ropes.push_back(TRY(read_rope(config, static_cast<std::int32_t>(sizes.head_dim), traditional)));
-  spec.layer_groups.push_back({LayerGroupKind::kFullAttention, static_cast<std::int32_t>(sizes.layers),
-                               static_cast<std::int32_t>(sizes.kv_heads),
-                               static_cast<std::int32_t>(sizes.head_dim)});
 
   spec.embedding = TRY(make_linear(input, "model.embed_tokens", sizes.hidden, sizes.vocabulary, false));
   for (std::int32_t i = 0; i < static_cast<std::int32_t>(sizes.layers); ++i) {
     spec.layers.push_back(TRY(make_layer(input, sizes, options, i)));
   }
+  group_layers(windows, spec);
   spec.final_norm = TRY(make_norm(input, "model.norm", sizes.hidden, options.eps));
   // Where the configuration is silent the tensors decide: mlx-lm and transformers have opposite defaults.
   spec.tied_embeddings =
