@@ -35,14 +35,14 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
                "there are several models and none was used before: name one of " + names, "model");
 }
 
-Result<std::size_t> kv_bytes_within(std::uint64_t memory_bytes, const FoundModel& model) {
-  if (memory_bytes == 0) return std::size_t{0};
+Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model) {
+  if (memory_bytes == 0) return {};
   const std::uint64_t weights = TRY(read_model_facts(model.path)).weight_bytes;
   if (memory_bytes < weights + kLeastKvBytes)
     return Error(ErrorKind::kOutOfMemory, model.name + " needs " + format_bytes(weights + kLeastKvBytes) +
                                               " for weights and K/V, the memory setting allows " +
                                               format_bytes(memory_bytes));
-  return static_cast<std::size_t>(memory_bytes - weights);
+  return {};
 }
 
 Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,
@@ -51,8 +51,10 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.backend = settings.backend();
   host_options.threads = settings.threads();
   host_options.context_tokens = settings.context_tokens();
-  host_options.kv_bytes =
-      options.kv_bytes > 0 ? options.kv_bytes : TRY(kv_bytes_within(settings.memory_bytes(), model));
+  TRY(check_memory(settings.memory_bytes(), model));
+  host_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
+  host_options.kv_bytes = options.kv_bytes;
+  host_options.kv_format = settings.kv_format();
   if (options.max_running > 0) host_options.max_running = options.max_running;
   Progress progress(context.console, "loading " + model.name, Progress::Form::kQuiet);
   host_options.progress = [&progress](float fraction) { progress.update(fraction); };

@@ -18,9 +18,9 @@ ModelFinder make_finder(const StateFolder& state);
 /// ModelFinder::find; kNotFound without models; kConflict where a name has to be given.
 Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& state, const std::string& name);
 
-/// Bytes of a budget for weights and K/V that are left for K/V; 0 (the host's default) for no budget. Errors:
-/// kOutOfMemory with both numbers.
-Result<std::size_t> kv_bytes_within(std::uint64_t memory_bytes, const FoundModel& model);
+/// Whether a quota leaves K/V of one conversation beside the weights; 0: there is none. Errors: kOutOfMemory with
+/// both numbers.
+Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model);
 
 struct LoadOptions {
   std::size_t kv_bytes = 0;      // 0: from the settings

@@ -28,31 +28,20 @@ Result<std::vector<FoundModel>> models_to_load(const CommandContext& context, co
   return models;
 }
 
-// What the memory setting leaves for K/V with the largest of the models; those loaded at once must fit.
-Result<std::size_t> kv_bytes_for(const Settings& settings, const std::vector<FoundModel>& models) {
-  std::size_t least = 0;
-  for (const FoundModel& model : models) {
-    const std::size_t bytes = TRY(kv_bytes_within(settings.memory_bytes(), model));
-    least = least == 0 ? bytes : std::min(least, bytes);
-  }
-  return least;
-}
-
 // With a memory setting, models that could not hold to it are not offered for loading later.
 Result<void> apply_memory(const CommandContext& context, const Settings& settings,
-                          std::vector<FoundModel> models, AppOptions& app_options) {
-  app_options.kv_bytes = TRY(kv_bytes_for(settings, models));
-  if (settings.memory_bytes() == 0) return {};
-  for (FoundModel& model : make_finder(context.state).list())
-    if (model.source == ModelSource::kHome) models.push_back(std::move(model));
-  const auto with_all = kv_bytes_for(settings, models);
-  if (with_all) {
-    app_options.kv_bytes = *with_all;
-    return {};
+                          const std::vector<FoundModel>& models, AppOptions& app_options) {
+  app_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
+  for (const FoundModel& model : models) TRY(check_memory(settings.memory_bytes(), model));
+  for (const FoundModel& model : make_finder(context.state).list()) {
+    if (model.source != ModelSource::kHome) continue;
+    if (const auto fits = check_memory(settings.memory_bytes(), model); !fits) {
+      context.console.write_error("mlxd: " + fits.error().message +
+                                  ": only the models loaded at the start are served\n");
+      app_options.models_folder.clear();
+      return {};
+    }
   }
-  context.console.write_error("mlxd: " + with_all.error().message +
-                              ": only the models loaded at the start are served\n");
-  app_options.models_folder.clear();
   return {};
 }
 
@@ -97,6 +86,8 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.context_tokens = settings.context_tokens();
   TRY(apply_memory(context, settings, models, app_options));
   app_options.strict = settings.strict();
+  app_options.kv_format = settings.kv_format();
+  app_options.request_timeout = std::chrono::seconds(settings.request_timeout_s());
   app_options.log_level = settings.log_level();
   const auto app = TRY(App::start(std::move(app_options)));
 

@@ -26,7 +26,11 @@ constexpr std::array kInfos{
     SettingInfo{"threads", SettingKind::kNumber, "0", "N", "compute threads; 0: one for each core"},
     SettingInfo{"context", SettingKind::kNumber, "0", "TOKENS", "longest context; 0: as long as the model's"},
     SettingInfo{"memory", SettingKind::kSize, "0", "SIZE",
-                "most memory for weights and K/V of a loaded model, e.g. 4GB; 0: chosen by the program"},
+                "most memory for weights, K/V and scratch of a loaded model, e.g. 4GB; 0: chosen by the program"},
+    SettingInfo{"kv-format", SettingKind::kText, "fp16", "FORMAT",
+                "how K/V are kept: fp16, bf16, or int8 in half the memory"},
+    SettingInfo{"request-timeout", SettingKind::kNumber, "900", "SECONDS",
+                "longest that an answer may take, streams too; 0: any time"},
     SettingInfo{"open", SettingKind::kSwitch, "false", "", "open the address in the browser when ready"},
     SettingInfo{"strict", SettingKind::kSwitch, "false", "",
                 "refuse requests with keys inside messages that nothing reads"},
@@ -79,6 +83,8 @@ Result<void> check_value(const SettingInfo& info, Settings::Value& value) {
     if (text == "mlx" || text == "cuda")
       return unsupported("this build has no '" + text + "' backend: use auto or cpu");
     TRY(require_one_of(text, {"auto", "cpu"}));
+  } else if (info.name == "kv-format") {
+    TRY(require_one_of(text, {"fp16", "bf16", "int8"}));
   } else if (info.name == "log-level") {
     TRY(require_one_of(text, {"trace", "debug", "info", "warn", "error", "off"}));
   } else if (text.empty()) {

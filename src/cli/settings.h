@@ -46,6 +46,8 @@ class Settings {
   std::int32_t threads() const { return static_cast<std::int32_t>(number("threads")); }
   std::int32_t context_tokens() const { return static_cast<std::int32_t>(number("context")); }
   std::uint64_t memory_bytes() const { return static_cast<std::uint64_t>(number("memory")); }
+  const std::string& kv_format() const { return text("kv-format"); }
+  std::int64_t request_timeout_s() const { return number("request-timeout"); }
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }
   const std::string& log_level() const { return text("log-level"); }

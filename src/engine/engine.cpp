@@ -35,7 +35,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
                                                const Clock& clock) {
   const BackendInfo& info = backend->info();
   const std::int32_t num_pages =
-      options.choose_num_pages ? TRY(options.choose_num_pages(info)) : options.num_pages;
+      options.choose_num_pages ? TRY(options.choose_num_pages(info, backend->memory())) : options.num_pages;
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
   if (options.max_running < 1) return option_too_small("max_running", options.max_running);
   if (options.step_token_budget < 1) return option_too_small("step_token_budget", options.step_token_budget);

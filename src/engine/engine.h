@@ -29,7 +29,7 @@ struct EngineOptions {
   /// sequences can use, if that is less.
   std::int32_t num_pages = 0;
   /// If set, decides the number of pages in place of num_pages, once the backend is loaded.
-  std::function<Result<std::int32_t>(const BackendInfo&)> choose_num_pages = {};
+  std::function<Result<std::int32_t>(const BackendInfo&, const BackendMemory&)> choose_num_pages = {};
   bool share_prefixes = true;
   std::int32_t max_running = 64;
   std::int32_t max_waiting = 1024;       // beyond: kOverloaded

@@ -87,7 +87,8 @@ class ServerTest : public ::testing::Test {
     });
     router.add("GET", "/wait-stream", [this](const ExchangePtr& exchange) {
       exchange->on_gone([this] { gone_.set(); });
-      exchange->begin_stream({.content_type = std::string(kEventStreamType)}, kSseKeepAlive);
+      exchange->begin_stream({.content_type = std::string(kEventStreamType)},
+                             [] { return std::string(kSseKeepAlive); });
       hold(exchange);
     });
     // More than any socket buffer holds, given as fast as the client takes it.

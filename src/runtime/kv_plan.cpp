@@ -18,18 +18,31 @@ Error too_little(std::int64_t tokens, std::size_t needed, const std::string& hav
                                        ": ask for a shorter context or give the model more memory"};
 }
 
+// The most pages that cost no more.
+std::int32_t most_pages(const KvCost& cost, std::size_t bytes) {
+  std::int32_t least = 0;
+  std::int32_t most = std::int32_t{1} << 26U;  // of 32 tokens: more than any memory holds
+  while (least < most) {
+    const std::int32_t middle = least + (most - least + 1) / 2;
+    if (cost(middle) <= bytes)
+      least = middle;
+    else
+      most = middle - 1;
+  }
+  return least;
+}
+
 }  // namespace
 
-Result<KvPlan> plan_kv(const KvWish& wish, std::size_t page_bytes, std::size_t available_bytes) {
+Result<KvPlan> plan_kv(const KvWish& wish, const KvCost& cost, std::size_t available_bytes) {
   if (wish.context_tokens < 0 || wish.context_tokens > wish.model_context_tokens)
     return invalid_argument("context is " + std::to_string(wish.context_tokens) + " tokens, the model has " +
                                 std::to_string(wish.model_context_tokens) + ": ask for at most that",
                             "context");
-  page_bytes = std::max<std::size_t>(page_bytes, 1);
   const std::int64_t context = wish.context_tokens > 0 ? wish.context_tokens : wish.model_context_tokens;
   // What must be held at the least: the context asked for, or one page of the model's own.
   const std::int64_t least_tokens = wish.context_tokens > 0 ? context : 1;
-  const std::size_t least_bytes = static_cast<std::size_t>(pages_for_tokens(least_tokens)) * page_bytes;
+  const std::size_t least_bytes = cost(pages_for_tokens(least_tokens));
 
   std::size_t bytes = wish.kv_bytes;
   if (bytes > 0) {
@@ -40,12 +53,11 @@ Result<KvPlan> plan_kv(const KvWish& wish, std::size_t page_bytes, std::size_t a
       return too_little(least_tokens, least_bytes, "three quarters of the free memory", most_bytes);
     const std::int64_t useful_tokens = context * std::max(wish.max_running, 1);
     const std::int64_t tokens = std::min(std::max(kDefaultTokens, least_tokens), useful_tokens);
-    const std::size_t wanted_bytes = static_cast<std::size_t>(pages_for_tokens(tokens)) * page_bytes;
+    const std::size_t wanted_bytes = cost(pages_for_tokens(tokens));
     bytes = std::max(least_bytes, std::min(wanted_bytes, available_bytes / 4));
   }
   KvPlan plan;
-  constexpr std::size_t kMostPages = std::size_t{1} << 26U;  // of 32 tokens: more than any memory holds
-  plan.num_pages = static_cast<std::int32_t>(std::min(bytes / page_bytes, kMostPages));
+  plan.num_pages = most_pages(cost, bytes);
   plan.context_tokens =
       static_cast<std::int32_t>(std::min(context, std::int64_t{plan.num_pages} * kPageTokens));
   return plan;

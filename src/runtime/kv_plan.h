@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #include "base/result.h"
 
@@ -26,8 +27,11 @@ struct KvPlan {
   std::int32_t context_tokens = 0;  // at most num_pages * kPageTokens
 };
 
+/// Bytes that so many pages take, over all layer groups; rises with the number.
+using KvCost = std::function<std::size_t(std::int32_t num_pages)>;
+
 /// Errors: kInvalidArgument (a context longer than the model's), kOutOfMemory with needed and available
 /// memory.
-Result<KvPlan> plan_kv(const KvWish& wish, std::size_t page_bytes, std::size_t available_bytes);
+Result<KvPlan> plan_kv(const KvWish& wish, const KvCost& cost, std::size_t available_bytes);
 
 }  // namespace mlxd

@@ -7,6 +7,10 @@
 namespace mlxd {
 namespace {
 
+KvCost each(std::size_t page_bytes) {
+  return [page_bytes](std::int32_t num_pages) { return static_cast<std::size_t>(num_pages) * page_bytes; };
+}
+
 constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
 
 TEST(KvPlan, gives_what_is_asked_for_or_a_default_that_fits) {
@@ -45,7 +49,7 @@ TEST(KvPlan, gives_what_is_asked_for_or_a_default_that_fits) {
       {"bytes asked for hold more than one context", {512, 0, 64 * kMebibyte, 64}, kMebibyte, 0, 64, 512},
   };
   for (const Case& c : cases) {
-    const auto plan = plan_kv(c.wish, c.page_bytes, c.available);
+    const auto plan = plan_kv(c.wish, each(c.page_bytes), c.available);
     ASSERT_TRUE(plan.ok()) << c.what << ": " << plan.error().message;
     EXPECT_EQ(plan->num_pages, c.num_pages) << c.what;
     EXPECT_EQ(plan->context_tokens, c.context_tokens) << c.what;
@@ -53,18 +57,18 @@ TEST(KvPlan, gives_what_is_asked_for_or_a_default_that_fits) {
 }
 
 TEST(KvPlan, refuses_what_cannot_be_held_with_both_numbers) {
-  const auto too_long = plan_kv({8192, 8193, 0, 64}, kMebibyte, 10000 * kMebibyte);
+  const auto too_long = plan_kv({8192, 8193, 0, 64}, each(kMebibyte), 10000 * kMebibyte);
   ASSERT_FALSE(too_long.ok());
   EXPECT_EQ(too_long.error().kind, ErrorKind::kInvalidArgument);
   EXPECT_EQ(too_long.error().field, "context");
-  const auto too_large = plan_kv({8192, 8192, 0, 64}, kMebibyte, 200 * kMebibyte);
+  const auto too_large = plan_kv({8192, 8192, 0, 64}, each(kMebibyte), 200 * kMebibyte);
   ASSERT_FALSE(too_large.ok());
   EXPECT_EQ(too_large.error().kind, ErrorKind::kOutOfMemory);
   EXPECT_NE(too_large.error().message.find("needs 256 MiB"), std::string::npos) << too_large.error().message;
   EXPECT_NE(too_large.error().message.find("is 150 MiB"), std::string::npos) << too_large.error().message;
-  EXPECT_FALSE(plan_kv({8192, 4096, 2 * kMebibyte, 64}, kMebibyte, 0).ok());
-  EXPECT_FALSE(plan_kv({8192, 0, 100, 64}, kMebibyte, 0).ok());
-  EXPECT_FALSE(plan_kv({8192, 0, 0, 64}, kMebibyte, 0).ok());
+  EXPECT_FALSE(plan_kv({8192, 4096, 2 * kMebibyte, 64}, each(kMebibyte), 0).ok());
+  EXPECT_FALSE(plan_kv({8192, 0, 100, 64}, each(kMebibyte), 0).ok());
+  EXPECT_FALSE(plan_kv({8192, 0, 0, 64}, each(kMebibyte), 0).ok());
 }
 
 TEST(FreeMemory, says_something_plausible) {

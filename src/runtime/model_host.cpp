@@ -1,5 +1,6 @@
 #include "runtime/model_host.h"
 
+#include <string>
 #include <utility>
 
 #include "backends/cpu/cpu_backend.h"
@@ -28,9 +29,35 @@ std::optional<ChatTemplate> open_template(const std::filesystem::path& folder) {
   return std::nullopt;
 }
 
+Result<KvFormat> check_kv_format(const std::string& name) {
+  const auto format = parse_kv_format(name);
+  if (format.ok() && *format != KvFormat::kFloat32) return format;
+  return invalid_argument("K/V format '" + name + "' is unknown: use fp16, bf16 or int8", "kv-format");
+}
+
 Result<void> check_backend(const std::string& name) {
   if (name == "auto" || name == "cpu") return {};
   return invalid_argument("backend '" + name + "' is unknown: use auto or cpu", "backend");
+}
+
+// K/V's part of a quota for everything.
+Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& memory) {
+  const std::size_t taken = memory.weight_bytes + memory.scratch_bytes;
+  if (memory_bytes > taken) return memory_bytes - taken;
+  const auto mebibytes = [](std::size_t bytes) { return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB"; };
+  return Error(ErrorKind::kOutOfMemory, "the model's weights and scratch take " + mebibytes(taken) +
+                                            ", the memory given to it is " + mebibytes(memory_bytes) +
+                                            ": give it more");
+}
+
+KvCost cost_of(const BackendInfo& info, std::int32_t max_running, std::int32_t step_token_budget) {
+  return [info, max_running, step_token_budget](std::int32_t num_pages) {
+    const auto pages = pages_by_group(info, num_pages, max_running, step_token_budget);
+    std::size_t bytes = 0;
+    for (std::size_t group = 0; group < pages.size(); ++group)
+      bytes += static_cast<std::size_t>(pages[group]) * info.page_groups[group].page_bytes;
+    return bytes;
+  };
 }
 
 }  // namespace
@@ -41,6 +68,8 @@ struct ModelHost::Impl {
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat_template;
   std::unique_ptr<EngineThread> engine;
+  KvWish wish;
+  std::int32_t step_token_budget = 0;
   std::int32_t context_tokens = 0;
   double load_seconds = 0.0;
   std::int64_t loaded_at = 0;
@@ -50,37 +79,47 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
                                                    ModelHostOptions options) {
   const TimePoint started = Clock::real().now();
   TRY(check_backend(options.backend));
+  const KvFormat kv_format = TRY(check_kv_format(options.kv_format));
   const std::filesystem::path path = named_folder(given);
   ModelFolder folder = TRY(ModelFolder::open(path));
-  const KvWish wish{.model_context_tokens = folder.spec().context_tokens,
+  KvWish wish{.model_context_tokens = folder.spec().context_tokens,
                     .context_tokens = options.context_tokens,
                     .kv_bytes = options.kv_bytes,
                     .max_running = options.max_running};
-  TRY(plan_kv(wish, 1, SIZE_MAX));  // a context longer than the model's is refused before any weight is read
   Tokenizer tokenizer = TRY(Tokenizer::open(path));
   std::optional<ChatTemplate> chat_template = open_template(path);
 
+  // A context longer than the model's is refused before any weight is read.
+  TRY(plan_kv({.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
+              [](std::int32_t num_pages) { return static_cast<std::size_t>(num_pages); }, SIZE_MAX));
   auto plan = std::make_shared<KvPlan>();
   EngineOptions engine_options;
   engine_options.max_running = options.max_running;
-  engine_options.choose_num_pages = [wish, plan](const BackendInfo& info) -> Result<std::int32_t> {
-    *plan = TRY(plan_kv(wish, info.page_bytes(), free_memory_bytes()));
+  engine_options.choose_num_pages = [wish, plan, memory_bytes = options.memory_bytes,
+                                     step_tokens = engine_options.step_token_budget](
+                                        const BackendInfo& info,
+                                        const BackendMemory& memory) -> Result<std::int32_t> {
+    KvWish asked = wish;
+    if (asked.kv_bytes == 0 && memory_bytes > 0) asked.kv_bytes = TRY(kv_bytes_of(memory_bytes, memory));
+    *plan = TRY(plan_kv(asked, cost_of(info, wish.max_running, step_tokens), free_memory_bytes()));
     return plan->num_pages;
   };
   CpuOptions cpu_options;
   cpu_options.num_threads = options.threads;
   cpu_options.max_batch_tokens = engine_options.step_token_budget;
   cpu_options.max_batch_sequences = options.max_running;
+  cpu_options.kv_format = kv_format;
+  cpu_options.touch_pages = options.touch_pages;
   cpu_options.progress = std::move(options.progress);
   auto engine = TRY(EngineThread::start(
       [&folder, &cpu_options]() -> Result<std::unique_ptr<Backend>> {
         return std::unique_ptr<Backend>(TRY(CpuBackend::load(folder, std::move(cpu_options))));
       },
-      std::move(engine_options)));
+      engine_options));
 
   auto impl = std::make_unique<Impl>(Impl{
       std::move(folder), path.filename().string(), std::move(tokenizer), std::move(chat_template),
-      std::move(engine), plan->context_tokens,
+      std::move(engine), wish, engine_options.step_token_budget, plan->context_tokens,
       std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(
@@ -107,6 +146,14 @@ const ChatTemplate* ModelHost::chat_template() const {
 const std::vector<TokenId>& ModelHost::eos_tokens() const { return impl_->folder.eos_tokens(); }
 GenerationLimits ModelHost::limits() const {
   return {.vocab_size = impl_->folder.spec().vocab_size, .context_tokens = impl_->context_tokens};
+}
+Result<void> ModelHost::set_memory_bytes(std::size_t memory_bytes) {
+  KvWish wish = impl_->wish;
+  wish.context_tokens = 0;  // what was promised at the start is not a reason to refuse now
+  wish.kv_bytes = TRY(kv_bytes_of(memory_bytes, impl_->engine->backend_memory()));
+  const KvCost cost = cost_of(impl_->engine->backend_info(), wish.max_running, impl_->step_token_budget);
+  const KvPlan plan = TRY(plan_kv(wish, cost, free_memory_bytes()));
+  return impl_->engine->resize(plan.num_pages);
 }
 double ModelHost::load_seconds() const { return impl_->load_seconds; }
 std::int64_t ModelHost::loaded_at() const { return impl_->loaded_at; }

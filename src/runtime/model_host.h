@@ -22,7 +22,12 @@ struct ModelHostOptions {
   std::string backend = "auto";     // auto | cpu
   std::int32_t threads = 0;         // 0: one per core
   std::int32_t context_tokens = 0;  // 0: the model's own; larger than the model's is an error
-  std::size_t kv_bytes = 0;         // 0: enough for a default crowd (see the .cpp)
+  /// Quota for weights, K/V pages and scratch together; 0: none.
+  std::size_t memory_bytes = 0;
+  std::size_t kv_bytes = 0;  // for K/V pages; 0: what memory_bytes leaves, or else a default (see kv_plan.h)
+  std::string kv_format = "fp16";  // fp16 | bf16 | int8
+  /// Back K/V with memory at once, so that resident memory does not grow with use.
+  bool touch_pages = false;
   std::int32_t max_running = 64;
   std::function<void(float)> progress;  // 0 … 1 while loading
 };
@@ -41,6 +46,9 @@ class ModelHost {
   const ChatTemplate* chat_template() const;  // nullptr: the folder has none
   const std::vector<TokenId>& eos_tokens() const;
   GenerationLimits limits() const;
+  /// Changes the quota for weights, K/V pages and scratch while running; see EngineThread::resize. Any thread but
+  /// the engine's. Errors: kOutOfMemory if it cannot hold one page beside the weights, with both numbers.
+  Result<void> set_memory_bytes(std::size_t memory_bytes);
   double load_seconds() const;
   std::int64_t loaded_at() const;  // seconds since 1970
 

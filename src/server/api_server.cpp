@@ -146,7 +146,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                                                        .metrics = &impl->metrics,
                                                                        .dispatchers = &impl->dispatchers,
                                                                        .ready = &impl->ready,
-                                                                       .strict = options.strict});
+                                                                       .strict = options.strict,
+                                                                       .request_timeout = options.request_timeout});
   http::Router router;
   impl->add_routes(router);
   options.http.render_error = render_error;

@@ -21,6 +21,7 @@ class ApiServer {
     ModelShelf::Load load;
     std::filesystem::path models_folder = {};
     bool strict = false;
+    std::chrono::seconds request_timeout{0};  // of a generation; 0: none
     std::size_t text_workers = 2;
     std::size_t max_queued_requests = 256;
   };

@@ -82,7 +82,8 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   host_options.backend = given.backend;
   host_options.threads = given.threads;
   host_options.context_tokens = given.context_tokens;
-  host_options.kv_bytes = given.kv_bytes;
+  host_options.memory_bytes = given.memory_bytes;
+  host_options.kv_format = given.kv_format;
   host_options.max_running = given.max_running;
 
   ApiServer::Options server_options;
@@ -95,6 +96,7 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   };
   server_options.models_folder = given.models_folder;
   server_options.strict = given.strict;
+  server_options.request_timeout = given.request_timeout;
   server_options.load = [host_options](const std::filesystem::path& folder) -> Result<ServedModelPtr> {
     auto model = serve_host(TRY(ModelHost::load(folder, host_options)));
     log::info("loaded {} in {:.2f} s on {}", model->name, model->load_seconds,

@@ -25,7 +25,10 @@ struct AppOptions {
   std::string backend = "auto";     // auto | cpu
   std::int32_t threads = 0;         // compute threads; 0: one per core
   std::int32_t context_tokens = 0;  // 0: each model's own
-  std::size_t kv_bytes = 0;         // memory for K/V pages; 0: the model host's default
+  std::size_t memory_bytes = 0;     // of each model, for weights, K/V and scratch; 0: chosen by the host
+  std::string kv_format = "fp16";   // fp16 | bf16 | int8
+  /// How long a generation may take, streams too; 0: any time.
+  std::chrono::seconds request_timeout{900};
   std::int32_t max_running = 64;    // sequences in one step
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;
