@@ -83,6 +83,7 @@ class Engine {
     std::int32_t position = 0;  // 0: next
     double expected_seconds = 0.0;
   };
+  std::int32_t num_waiting() const { return scheduler_.num_waiting(); }
   /// The waiting line, next first, as things stand.
   std::vector<QueuePlace> queue() const;
 

@@ -174,9 +174,8 @@ CacheReport KvCache::explain(std::span<const TokenId> tokens, std::string_view s
     return report;
   }
   const bool continues = closest.node != kNoNode && closest.num_tokens < tree_.node(closest.node).num_tokens;
-  report.outcome = continues               ? CacheOutcome::kDiverged
-                   : report.position > 0 ? CacheOutcome::kEnded
-                                         : CacheOutcome::kNothingCached;
+  if (report.position == 0) return report;
+  report.outcome = continues ? CacheOutcome::kDiverged : CacheOutcome::kEnded;
   if (!continues) return report;
   const PrefixTree::Node& other = tree_.node(closest.node);
   report.same_client = other.client == client;

@@ -24,7 +24,7 @@ struct Usage {
   std::int32_t prompt_tokens = 0;
   std::int32_t completion_tokens = 0;  // counts the end token, as it was generated
   std::int32_t cached_prompt_tokens = 0;
-  std::vector<CacheExplanation> cache;  // of each prompt, if asked for
+  std::vector<CacheExplanation> cache = {};  // of each prompt, if asked for
   std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
 };
 

@@ -95,7 +95,7 @@ class EngineLoop {
   // Tells those who wait where they stand, a few times a second.
   void publish_queue() {
     const TimePoint now = Clock::real().now();
-    if (inbox_.stats().waiting == 0 || now < next_queue_news_) return;
+    if (engine_->num_waiting() == 0 || now < next_queue_news_) return;
     next_queue_news_ = now + kQueueNewsInterval;
     for (const Engine::QueuePlace& place : engine_->queue()) {
       if (const auto stream = streams_.find(place.id); stream != streams_.end())

@@ -400,5 +400,50 @@ TEST(EngineThread, streams_come_and_go_at_random) {
   EXPECT_EQ(engine->stats().requests_cancelled + engine->stats().requests_finished, 161U);
 }
 
+TEST(EngineThread, changes_its_memory_while_requests_run) {
+  auto engine = start({.num_pages = 40, .max_running = 8});
+  std::vector<GenerationStream> streams;
+  const auto request = [](std::int32_t salt) {
+    return make_request(make_prompt(50, salt), 100, {.temperature = 1.0F, .seed = 3});
+  };
+  for (std::int32_t salt = 0; salt < 6; ++salt)
+    streams.push_back(engine->submit(request(salt), nullptr).take_value());
+  for (const std::int32_t num_pages : {7, 30, 5, 60}) {
+    ASSERT_TRUE(engine->resize(num_pages).ok());
+    EXPECT_EQ(engine->stats().capacity_pages, num_pages);
+    EXPECT_EQ(engine->stats().pages_total, num_pages);
+  }
+  EXPECT_EQ(engine->resize(0).error().kind, ErrorKind::kInvalidArgument);
+  for (std::int32_t salt = 0; salt < 6; ++salt)
+    EXPECT_EQ(take_all(streams[static_cast<std::size_t>(salt)]).tokens, answer_alone(request(salt)));
+  // What fits is judged by the memory of now.
+  ASSERT_TRUE(engine->resize(3).ok());
+  EXPECT_EQ(engine->submit(request(1), nullptr).error().kind, ErrorKind::kTooLarge);
+}
+
+TEST(EngineThread, tells_those_who_wait_where_they_stand) {
+  Gate gate;
+  FakeBackend::Options backend;
+  backend.on_submit = [&gate](const StepBatch&) -> Result<void> {
+    gate.pass();
+    return {};
+  };
+  auto engine = start({.num_pages = 40, .max_running = 1}, backend);
+  auto running = engine->submit(make_request({1}, 400), nullptr).take_value();
+  ASSERT_TRUE(running.wait(kLong));
+  gate.close();
+  auto next = engine->submit(make_request({2}, 5), nullptr).take_value();
+  auto after = engine->submit(make_request({3}, 5), nullptr).take_value();
+  gate.open();
+  std::vector<TokenEvent> events;
+  while (!after.queue_place() && running.wait(kLong) && running.take_events(events)) events.clear();
+  ASSERT_TRUE(after.queue_place());
+  EXPECT_EQ(after.queue_place()->position, 1);
+  EXPECT_EQ(next.queue_place()->position, 0);
+  EXPECT_FALSE(running.queue_place());
+  take_all(next);
+  EXPECT_FALSE(next.queue_place());
+}
+
 }  // namespace
 }  // namespace mlxd
