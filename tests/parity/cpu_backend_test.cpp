@@ -96,90 +96,109 @@ std::vector<SyntheticModelOptions> all_shapes() {
   dense.bits = 0;
   dense.head_dim = 80;
   dense.num_kv_heads = 1;
-  return {grouped, mixed, dense};
+  SyntheticModelOptions windowed;  // two layer groups
+  windowed.seed = 5;
+  windowed.num_layers = 3;
+  windowed.sliding_window = 41;
+  windowed.layer_types = {"sliding_attention", "full_attention", "sliding_attention"};
+  return {grouped, mixed, dense, windowed};
 }
+
+constexpr KvFormat kFormats[] = {KvFormat::kFloat16, KvFormat::kBFloat16, KvFormat::kInt8,
+                                 KvFormat::kFloat32};
 
 TEST(CpuBackend, EveryInstructionSetGivesTheBitsOfTheScalarModel) {
   for (const SyntheticModelOptions& shape : all_shapes()) {
     const SyntheticModel model(shape);
-    const std::vector<TokenId> tokens = model.random_tokens(45, 7);
-    const auto scalar = model.load({.num_threads = 1, .isa = Isa::kScalar});
-    const Logits expected = all_logits(*scalar, tokens, 64, pages_from(0, 2));
-    for (const Isa isa : available_isas()) {
-      SCOPED_TRACE(to_string(isa));
-      const auto backend = model.load({.num_threads = 2, .isa = isa});
-      EXPECT_TRUE(same_bits(all_logits(*backend, tokens, 64, pages_from(0, 2)), expected));
+    const std::vector<TokenId> tokens = model.random_tokens(75, 7);
+    for (const KvFormat format : kFormats) {
+      const auto scalar = model.load({.num_threads = 1, .isa = Isa::kScalar, .kv_format = format});
+      const Logits expected = all_logits(*scalar, tokens, 64, pages_from(0, 3));
+      for (const Isa isa : available_isas()) {
+        SCOPED_TRACE(to_string(isa));
+        const auto backend = model.load({.num_threads = 2, .isa = isa, .kv_format = format});
+        EXPECT_TRUE(same_bits(all_logits(*backend, tokens, 64, pages_from(0, 3)), expected));
+      }
     }
   }
 }
 
 TEST(CpuBackend, ChunkSizeAndThreadsDoNotChangeABit) {
-  const SyntheticModel model(all_shapes().front());
-  const std::vector<TokenId> tokens = model.random_tokens(300, 11);
-  const auto backend = model.load({.num_threads = 1});
-  const Logits expected = all_logits(*backend, tokens, 300, pages_from(0, 10));
-  for (const std::int32_t threads : {1, 2, 3}) {
-    const auto other = model.load({.num_threads = threads});
-    for (const std::int32_t chunk : {1, 3, 7, 32, 64, 300}) {
-      EXPECT_TRUE(same_bits(all_logits(*other, tokens, chunk, pages_from(0, 10)), expected))
-          << threads << " threads, chunks of " << chunk;
+  for (const SyntheticModelOptions& shape : {all_shapes().front(), all_shapes().back()}) {
+    const SyntheticModel model(shape);
+    const std::vector<TokenId> tokens = model.random_tokens(300, 11);
+    for (const KvFormat format : kFormats) {
+      const auto backend = model.load({.num_threads = 1, .kv_format = format});
+      const Logits expected = all_logits(*backend, tokens, 300, pages_from(0, 10));
+      // More threads than cores wait long for each other: once is enough.
+      const std::int32_t most_threads = format == KvFormat::kFloat16 ? 3 : 2;
+      for (std::int32_t threads = 1; threads <= most_threads; ++threads) {
+        const auto other = model.load({.num_threads = threads, .kv_format = format});
+        for (const std::int32_t chunk : {1, 3, 7, 32, 64, 300}) {
+          EXPECT_TRUE(same_bits(all_logits(*other, tokens, chunk, pages_from(0, 10)), expected))
+              << threads << " threads, chunks of " << chunk << ", " << to_string(format);
+        }
+      }
     }
   }
 }
 
+void check_company(const SyntheticModelOptions& shape, KvFormat format) {
+  const SyntheticModel model(shape);
+  const auto backend = model.load({.kv_format = format});
+  constexpr std::size_t kSequences = 8;
+  std::mt19937 generator(21);
+  std::vector<PageId> free_pages = pages_from(0, 64);
+  std::shuffle(free_pages.begin(), free_pages.end(), generator);
+  std::vector<ScriptedSequence> together(kSequences);
+  std::vector<Logits> alone(kSequences);
+  for (std::size_t i = 0; i < kSequences; ++i) {
+    const std::size_t length = 20 + generator() % 180;
+    together[i].tokens = model.random_tokens(length, static_cast<std::uint32_t>(100 + i));
+    alone[i] = all_logits(*backend, together[i].tokens, 64, pages_from(0, 7));
+  }
+  for (ScriptedSequence& sequence : together) {
+    for (std::size_t page = 0; page < 7; ++page) {
+      sequence.pages.push_back(free_pages.back());
+      free_pages.pop_back();
+    }
+  }
+  // Everyone joins and leaves when they like, with chunks of any size.
+  std::vector<Logits> batched(kSequences);
+  while (true) {
+    std::vector<StepPart> parts;
+    std::vector<std::size_t> who;
+    for (std::size_t i = 0; i < kSequences; ++i) {
+      const auto left = static_cast<std::int32_t>(together[i].tokens.size()) - together[i].done;
+      if (left == 0 || generator() % 4 == 0) continue;
+      const auto count =
+          std::min(left, static_cast<std::int32_t>(1 + generator() % (generator() % 2 == 0 ? 2 : 40)));
+      parts.push_back({&together[i], count, WhichLogits::kAll});
+      who.push_back(i);
+    }
+    const bool finished = std::all_of(together.begin(), together.end(), [](const ScriptedSequence& sequence) {
+      return sequence.done == static_cast<std::int32_t>(sequence.tokens.size());
+    });
+    if (finished) break;
+    if (parts.empty()) continue;
+    Result<StepResult> result = run_step(*backend, parts);
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    std::size_t offset = 0;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      const std::size_t size = static_cast<std::size_t>(parts[i].num_tokens) *
+                               static_cast<std::size_t>(backend->info().vocab_size);
+      const auto begin = result->logits.begin() + static_cast<std::ptrdiff_t>(offset);
+      batched[who[i]].insert(batched[who[i]].end(), begin, begin + static_cast<std::ptrdiff_t>(size));
+      offset += size;
+    }
+  }
+  for (std::size_t i = 0; i < kSequences; ++i)
+    EXPECT_TRUE(same_bits(batched[i], alone[i])) << "sequence " << i;
+}
+
 TEST(CpuBackend, CompanyAndPageOrderDoNotChangeABit) {
   for (const SyntheticModelOptions& shape : all_shapes()) {
-    const SyntheticModel model(shape);
-    const auto backend = model.load();
-    constexpr std::size_t kSequences = 8;
-    std::mt19937 generator(21);
-    std::vector<PageId> free_pages = pages_from(0, 64);
-    std::shuffle(free_pages.begin(), free_pages.end(), generator);
-    std::vector<ScriptedSequence> together(kSequences);
-    std::vector<Logits> alone(kSequences);
-    for (std::size_t i = 0; i < kSequences; ++i) {
-      const std::size_t length = 20 + generator() % 180;
-      together[i].tokens = model.random_tokens(length, static_cast<std::uint32_t>(100 + i));
-      alone[i] = all_logits(*backend, together[i].tokens, 64, pages_from(0, 7));
-    }
-    for (ScriptedSequence& sequence : together) {
-      for (std::size_t page = 0; page < 7; ++page) {
-        sequence.pages.push_back(free_pages.back());
-        free_pages.pop_back();
-      }
-    }
-    // Everyone joins and leaves when they like, with chunks of any size.
-    std::vector<Logits> batched(kSequences);
-    while (true) {
-      std::vector<StepPart> parts;
-      std::vector<std::size_t> who;
-      for (std::size_t i = 0; i < kSequences; ++i) {
-        const auto left = static_cast<std::int32_t>(together[i].tokens.size()) - together[i].done;
-        if (left == 0 || generator() % 4 == 0) continue;
-        const auto count =
-            std::min(left, static_cast<std::int32_t>(1 + generator() % (generator() % 2 == 0 ? 2 : 40)));
-        parts.push_back({&together[i], count, WhichLogits::kAll});
-        who.push_back(i);
-      }
-      const bool finished =
-          std::all_of(together.begin(), together.end(), [](const ScriptedSequence& sequence) {
-            return sequence.done == static_cast<std::int32_t>(sequence.tokens.size());
-          });
-      if (finished) break;
-      if (parts.empty()) continue;
-      Result<StepResult> result = run_step(*backend, parts);
-      ASSERT_TRUE(result.ok()) << result.error().message;
-      std::size_t offset = 0;
-      for (std::size_t i = 0; i < parts.size(); ++i) {
-        const std::size_t size = static_cast<std::size_t>(parts[i].num_tokens) *
-                                 static_cast<std::size_t>(backend->info().vocab_size);
-        const auto begin = result->logits.begin() + static_cast<std::ptrdiff_t>(offset);
-        batched[who[i]].insert(batched[who[i]].end(), begin, begin + static_cast<std::ptrdiff_t>(size));
-        offset += size;
-      }
-    }
-    for (std::size_t i = 0; i < kSequences; ++i)
-      EXPECT_TRUE(same_bits(batched[i], alone[i])) << "sequence " << i;
+    for (const KvFormat format : {KvFormat::kFloat16, KvFormat::kInt8}) check_company(shape, format);
   }
 }
 
@@ -187,18 +206,20 @@ TEST(CpuBackend, TheFastPathIsCloseToTheReference) {
   for (const SyntheticModelOptions& shape : all_shapes()) {
     const SyntheticModel model(shape);
     const std::vector<TokenId> tokens = model.random_tokens(100, 5);
-    const auto fast = model.load();
-    const auto reference = model.load({.precision = CpuPrecision::kReference});
-    const Logits a = all_logits(*fast, tokens, 64, pages_from(0, 4));
-    const Logits b = all_logits(*reference, tokens, 64, pages_from(0, 4));
-    ASSERT_EQ(a.size(), b.size());
-    double error = 0;
-    double total = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      error += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
-      total += std::pow(static_cast<double>(b[i]), 2);
+    for (const KvFormat format : kFormats) {
+      const auto fast = model.load({.kv_format = format});
+      const auto reference = model.load({.precision = CpuPrecision::kReference, .kv_format = format});
+      const Logits a = all_logits(*fast, tokens, 64, pages_from(0, 4));
+      const Logits b = all_logits(*reference, tokens, 64, pages_from(0, 4));
+      ASSERT_EQ(a.size(), b.size());
+      double error = 0;
+      double total = 0;
+      for (std::size_t i = 0; i < a.size(); ++i) {
+        error += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+        total += std::pow(static_cast<double>(b[i]), 2);
+      }
+      EXPECT_LT(std::sqrt(error / total), shape.bits == 0 ? 2e-3 : 3e-2) << to_string(format);
     }
-    EXPECT_LT(std::sqrt(error / total), shape.bits == 0 ? 2e-3 : 3e-2);
   }
 }
 
@@ -320,6 +341,30 @@ TEST(CpuBackend, RefusesStepsThatMakeNoSense) {
   EXPECT_TRUE(run_step(*backend, std::span(&part, 1)).ok());
 }
 
+TEST(CpuBackend, TakesMissingPagesBehindTheWindowOnly) {
+  const SyntheticModel model(all_shapes().back());  // groups: window of 41 tokens, full
+  const auto backend = model.load({}, 8);
+  ASSERT_EQ(backend->info().page_groups.size(), 2U);
+  EXPECT_EQ(backend->info().page_groups[0].window_tokens, 41);
+  EXPECT_EQ(backend->info().page_groups[1].window_tokens, 0);
+  const auto check = [&](std::int32_t position, std::vector<PageId> window, std::vector<PageId> full,
+                         bool taken) {
+    ScriptedSequence sequence{
+        model.random_tokens(160, 1), {}, position, {std::move(window), std::move(full)}};
+    const StepPart part{&sequence, 1, WhichLogits::kLast};
+    EXPECT_EQ(run_step(*backend, std::span(&part, 1)).ok(), taken) << position;
+  };
+  const PageId none = kNoPage;
+  check(72, {none, 1, 2}, {0, 1, 2}, true);   // sees 32 … 72
+  check(71, {none, 1, 2}, {0, 1, 2}, false);  // sees 31
+  check(104, {none, none, 2, 3}, {0, 1, 2, 3}, true);
+  check(104, {none, none, none, 3}, {0, 1, 2, 3}, false);
+  check(104, {none, none, 2, none}, {0, 1, 2, 3}, false);
+  check(104, {none, none, 2, 3}, {none, 1, 2, 3}, false);
+  check(104, {8, none, 2, 3}, {0, 1, 2, 3}, false);
+  check(40, {none, 1}, {0, 1}, false);
+}
+
 /// Overwrites the first value of tensor `name` with NaN of its type (bf16 here).
 void poison(const std::filesystem::path& folder, const std::string& name) {
   Result<WeightMap> weights = WeightMap::open(folder);
@@ -380,6 +425,11 @@ TEST(CpuBackend, ReportsProgressAndMemory) {
   EXPECT_EQ(progress.back(), 1.0F);
   EXPECT_GT(backend->memory().weight_bytes, 0U);
   EXPECT_EQ(backend->memory().page_bytes, 10 * backend->info().page_bytes());
+  ASSERT_TRUE(backend->resize_pages(0, 300).ok());
+  EXPECT_EQ(backend->memory().page_bytes, 300 * backend->info().page_bytes());
+  ASSERT_TRUE(backend->resize_pages(0, 4).ok());
+  EXPECT_EQ(backend->memory().page_bytes, 4 * backend->info().page_bytes());
+  EXPECT_FALSE(backend->resize_pages(1, 4).ok());
 }
 
 }  // namespace

@@ -12,42 +12,11 @@
 #include <string>
 
 #include "backends/cpu/cpu_backend.h"
-#include "base/mapped_file.h"
-#include "model/safetensors.h"
+#include "expectations.h"
 #include "step_runner.h"
 
 namespace mlxd::testing {
 namespace {
-
-/// The committed expectations.
-class Expectations {
- public:
-  Expectations() {
-    Result<MappedFile> file =
-        MappedFile::open(std::string(MLXD_SOURCE_DIR) + "/tests/parity/demo_logits.safetensors");
-    if (!file.ok()) return;
-    file_ = file.take_value();
-    Result<std::vector<TensorView>> tensors = read_safetensors(file_);
-    if (tensors.ok()) tensors_ = tensors.take_value();
-  }
-
-  /// Elements of a tensor of type T; empty if there is none.
-  template <typename T>
-  std::vector<T> get(const std::string& name) const {
-    for (const TensorView& tensor : tensors_) {
-      if (tensor.name != name || size_of(tensor.dtype) != sizeof(T)) continue;
-      std::vector<T> values(tensor.data.size() / sizeof(T));
-      std::memcpy(values.data(), tensor.data.data(), tensor.data.size());
-      return values;
-    }
-    ADD_FAILURE() << "no tensor " << name;
-    return {};
-  }
-
- private:
-  MappedFile file_;
-  std::vector<TensorView> tensors_;
-};
 
 class DemoModel : public ::testing::Test {
  protected:
@@ -77,7 +46,7 @@ class DemoModel : public ::testing::Test {
 
   static constexpr PageId kPages = 72;
   std::optional<ModelFolder> model_;
-  Expectations expected_;
+  Expectations expected_{"demo_logits.safetensors"};
 };
 
 TEST_F(DemoModel, TheReferenceComputesWhatMlxLmComputes) {
@@ -197,18 +166,78 @@ TEST_F(DemoModel, TheFastPathStaysCloseToTheReferenceOverAText) {
   EXPECT_GE(oracle_agreements, kPositions * 998 / 1000);
 }
 
+TEST_F(DemoModel, NarrowPagesStayCloseToFp32PagesOverAText) {
+  constexpr std::int32_t kPositions = 600;
+  constexpr std::int32_t kChunk = 100;
+  const std::vector<std::int32_t> tokens = expected_.get<std::int32_t>("teacher.tokens");
+  ASSERT_GT(tokens.size(), static_cast<std::size_t>(kPositions));
+  // Through the reference, what the format alone costs; through the fast path, all that its users lose.
+  struct Candidate {
+    CpuPrecision precision;
+    KvFormat format;
+    double most_divergence;  // mean, nat
+    int least_agreements;
+    std::unique_ptr<CpuBackend> backend{};
+    ScriptedSequence sequence{};
+    double divergence = 0;
+    double worst = 0;
+    int agreements = 0;
+  };
+  Candidate candidates[] = {{CpuPrecision::kReference, KvFormat::kFloat16, 2e-6, 590},
+                            {CpuPrecision::kReference, KvFormat::kBFloat16, 1e-4, 585},
+                            {CpuPrecision::kReference, KvFormat::kInt8, 1.5e-3, 570},
+                            {CpuPrecision::kFast, KvFormat::kBFloat16, 2.5e-3, 570},
+                            {CpuPrecision::kFast, KvFormat::kInt8, 4e-3, 565}};
+  const auto reference = load({.precision = CpuPrecision::kReference});
+  ScriptedSequence reference_sequence = sequence_of(tokens);
+  const auto vocab = static_cast<std::size_t>(reference->info().vocab_size);
+  for (Candidate& candidate : candidates) {
+    candidate.backend = load({.precision = candidate.precision, .kv_format = candidate.format});
+    candidate.sequence = sequence_of(tokens);
+  }
+  for (std::int32_t begin = 0; begin < kPositions; begin += kChunk) {
+    const StepPart reference_part{&reference_sequence, kChunk, WhichLogits::kAll};
+    const Result<StepResult> expected = run_step(*reference, std::span(&reference_part, 1));
+    ASSERT_TRUE(expected.ok());
+    for (Candidate& candidate : candidates) {
+      const StepPart part{&candidate.sequence, kChunk, WhichLogits::kAll};
+      const Result<StepResult> actual = run_step(*candidate.backend, std::span(&part, 1));
+      ASSERT_TRUE(actual.ok());
+      for (std::size_t i = 0; i < kChunk; ++i) {
+        const Comparison row = compare(std::span((*expected).logits).subspan(i * vocab, vocab),
+                                       std::span((*actual).logits).subspan(i * vocab, vocab),
+                                       tokens[static_cast<std::size_t>(begin) + i + 1]);
+        candidate.divergence += row.divergence / kPositions;
+        candidate.worst = std::max(candidate.worst, row.divergence);
+        candidate.agreements += row.same_top ? 1 : 0;
+      }
+    }
+  }
+  for (const Candidate& candidate : candidates) {
+    const std::string name = std::string(to_string(candidate.format)) + " pages, " +
+                             (candidate.precision == CpuPrecision::kFast ? "fast path" : "reference");
+    std::printf("%s: mean KL %.7f nat (worst %.5f), top token at %.1f %%\n", name.c_str(),
+                candidate.divergence, candidate.worst, 100.0 * candidate.agreements / kPositions);
+    EXPECT_LE(candidate.divergence, candidate.most_divergence) << name;
+    EXPECT_GE(candidate.agreements, candidate.least_agreements) << name;
+  }
+}
+
 TEST_F(DemoModel, EveryInstructionSetGivesTheSameBits) {
   std::vector<std::int32_t> tokens = expected_.get<std::int32_t>("prompt_1000.tokens");
   tokens.resize(300);
-  std::vector<float> first;
-  for (const Isa isa : available_isas()) {
-    if (isa == Isa::kScalar) continue;  // minutes; the synthetic models hold it to the same bits
-    const auto backend = load({.isa = isa});
-    ScriptedSequence sequence = sequence_of(tokens);
-    const Result<std::vector<float>> logits = run_alone(*backend, sequence, 128, WhichLogits::kLast);
-    ASSERT_TRUE(logits.ok());
-    if (first.empty()) first = *logits;
-    EXPECT_EQ(std::memcmp((*logits).data(), first.data(), first.size() * sizeof(float)), 0) << to_string(isa);
+  for (const KvFormat format : {KvFormat::kFloat16, KvFormat::kBFloat16, KvFormat::kInt8}) {
+    std::vector<float> first;
+    for (const Isa isa : available_isas()) {
+      if (isa == Isa::kScalar) continue;  // minutes; the synthetic models hold it to the same bits
+      const auto backend = load({.isa = isa, .kv_format = format});
+      ScriptedSequence sequence = sequence_of(tokens);
+      const Result<std::vector<float>> logits = run_alone(*backend, sequence, 128, WhichLogits::kLast);
+      ASSERT_TRUE(logits.ok());
+      if (first.empty()) first = *logits;
+      EXPECT_EQ(std::memcmp((*logits).data(), first.data(), first.size() * sizeof(float)), 0)
+          << to_string(isa) << ", " << to_string(format);
+    }
   }
 }
 

@@ -11,12 +11,12 @@
 
 namespace mlxd::testing {
 
-/// Known tokens of a sequence, the pages that hold them (in each layer group those of the same numbers) and
-/// how many have been run.
+/// Known tokens of a sequence, the pages that hold them and how many have been run.
 struct ScriptedSequence {
   std::vector<TokenId> tokens;
   std::vector<PageId> pages;
   std::int32_t done = 0;
+  std::vector<std::vector<PageId>> group_pages{};  // by layer group; empty: `pages` in each
 };
 
 /// Resizes the pages of every layer group.
@@ -42,9 +42,17 @@ inline StepBatch make_batch(std::span<const StepPart> parts, const SampleSpec& s
     entry.first_token = static_cast<std::int32_t>(batch.tokens.size());
     entry.num_tokens = part.num_tokens;
     entry.first_position = part.sequence->done;
-    entry.page_tables.fill({static_cast<std::int32_t>(batch.page_ids.size()),
-                            static_cast<std::int32_t>(part.sequence->pages.size())});
-    batch.page_ids.insert(batch.page_ids.end(), part.sequence->pages.begin(), part.sequence->pages.end());
+    const auto add_table = [&](const std::vector<PageId>& pages) {
+      const auto begin = static_cast<std::int32_t>(batch.page_ids.size());
+      batch.page_ids.insert(batch.page_ids.end(), pages.begin(), pages.end());
+      return BatchSequence::PageTable{begin, static_cast<std::int32_t>(pages.size())};
+    };
+    if (part.sequence->group_pages.empty()) {
+      entry.page_tables.fill(add_table(part.sequence->pages));
+    } else {
+      for (std::size_t group = 0; group < part.sequence->group_pages.size(); ++group)
+        entry.page_tables[group] = add_table(part.sequence->group_pages[group]);
+    }
     for (std::int32_t i = 0; i < part.num_tokens; ++i) {
       const auto index = static_cast<std::size_t>(part.sequence->done + i);
       batch.tokens.push_back(TokenInput::id(part.sequence->tokens[index]));

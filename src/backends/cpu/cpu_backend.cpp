@@ -281,6 +281,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
     executor = TRY(ReferenceExecutor::load(spec, model.weights(), *pool,
                                            {.isa = isa,
                                             .max_batch_tokens = options.max_batch_tokens,
+                                            .kv_format = options.kv_format.value_or(KvFormat::kFloat32),
                                             .touch_pages = options.touch_pages,
                                             .progress = options.progress}));
   } else {
@@ -288,7 +289,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
                                       {.isa = isa,
                                        .max_batch_tokens = options.max_batch_tokens,
                                        .max_batch_sequences = options.max_batch_sequences,
-                                       .kv_format = options.kv_format,
+                                       .kv_format = options.kv_format.value_or(KvFormat::kFloat16),
                                        .touch_pages = options.touch_pages,
                                        .progress = options.progress}));
   }

@@ -27,7 +27,8 @@ struct CpuOptions {
   std::optional<Isa> isa{};      // absent: the best this machine has
   std::int32_t max_batch_tokens = 512;
   std::int32_t max_batch_sequences = 64;
-  KvFormat kv_format = KvFormat::kFloat16;  // of kFast; the reference's is always kFloat32
+  /// Absent: kFloat16, and for kReference kFloat32.
+  std::optional<KvFormat> kv_format{};
   /// Backs K/V pages with memory when resize_pages() makes them, so that resident memory does not grow with
   /// use.
   bool touch_pages = false;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backends/cpu/dense_weights.h"
+#include "backends/cpu/vector.h"
 
 namespace mlxd {
 namespace {
@@ -30,10 +31,32 @@ float activate(Activation activation, float x) {
   return 0.5F * x * (1.0F + std::tanh(0.7978845608F * (x + 0.044715F * x * x * x)));
 }
 
+/// x [n] becomes what a block of the format gives back of it.
+void round_to(KvFormat format, float* x, std::size_t n) {
+  float largest = 0.0F;
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  const float scale = largest / 127.0F;
+  for (std::size_t i = 0; i < n; ++i) {
+    switch (format) {
+      case KvFormat::kFloat16:
+        x[i] = ScalarVector::half_to_float(ScalarVector::float_to_half(x[i]));
+        break;
+      case KvFormat::kBFloat16:
+        x[i] = ScalarVector::bfloat_to_float(ScalarVector::float_to_bfloat(x[i]));
+        break;
+      case KvFormat::kInt8:
+        x[i] = scale > 0.0F ? std::nearbyint(x[i] / scale) * scale : 0.0F;
+        break;
+      case KvFormat::kFloat32:
+        break;
+    }
+  }
+}
+
 }  // namespace
 
 ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options)
-    : spec_(spec), pool_(pool), kernels_(vector_kernels(options.isa)) {
+    : spec_(spec), pool_(pool), kernels_(vector_kernels(options.isa)), kv_format_(options.kv_format) {
   for (const LayerGroup& group : spec.layer_groups)
     pages_.emplace_back(group, KvFormat::kFloat32, options.touch_pages);
   for (const RopeSpec& rope : spec.ropes) ropes_.emplace_back(rope, spec.context_tokens);
@@ -186,10 +209,12 @@ void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionS
           for (std::int32_t h = 0; h < attention.num_kv_heads; ++h) {
             float* block = kv_block(step, attention, token, position, h);
             const auto row = static_cast<std::size_t>(position % kPageTokens);
-            std::memcpy(block + row * head_dim, k + static_cast<std::size_t>(h) * head_dim,
-                        head_dim * sizeof(float));
-            std::memcpy(block + (kPageTokens + row) * head_dim, v + static_cast<std::size_t>(h) * head_dim,
-                        head_dim * sizeof(float));
+            float* key = block + row * head_dim;
+            float* value = block + (kPageTokens + row) * head_dim;
+            std::memcpy(key, k + static_cast<std::size_t>(h) * head_dim, head_dim * sizeof(float));
+            std::memcpy(value, v + static_cast<std::size_t>(h) * head_dim, head_dim * sizeof(float));
+            round_to(kv_format_, key, head_dim);
+            round_to(kv_format_, value, head_dim);
           }
         }
       });

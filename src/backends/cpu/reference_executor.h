@@ -22,6 +22,8 @@ class ReferenceExecutor : public Executor {
   struct Options {
     Isa isa = Isa::kScalar;
     std::int32_t max_batch_tokens = 0;
+    /// Pages are fp32 always; another format's rounding is applied to what goes into them.
+    KvFormat kv_format = KvFormat::kFloat32;
     bool touch_pages = false;
     std::function<void(float)> progress;
   };
@@ -65,6 +67,7 @@ class ReferenceExecutor : public Executor {
   const ModelSpec spec_;
   ThreadPool& pool_;
   const VectorKernels& kernels_;
+  const KvFormat kv_format_;
   std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
   std::vector<float> embedding_;

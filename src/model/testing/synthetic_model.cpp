@@ -127,8 +127,15 @@ Result<void> write_json(const fs::path& file, const json::value& value) {
 
 json::object make_config(const SyntheticModelOptions& options) {
   json::object config;
-  config["architectures"] = json::array{"LlamaForCausalLM"};
-  config["model_type"] = "llama";
+  config["architectures"] =
+      json::array{options.model_type == "mistral" ? "MistralForCausalLM" : "LlamaForCausalLM"};
+  config["model_type"] = options.model_type;
+  if (options.sliding_window > 0) config["sliding_window"] = options.sliding_window;
+  if (!options.layer_types.empty()) {
+    json::array types;
+    for (const std::string& type : options.layer_types) types.emplace_back(type);
+    config["layer_types"] = std::move(types);
+  }
   config["hidden_size"] = options.hidden_size;
   config["num_hidden_layers"] = options.num_layers;
   config["num_attention_heads"] = options.num_heads;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "model/model_spec.h"
@@ -34,6 +36,9 @@ struct SyntheticModelOptions {
   std::int32_t embedding_bits = -1;
   /// F32, F16 or BF16: dense weights, scales, biases and norms.
   DType dtype = DType::kBF16;
+  std::string model_type = "llama";        // or "mistral"
+  std::int32_t sliding_window = 0;         // 0: not in the configuration
+  std::vector<std::string> layer_types{};  // empty: not in the configuration
 };
 
 /// Token ids of the tokenizer: byte b is token b.
