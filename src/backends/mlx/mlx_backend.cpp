@@ -163,15 +163,14 @@ Result<void> LoadedMlxBackend::collect(StepHandle handle, StepResult& result) {
 
 }  // namespace
 
-Result<std::unique_ptr<MlxBackend>> MlxBackend::load(const ModelFolder& model, MlxOptions options) {
-  const ModelSpec& spec = model.spec();
+Result<std::unique_ptr<MlxBackend>> MlxBackend::load(const ModelSpec& spec, const WeightMap& weights,
+                                                     const MlxOptions& options) {
   if (spec.layers.empty() || spec.layer_groups.size() > kMaxLayerGroups) {
     return unsupported("a model with " + std::to_string(spec.layers.size()) + " layers in " +
                        std::to_string(spec.layer_groups.size()) + " groups");
   }
-  std::unique_ptr<MlxExecutor> executor = TRY(MlxExecutor::load(spec, model.weights(), options.progress));
-  return std::unique_ptr<MlxBackend>(
-      std::make_unique<LoadedMlxBackend>(spec, options, std::move(executor)));
+  std::unique_ptr<MlxExecutor> executor = TRY(MlxExecutor::load(spec, weights, options.progress));
+  return std::unique_ptr<MlxBackend>(std::make_unique<LoadedMlxBackend>(spec, options, std::move(executor)));
 }
 
 }  // namespace mlxd

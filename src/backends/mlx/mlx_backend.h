@@ -30,7 +30,11 @@ class MlxBackend : public Backend {
   /// Copies all weights into MLX's memory, dropping each source tensor's pages as it goes. Errors:
   /// kCorruptData for NaN or infinite scales and dense values, naming the tensor; kUnsupported (what MLX
   /// cannot do, another version of its library than this was built with).
-  static Result<std::unique_ptr<MlxBackend>> load(const ModelFolder& model, MlxOptions options = {});
+  static Result<std::unique_ptr<MlxBackend>> load(const ModelFolder& model, const MlxOptions& options = {}) {
+    return load(model.spec(), model.weights(), options);
+  }
+  static Result<std::unique_ptr<MlxBackend>> load(const ModelSpec& spec, const WeightMap& weights,
+                                                  const MlxOptions& options = {});
 };
 
 }  // namespace mlxd

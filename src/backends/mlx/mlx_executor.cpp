@@ -65,10 +65,14 @@ mx::Shape shape_of(const TensorView& tensor) {
 
 Result<mx::Dtype> dtype_of(const TensorView& tensor) {
   switch (tensor.dtype) {
-    case DType::kF32: return mx::float32;
-    case DType::kF16: return mx::float16;
-    case DType::kBF16: return mx::bfloat16;
-    case DType::kU32: return mx::uint32;
+    case DType::kF32:
+      return mx::float32;
+    case DType::kF16:
+      return mx::float16;
+    case DType::kBF16:
+      return mx::bfloat16;
+    case DType::kU32:
+      return mx::uint32;
     default:
       return unsupported("tensor " + tensor.name + " is of type " + std::string(to_string(tensor.dtype)) +
                          "; expected F16, BF16, F32 or U32");
@@ -99,9 +103,9 @@ struct MlxExecutor::State {
   std::size_t weight_bytes = 0;
 
   std::vector<PageGroupInfo> page_groups;
-  std::vector<std::int32_t> num_pages;        // by group
-  std::vector<std::vector<KvPool>> pools;     // by group, then layer in the group
-  std::deque<mx::array> started;              // what each step not finished gives
+  std::vector<std::int32_t> num_pages;     // by group
+  std::vector<std::vector<KvPool>> pools;  // by group, then layer in the group
+  std::deque<mx::array> started;           // what each step not finished gives
 
   template <typename Function>
   Result<void> guarded(ErrorKind kind, Function&& function);
@@ -203,8 +207,7 @@ Result<void> MlxExecutor::State::read_weights(const WeightMap& weights,
                       .gate_proj = std::move(linears[4]),
                       .up_proj = std::move(linears[5]),
                       .down_proj = std::move(linears[6])});
-    if (progress)
-      progress(static_cast<float>(layers.size()) / static_cast<float>(spec.layers.size() + 1));
+    if (progress) progress(static_cast<float>(layers.size()) / static_cast<float>(spec.layers.size() + 1));
   }
   final_norm = TRY(read_norm(spec.final_norm, weights));
   if (!spec.tied_embeddings) lm_head = TRY(read_linear(spec.lm_head, weights));
@@ -226,10 +229,9 @@ mx::array MlxExecutor::State::resized(const mx::array& pool, const LayerGroup& g
 
 mx::array MlxExecutor::State::apply(const Linear& linear, const mx::array& x) const {
   const Quantization& form = linear.quantization;
-  mx::array y = linear.scales
-                    ? mx::quantized_matmul(x, linear.weight, *linear.scales, linear.biases, true,
-                                           form.group_size, form.bits, "affine", stream)
-                    : mx::matmul(x, mx::transpose(linear.weight, stream), stream);
+  mx::array y = linear.scales ? mx::quantized_matmul(x, linear.weight, *linear.scales, linear.biases, true,
+                                                     form.group_size, form.bits, "affine", stream)
+                              : mx::matmul(x, mx::transpose(linear.weight, stream), stream);
   return linear.bias ? mx::add(y, *linear.bias, stream) : y;
 }
 
@@ -250,7 +252,8 @@ Rotation MlxExecutor::State::make_rotation(const RopeSpec& rope, const StepBatch
   for (const BatchSequence& sequence : batch.sequences) {
     for (std::int32_t i = 0; i < sequence.num_tokens; ++i) {
       for (const float frequency : rope.inverse_frequencies) {
-        const double angle = static_cast<double>(sequence.first_position + i) * static_cast<double>(frequency);
+        const double angle =
+            static_cast<double>(sequence.first_position + i) * static_cast<double>(frequency);
         cosines.push_back(static_cast<float>(std::cos(angle) * static_cast<double>(rope.attention_factor)));
         sines.push_back(static_cast<float>(std::sin(angle) * static_cast<double>(rope.attention_factor)));
       }
@@ -280,10 +283,10 @@ mx::array MlxExecutor::State::rotate(const mx::array& x, const RopeSpec& rope,
   const auto product = [&](const mx::array& left, const mx::array& right) {
     return mx::multiply(left, right, stream);
   };
-  mx::array rotated = mx::concatenate(
-      {mx::subtract(product(a, rotation.cosines), product(b, rotation.sines), stream),
-       mx::add(product(b, rotation.cosines), product(a, rotation.sines), stream)},
-      2, stream);
+  mx::array rotated =
+      mx::concatenate({mx::subtract(product(a, rotation.cosines), product(b, rotation.sines), stream),
+                       mx::add(product(b, rotation.cosines), product(a, rotation.sines), stream)},
+                      2, stream);
   if (rope.traditional) {
     rotated = mx::reshape(rotated, {tokens, heads, 2, pairs}, stream);
     rotated = mx::reshape(mx::transpose(rotated, {0, 1, 3, 2}, stream), {tokens, heads, 2 * pairs}, stream);
@@ -311,8 +314,7 @@ GroupStep MlxExecutor::State::make_group_step(const StepBatch& batch, std::size_
     GroupStep::Reader reader{sequence.first_token, sequence.num_tokens, rows_of(read), {}};
     if (sequence.num_tokens > 1) {
       const mx::array keys = mx::arange(begin, end, stream);
-      const mx::array queries =
-          mx::expand_dims(mx::arange(sequence.first_position, end, stream), 1, stream);
+      const mx::array queries = mx::expand_dims(mx::arange(sequence.first_position, end, stream), 1, stream);
       reader.attended = mx::less_equal(keys, queries, stream);
       if (window > 0) {
         reader.attended = mx::logical_and(
@@ -331,18 +333,16 @@ mx::array MlxExecutor::State::attend(const AttentionSpec& attention, const mx::a
   std::vector<mx::array> parts;
   for (const GroupStep::Reader& reader : step.readers) {
     const std::int32_t n = reader.num_tokens;
-    mx::array queries =
-        mx::slice(q, {reader.first_token, 0, 0},
-                  {reader.first_token + n, attention.num_heads, attention.head_dim}, stream);
+    mx::array queries = mx::slice(q, {reader.first_token, 0, 0},
+                                  {reader.first_token + n, attention.num_heads, attention.head_dim}, stream);
     queries = mx::reshape(queries, {n, attention.num_kv_heads, heads_each, attention.head_dim}, stream);
     queries = mx::transpose(queries, {1, 2, 0, 3}, stream);  // [kv_heads, heads_each, n, head_dim]
     const mx::array keys = mx::take(pool.keys, reader.rows, 0, stream);
     const mx::array values = mx::take(pool.values, reader.rows, 0, stream);
-    mx::array scores = mx::matmul(
-        queries, mx::expand_dims(mx::transpose(keys, {1, 2, 0}, stream), 1, stream), stream);
+    mx::array scores =
+        mx::matmul(queries, mx::expand_dims(mx::transpose(keys, {1, 2, 0}, stream), 1, stream), stream);
     scores = mx::multiply(scores, mx::array(attention.scale), stream);
-    if (reader.attended)
-      scores = mx::where(*reader.attended, scores, mx::array(-INFINITY), stream);
+    if (reader.attended) scores = mx::where(*reader.attended, scores, mx::array(-INFINITY), stream);
     const mx::array mixed =
         mx::matmul(mx::softmax(scores, -1, true, stream),
                    mx::expand_dims(mx::transpose(values, {1, 0, 2}, stream), 1, stream), stream);
@@ -412,6 +412,7 @@ Result<std::unique_ptr<MlxExecutor>> MlxExecutor::load(const ModelSpec& spec, co
     TRY(state.read_weights(weights, progress));
     for (const LayerGroup& group : spec.layer_groups) {
       PageGroupInfo info;
+      info.window_tokens = group.window_tokens;
       info.page_bytes = 2 * sizeof(float) * static_cast<std::size_t>(kPageTokens) *
                         static_cast<std::size_t>(group.num_kv_heads) *
                         static_cast<std::size_t>(group.head_dim) * static_cast<std::size_t>(group.num_layers);

@@ -1,0 +1,238 @@
+// The backend suite over the MLX backend, its distance from the native backend's fp32 reference, and what is
+// its own.
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <thread>
+
+#include "backend_suite.h"
+#include "backends/cpu/cpu_backend.h"
+#include "backends/mlx/mlx_backend.h"
+#include "parity/step_runner.h"
+
+namespace mlxd::testing {
+namespace {
+
+// MLX promises no order of summation. Tokens may differ where the logits that decide are within this.
+constexpr double kCompanyBound = 1e-5;
+// From the reference, which sums in another order: largest difference over largest logit.
+constexpr double kReferenceBound = 1e-5;
+
+template <typename Loaded>
+std::unique_ptr<Backend> loaded(Result<Loaded> backend, std::int32_t num_pages = 0) {
+  if (!backend.ok()) {
+    ADD_FAILURE() << backend.error().message;
+    return nullptr;
+  }
+  for (std::size_t group = 0; group < (*backend)->info().page_groups.size(); ++group)
+    EXPECT_TRUE((*backend)->resize_pages(group, num_pages).ok());
+  return backend.take_value();
+}
+
+std::unique_ptr<Backend> make_mlx(const BatchLimits& limits) {
+  return loaded(MlxBackend::load(
+      suite_model().open(), {.max_batch_tokens = limits.tokens, .max_batch_sequences = limits.sequences}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, BackendSuite,
+                         ::testing::Values(BackendUnderTest{
+                             .name = "Mlx", .make = make_mlx, .bound = kCompanyBound}),
+                         name_of);
+
+std::vector<float> all_logits(Backend& backend, const std::vector<TokenId>& tokens, std::int32_t chunk) {
+  ScriptedSequence sequence{tokens, pages_from(0, static_cast<PageId>(tokens.size()) / kPageTokens + 1)};
+  Result<std::vector<float>> logits = run_alone(backend, sequence, chunk, WhichLogits::kAll);
+  EXPECT_TRUE(logits.ok()) << logits.error().message;
+  return logits.ok() ? logits.take_value() : std::vector<float>{};
+}
+
+struct Shape {
+  const char* name;
+  SyntheticModelOptions options;
+  std::string rope_scaling;  // JSON for config.json, or nothing
+};
+
+std::vector<Shape> all_shapes() {
+  std::vector<Shape> shapes{{"small", {}, ""}};
+  SyntheticModelOptions options;
+  options.hidden_size = 96;
+  options.num_heads = 6;
+  options.head_dim = 32;
+  shapes.push_back({"three query heads to a key head", options, ""});
+  options = {};
+  options.seed = 3;
+  options.group_size = 64;
+  options.hidden_size = 128;
+  options.embedding_bits = 8;
+  options.tied_embeddings = false;
+  options.attention_bias = true;
+  options.mlp_bias = true;
+  options.rope_traditional = true;
+  options.dtype = DType::kF16;
+  shapes.push_back({"8-bit vocabulary, biases, traditional rotation", options, ""});
+  options = {};
+  options.seed = 4;
+  options.bits = 0;
+  options.head_dim = 80;
+  options.num_kv_heads = 1;
+  options.tied_embeddings = false;
+  shapes.push_back({"dense, one key head", options, ""});
+  options = {};
+  options.bits = 3;
+  options.dtype = DType::kF32;
+  shapes.push_back({"llama3 frequencies, 3 bits", options,
+                    R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+                    R"("original_max_position_embeddings":64})"});
+  shapes.push_back({"linear frequencies", {}, R"({"rope_type":"linear","factor":4.0})"});
+  return shapes;
+}
+
+void add_rope_scaling(const std::filesystem::path& folder, const std::string& scaling) {
+  std::ostringstream text;
+  text << std::ifstream(folder / "config.json").rdbuf();
+  std::string config = text.str();
+  config.insert(config.find('{') + 1, "\"rope_scaling\": " + scaling + ",");
+  std::ofstream(folder / "config.json", std::ios::trunc) << config;
+}
+
+TEST(MlxBackend, LogitsAreThoseOfTheNativeReference) {
+  double largest = 0.0;
+  for (const Shape& shape : all_shapes()) {
+    SCOPED_TRACE(shape.name);
+    const TinyModel tiny(shape.options);
+    if (!shape.rope_scaling.empty()) add_rope_scaling(tiny.path(), shape.rope_scaling);
+    const ModelFolder model = tiny.open();
+    const auto mlx = loaded(MlxBackend::load(model), 16);
+    const auto reference =
+        loaded(CpuBackend::load(model, {.precision = CpuPrecision::kReference, .num_threads = 1}), 16);
+    ASSERT_TRUE(mlx && reference);
+    const std::vector<TokenId> tokens = random_tokens(480, 5);
+    const double difference =
+        relative_difference(all_logits(*mlx, tokens, 100), all_logits(*reference, tokens, 100));
+    EXPECT_LE(difference, kReferenceBound);
+    largest = std::max(largest, difference);
+  }
+  RecordProperty("largest_difference", std::to_string(largest));
+  std::cout << "largest difference over largest logit: " << largest << "\n";
+}
+
+// Attention sees distances between positions only, so in a model of one layer a window of W tokens gives the
+// logits of the last W tokens alone.
+TEST(MlxBackend, AWindowHidesWhatLiesBehindIt) {
+  constexpr std::int32_t kWindow = 70;
+  const TinyModel tiny({.num_layers = 1});
+  const ModelFolder model = tiny.open();
+  ModelSpec spec = model.spec();
+  spec.layer_groups[0].window_tokens = kWindow;
+  const auto windowed = loaded(MlxBackend::load(spec, model.weights()), 16);
+  const auto full = loaded(MlxBackend::load(model), 16);
+  ASSERT_TRUE(windowed && full);
+  EXPECT_EQ(windowed->info().page_groups[0].window_tokens, kWindow);
+
+  const std::vector<TokenId> tokens = random_tokens(300, 6);
+  const std::vector<float> logits = all_logits(*windowed, tokens, 300);
+  const auto logits_at = [&](std::size_t position) {
+    return std::span(logits).subspan(position * kSuiteVocabulary, kSuiteVocabulary);
+  };
+  for (const std::size_t end : {40U, 70U, 71U, 160U, 300U}) {
+    const auto last = tokens.begin() + static_cast<std::ptrdiff_t>(end);
+    const std::size_t visible = std::min<std::size_t>(end, kWindow);
+    const std::vector<TokenId> seen(last - static_cast<std::ptrdiff_t>(visible), last);
+    const std::vector<float> expected = all_logits(*full, seen, 300);
+    EXPECT_LE(relative_difference(logits_at(end - 1),
+                                  std::span(expected).last(static_cast<std::size_t>(kSuiteVocabulary))),
+              1e-5)
+        << end;
+  }
+
+  // Chunk by chunk, with pages behind the window given away.
+  ScriptedSequence sequence{tokens, pages_from(0, 10)};
+  while (sequence.done < 300) {
+    const std::int32_t count = sequence.done < 250 ? 50 : 1;
+    for (std::int32_t page = 0; page < (sequence.done - kWindow + 1) / kPageTokens; ++page)
+      sequence.pages[static_cast<std::size_t>(page)] = kNoPage;
+    const StepPart part{&sequence, count, WhichLogits::kLast};
+    const Result<StepResult> result = run_step(*windowed, std::span(&part, 1));
+    ASSERT_TRUE(result.ok()) << result.error().message;
+    EXPECT_LE(relative_difference(result->logits, logits_at(static_cast<std::size_t>(sequence.done) - 1)),
+              kCompanyBound)
+        << sequence.done;
+  }
+  // But not one that is still to be read.
+  ScriptedSequence again{tokens, pages_from(0, 10), 200};
+  again.pages[(200 - kWindow + 1) / kPageTokens] = kNoPage;
+  const StepPart part{&again, 1, WhichLogits::kLast};
+  EXPECT_FALSE(run_step(*windowed, std::span(&part, 1)).ok());
+}
+
+TEST(MlxBackend, BelongsToTheThreadThatLoadedIt) {
+  const auto backend = make_mlx({});
+  Result<void> resized;
+  std::thread([&] { resized = backend->resize_pages(0, 3); }).join();
+  ASSERT_FALSE(resized.ok());
+  EXPECT_NE(resized.error().message.find("another thread"), std::string::npos) << resized.error().message;
+  EXPECT_TRUE(backend->resize_pages(0, 3).ok());
+}
+
+TEST(MlxBackend, PagesAreNotTouchedWhileAStepIsOutstanding) {
+  const auto backend = make_mlx({});
+  ASSERT_TRUE(backend->resize_pages(0, 4).ok());
+  ScriptedSequence sequence{random_tokens(20, 1), pages_from(0, 1)};
+  const StepPart part{&sequence, 20, WhichLogits::kLast};
+  const StepBatch batch = make_batch(std::span(&part, 1), {});
+  const Result<Backend::StepHandle> one = backend->submit(batch);
+  const Result<Backend::StepHandle> two = backend->submit(batch);
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_FALSE(backend->submit(batch).ok());
+  const PageCopy copy{0, 1};
+  EXPECT_FALSE(backend->copy_pages(0, std::span(&copy, 1)).ok());
+  EXPECT_FALSE(backend->resize_pages(0, 5).ok());
+  StepResult result;
+  ASSERT_TRUE(backend->collect(*one, result).ok());
+  ASSERT_TRUE(backend->collect(*two, result).ok());
+  EXPECT_FALSE(backend->collect(*two, result).ok());
+  EXPECT_TRUE(backend->copy_pages(0, std::span(&copy, 1)).ok());
+  const PageCopy outside{0, 4};
+  EXPECT_FALSE(backend->copy_pages(0, std::span(&outside, 1)).ok());
+  EXPECT_FALSE(backend->copy_pages(1, std::span(&copy, 1)).ok());
+}
+
+TEST(MlxBackend, RefusesNotANumberInWeightsNamingTheTensor) {
+  const TinyModel tiny({.dtype = DType::kF32});
+  const std::string name = "model.layers.1.mlp.up_proj.scales";
+  {
+    const ModelFolder model = tiny.open();
+    const TensorView* tensor = model.weights().find(name);
+    ASSERT_NE(tensor, nullptr);
+    const std::byte* first = tensor->data.data();
+    for (const auto& [other_name, other] : model.weights().tensors())
+      first = std::min(first, other.data.data());
+    std::fstream file(tiny.path() / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+    std::uint64_t header_bytes = 0;
+    file.read(reinterpret_cast<char*>(&header_bytes), sizeof(header_bytes));
+    file.seekp(static_cast<std::streamoff>(8 + header_bytes) + (tensor->data.data() - first));
+    const float nan = NAN;
+    file.write(reinterpret_cast<const char*>(&nan), sizeof(nan));
+  }
+  const Result<std::unique_ptr<MlxBackend>> backend = MlxBackend::load(tiny.open());
+  ASSERT_FALSE(backend.ok());
+  EXPECT_EQ(backend.error().kind, ErrorKind::kCorruptData);
+  EXPECT_NE(backend.error().message.find(name), std::string::npos) << backend.error().message;
+}
+
+TEST(MlxBackend, ReportsProgressAndMemory) {
+  std::vector<float> progress;
+  const auto backend = loaded(
+      MlxBackend::load(suite_model().open(), {.progress = [&](float done) { progress.push_back(done); }}),
+      10);
+  ASSERT_FALSE(progress.empty());
+  EXPECT_TRUE(std::is_sorted(progress.begin(), progress.end()));
+  EXPECT_EQ(progress.back(), 1.0F);
+  EXPECT_GT(backend->memory().weight_bytes, 0U);
+  EXPECT_EQ(backend->memory().page_bytes, 10 * backend->info().page_bytes());
+}
+
+}  // namespace
+}  // namespace mlxd::testing

@@ -1,0 +1,44 @@
+// The backend suite over the fake and the native CPU backend: same bits in any company.
+#include "backend_suite.h"
+#include "backends/cpu/cpu_backend.h"
+#include "engine/testing/fake_backend.h"
+
+namespace mlxd::testing {
+namespace {
+
+std::unique_ptr<Backend> make_fake(const BatchLimits& limits) {
+  return std::make_unique<FakeBackend>(FakeBackend::Options{.vocab_size = kSuiteVocabulary,
+                                                            .max_batch_tokens = limits.tokens,
+                                                            .max_batch_sequences = limits.sequences});
+}
+
+std::unique_ptr<Backend> make_cpu(CpuPrecision precision, const BatchLimits& limits) {
+  const ModelFolder model = suite_model().open();
+  Result<std::unique_ptr<CpuBackend>> backend =
+      CpuBackend::load(model, {.precision = precision,
+                               .num_threads = 1,
+                               .max_batch_tokens = limits.tokens,
+                               .max_batch_sequences = limits.sequences});
+  if (!backend.ok()) {
+    ADD_FAILURE() << backend.error().message;
+    return nullptr;
+  }
+  return backend.take_value();
+}
+
+std::unique_ptr<Backend> make_fast(const BatchLimits& limits) {
+  return make_cpu(CpuPrecision::kFast, limits);
+}
+std::unique_ptr<Backend> make_reference(const BatchLimits& limits) {
+  return make_cpu(CpuPrecision::kReference, limits);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Backends, BackendSuite,
+    ::testing::Values(BackendUnderTest{.name = "Fake", .make = make_fake, .runs_ahead = false},
+                      BackendUnderTest{.name = "CpuFast", .make = make_fast},
+                      BackendUnderTest{.name = "CpuReference", .make = make_reference}),
+    name_of);
+
+}  // namespace
+}  // namespace mlxd::testing
