@@ -1,11 +1,13 @@
 #include "backends/mlx/mlx_executor.h"
 
-#include <mlx/mlx.h>
+#include <mlx/fast.h>
+#include <mlx/memory.h>
+#include <mlx/ops.h>
+#include <mlx/transforms.h>
+#include <mlx/version.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <optional>
@@ -13,26 +15,13 @@
 #include <thread>
 #include <utility>
 
+#include "backends/mlx/mlx_weights.h"
 #include "engine/step_check.h"
 
 namespace mlxd {
 namespace {
 
 namespace mx = mlx::core;
-
-constexpr std::string_view kBuiltVersion = MLXD_MLX_VERSION;
-
-/// W and what belongs to it; scales present if it is quantized.
-struct Linear {
-  mx::array weight;  // dense fp32 [out, in], or codes uint32 [out, in * bits / 32]
-  std::optional<mx::array> scales, biases, bias;
-  Quantization quantization;
-};
-
-struct Layer {
-  mx::array attention_norm, mlp_norm;
-  Linear q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj;
-};
 
 /// One layer's K/V, [num_pages * kPageTokens, num_kv_heads, head_dim]: position p of page g is row
 /// g * kPageTokens + p % kPageTokens.
@@ -57,28 +46,6 @@ struct Rotation {
   mx::array cosines, sines;
 };
 
-mx::Shape shape_of(const TensorView& tensor) {
-  mx::Shape shape;
-  for (const std::int64_t size : tensor.shape) shape.push_back(static_cast<mx::ShapeElem>(size));
-  return shape;
-}
-
-Result<mx::Dtype> dtype_of(const TensorView& tensor) {
-  switch (tensor.dtype) {
-    case DType::kF32:
-      return mx::float32;
-    case DType::kF16:
-      return mx::float16;
-    case DType::kBF16:
-      return mx::bfloat16;
-    case DType::kU32:
-      return mx::uint32;
-    default:
-      return unsupported("tensor " + tensor.name + " is of type " + std::string(to_string(tensor.dtype)) +
-                         "; expected F16, BF16, F32 or U32");
-  }
-}
-
 mx::array rows_of(const std::vector<std::int32_t>& rows) {
   return mx::array(rows.data(), {static_cast<mx::ShapeElem>(rows.size())}, mx::int32);
 }
@@ -88,19 +55,15 @@ mx::ShapeElem size_of(std::size_t count) { return static_cast<mx::ShapeElem>(cou
 }  // namespace
 
 struct MlxExecutor::State {
-  State(const ModelSpec& model, mx::Stream default_stream)
-      : spec(model), stream(default_stream), embedding{mx::array(0.0F), {}, {}, {}, {}}, final_norm(0.0F) {}
+  State(const ModelSpec& model, MlxWeights read, mx::Stream default_stream)
+      : spec(model), stream(default_stream), weights(std::move(read)) {}
 
   const ModelSpec spec;
   const std::thread::id thread = std::this_thread::get_id();
   const mx::Stream stream;
   std::optional<Error> lost;
 
-  Linear embedding;
-  std::vector<Layer> layers;
-  mx::array final_norm;
-  std::optional<Linear> lm_head;  // absent: the embedding serves
-  std::size_t weight_bytes = 0;
+  const MlxWeights weights;
 
   std::vector<PageGroupInfo> page_groups;
   std::vector<std::int32_t> num_pages;     // by group
@@ -110,24 +73,19 @@ struct MlxExecutor::State {
   template <typename Function>
   Result<void> guarded(ErrorKind kind, Function&& function);
 
-  Result<mx::array> read(const std::string& name, const WeightMap& weights);
-  Result<Linear> read_linear(const LinearSpec& linear, const WeightMap& weights);
-  Result<mx::array> read_norm(const NormSpec& norm, const WeightMap& weights);
-  Result<void> read_weights(const WeightMap& weights, const std::function<void(float)>& progress);
-
   mx::array zeros(const LayerGroup& group, std::int32_t pages) const;
   mx::array resized(const mx::array& pool, const LayerGroup& group, std::int32_t from, std::int32_t to) const;
 
-  mx::array apply(const Linear& linear, const mx::array& x) const;
+  mx::array apply(const MlxLinear& linear, const mx::array& x) const;
   mx::array embed(std::span<const TokenId> tokens) const;
   mx::array rotate(const mx::array& x, const RopeSpec& rope, const Rotation& rotation) const;
   Rotation make_rotation(const RopeSpec& rope, const StepBatch& batch) const;
   GroupStep make_group_step(const StepBatch& batch, std::size_t group) const;
   mx::array attend(const AttentionSpec& attention, const mx::array& q, const KvPool& pool,
                    const GroupStep& step) const;
-  mx::array run_attention(const AttentionSpec& attention, const Layer& layer, const mx::array& x,
+  mx::array run_attention(const AttentionSpec& attention, const MlxLayer& layer, const mx::array& x,
                           const GroupStep& step, std::span<const Rotation> rotations, KvPool& pool) const;
-  mx::array run_mlp(const MlpSpec& mlp, const Layer& layer, const mx::array& x) const;
+  mx::array run_mlp(const MlpSpec& mlp, const MlxLayer& layer, const mx::array& x) const;
   mx::array run_head(const mx::array& x, const StepBatch& batch) const;
 };
 
@@ -147,74 +105,6 @@ Result<void> MlxExecutor::State::guarded(ErrorKind kind, Function&& function) {
   }
 }
 
-// A tensor in MLX's own memory, floats as fp32.
-Result<mx::array> MlxExecutor::State::read(const std::string& name, const WeightMap& weights) {
-  const TensorView& tensor = *TRY(weights.get(name));
-  const mx::Dtype dtype = TRY(dtype_of(tensor));
-  // Mapped data may have any alignment, and the map will go.
-  void* copy = std::malloc(std::max<std::size_t>(tensor.data.size(), 1));
-  if (copy == nullptr) return Error(ErrorKind::kOutOfMemory, "no memory for tensor " + name);
-  std::memcpy(copy, tensor.data.data(), tensor.data.size());
-  weights.drop_pages(tensor);
-  mx::array values(copy, shape_of(tensor), dtype, [](void* data) { std::free(data); });
-  if (dtype != mx::uint32) {
-    values = mx::astype(values, mx::float32, stream);
-    mx::array finite = mx::all(mx::isfinite(values, stream), stream);
-    mx::eval({values, finite});
-    if (!finite.item<bool>())
-      return corrupt_data("tensor " + name + " contains NaN or infinity; get the model again");
-  }
-  weight_bytes += values.nbytes();
-  return values;
-}
-
-Result<Linear> MlxExecutor::State::read_linear(const LinearSpec& linear, const WeightMap& weights) {
-  mx::array weight = TRY(read(linear.name + ".weight", weights));
-  Linear result{std::move(weight), {}, {}, {}, linear.quantization};
-  if (linear.quantization.mode != QuantizationMode::kNone) {
-    result.scales = TRY(read(linear.name + ".scales", weights));
-    result.biases = TRY(read(linear.name + ".biases", weights));
-  }
-  if (linear.has_bias) result.bias = TRY(read(linear.name + ".bias", weights));
-  return result;
-}
-
-Result<mx::array> MlxExecutor::State::read_norm(const NormSpec& norm, const WeightMap& weights) {
-  mx::array weight = TRY(read(norm.name + ".weight", weights));
-  if (norm.weight_offset != 0.0F) weight = mx::add(weight, mx::array(norm.weight_offset), stream);
-  return weight;
-}
-
-Result<void> MlxExecutor::State::read_weights(const WeightMap& weights,
-                                              const std::function<void(float)>& progress) {
-  embedding = TRY(read_linear(spec.embedding, weights));
-  for (const LayerSpec& layer : spec.layers) {
-    const AttentionSpec& attention = layer.attention;
-    mx::array attention_norm = TRY(read_norm(layer.attention_norm, weights));
-    mx::array mlp_norm = TRY(read_norm(layer.mlp_norm, weights));
-    std::vector<Linear> linears;
-    for (const LinearSpec* linear :
-         {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj, &layer.mlp.gate_proj,
-          &layer.mlp.up_proj, &layer.mlp.down_proj}) {
-      linears.push_back(TRY(read_linear(*linear, weights)));
-    }
-    layers.push_back({.attention_norm = std::move(attention_norm),
-                      .mlp_norm = std::move(mlp_norm),
-                      .q_proj = std::move(linears[0]),
-                      .k_proj = std::move(linears[1]),
-                      .v_proj = std::move(linears[2]),
-                      .o_proj = std::move(linears[3]),
-                      .gate_proj = std::move(linears[4]),
-                      .up_proj = std::move(linears[5]),
-                      .down_proj = std::move(linears[6])});
-    if (progress) progress(static_cast<float>(layers.size()) / static_cast<float>(spec.layers.size() + 1));
-  }
-  final_norm = TRY(read_norm(spec.final_norm, weights));
-  if (!spec.tied_embeddings) lm_head = TRY(read_linear(spec.lm_head, weights));
-  if (progress) progress(1.0F);
-  return {};
-}
-
 mx::array MlxExecutor::State::zeros(const LayerGroup& group, std::int32_t pages) const {
   return mx::zeros({pages * kPageTokens, group.num_kv_heads, group.head_dim}, mx::float32, stream);
 }
@@ -227,7 +117,7 @@ mx::array MlxExecutor::State::resized(const mx::array& pool, const LayerGroup& g
   return mx::take(pool, mx::arange(to * kPageTokens, stream), 0, stream);
 }
 
-mx::array MlxExecutor::State::apply(const Linear& linear, const mx::array& x) const {
+mx::array MlxExecutor::State::apply(const MlxLinear& linear, const mx::array& x) const {
   const Quantization& form = linear.quantization;
   mx::array y = linear.scales ? mx::quantized_matmul(x, linear.weight, *linear.scales, linear.biases, true,
                                                      form.group_size, form.bits, "affine", stream)
@@ -237,12 +127,12 @@ mx::array MlxExecutor::State::apply(const Linear& linear, const mx::array& x) co
 
 mx::array MlxExecutor::State::embed(std::span<const TokenId> tokens) const {
   const mx::array ids(tokens.data(), {size_of(tokens.size())}, mx::int32);
-  const mx::array rows = mx::take(embedding.weight, ids, 0, stream);
-  if (!embedding.scales) return rows;
-  const Quantization& form = embedding.quantization;
-  return mx::dequantize(rows, mx::take(*embedding.scales, ids, 0, stream),
-                        mx::take(*embedding.biases, ids, 0, stream), form.group_size, form.bits, "affine",
-                        std::nullopt, mx::float32, stream);
+  const mx::array rows = mx::take(weights.embedding.weight, ids, 0, stream);
+  if (!weights.embedding.scales) return rows;
+  const Quantization& form = weights.embedding.quantization;
+  return mx::dequantize(rows, mx::take(*weights.embedding.scales, ids, 0, stream),
+                        mx::take(*weights.embedding.biases, ids, 0, stream), form.group_size, form.bits,
+                        "affine", std::nullopt, mx::float32, stream);
 }
 
 // In double, as angles grow with the position: a float would lose the low bits of a long context's.
@@ -352,11 +242,11 @@ mx::array MlxExecutor::State::attend(const AttentionSpec& attention, const mx::a
   return parts.size() == 1 ? parts.front() : mx::concatenate(parts, 0, stream);
 }
 
-mx::array MlxExecutor::State::run_attention(const AttentionSpec& attention, const Layer& layer,
+mx::array MlxExecutor::State::run_attention(const AttentionSpec& attention, const MlxLayer& layer,
                                             const mx::array& x, const GroupStep& step,
                                             std::span<const Rotation> rotations, KvPool& pool) const {
   const mx::ShapeElem tokens = x.shape(0);
-  const auto heads_of = [&](const Linear& linear, std::int32_t heads) {
+  const auto heads_of = [&](const MlxLinear& linear, std::int32_t heads) {
     return mx::reshape(apply(linear, x), {tokens, heads, attention.head_dim}, stream);
   };
   mx::array q = heads_of(layer.q_proj, attention.num_heads);
@@ -372,7 +262,7 @@ mx::array MlxExecutor::State::run_attention(const AttentionSpec& attention, cons
   return apply(layer.o_proj, attend(attention, q, pool, step));
 }
 
-mx::array MlxExecutor::State::run_mlp(const MlpSpec& mlp, const Layer& layer, const mx::array& x) const {
+mx::array MlxExecutor::State::run_mlp(const MlpSpec& mlp, const MlxLayer& layer, const mx::array& x) const {
   const mx::array gate = apply(layer.gate_proj, x);
   mx::array factor = mx::sigmoid(gate, stream);
   if (mlp.activation == Activation::kGeluTanh) {
@@ -391,9 +281,9 @@ mx::array MlxExecutor::State::run_head(const mx::array& x, const StepBatch& batc
   std::vector<std::int32_t> rows;
   for (const SampleRow& row : batch.samples) rows.push_back(row.token_index);
   const mx::array chosen = mx::take(x, rows_of(rows), 0, stream);
-  const mx::array normed = mx::fast::rms_norm(chosen, final_norm, spec.final_norm.eps, stream);
+  const mx::array normed = mx::fast::rms_norm(chosen, weights.final_norm, spec.final_norm.eps, stream);
   // Copied if it is a view: the host reads it as it lies.
-  return mx::contiguous(apply(lm_head ? *lm_head : embedding, normed), false, stream);
+  return mx::contiguous(apply(weights.lm_head ? *weights.lm_head : weights.embedding, normed), false, stream);
 }
 
 MlxExecutor::MlxExecutor(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -402,14 +292,16 @@ MlxExecutor::~MlxExecutor() = default;
 Result<std::unique_ptr<MlxExecutor>> MlxExecutor::load(const ModelSpec& spec, const WeightMap& weights,
                                                        const std::function<void(float)>& progress) {
   try {
-    if (std::string_view(mx::version()) != kBuiltVersion) {
-      return unsupported("this program was built with MLX " + std::string(kBuiltVersion) +
-                         " and found version " + mx::version() + ": install the one it was built with");
+    if (std::string_view(mx::version()) != MLXD_MLX_VERSION) {
+      return unsupported(
+          std::string("this program was built with MLX " MLXD_MLX_VERSION " and found version ") +
+          mx::version() + ": install the one it was built with");
     }
     const mx::Stream stream = mx::default_stream(mx::Device::cpu);
-    std::unique_ptr<MlxExecutor> executor(new MlxExecutor(std::make_unique<State>(spec, stream)));
+    MlxWeights read = TRY(MlxWeights::read(spec, weights, stream, progress));
+    std::unique_ptr<MlxExecutor> executor(
+        new MlxExecutor(std::make_unique<State>(spec, std::move(read), stream)));
     State& state = *executor->state_;
-    TRY(state.read_weights(weights, progress));
     for (const LayerGroup& group : spec.layer_groups) {
       PageGroupInfo info;
       info.window_tokens = group.window_tokens;
@@ -428,7 +320,7 @@ Result<std::unique_ptr<MlxExecutor>> MlxExecutor::load(const ModelSpec& spec, co
   }
 }
 
-std::size_t MlxExecutor::weight_bytes() const { return state_->weight_bytes; }
+std::size_t MlxExecutor::weight_bytes() const { return state_->weights.num_bytes; }
 std::span<const std::int32_t> MlxExecutor::num_pages() const { return state_->num_pages; }
 const std::vector<PageGroupInfo>& MlxExecutor::page_groups() const { return state_->page_groups; }
 
@@ -504,9 +396,9 @@ Result<void> MlxExecutor::start(const StepBatch& batch, std::span<const TokenId>
       steps.push_back(state.make_group_step(batch, group));
     std::vector<std::vector<KvPool>> pools = state.pools;
     mx::array x = state.embed(tokens);
-    for (std::size_t i = 0; i < state.layers.size(); ++i) {
+    for (std::size_t i = 0; i < state.weights.layers.size(); ++i) {
       const LayerSpec& spec = state.spec.layers[i];
-      const Layer& layer = state.layers[i];
+      const MlxLayer& layer = state.weights.layers[i];
       const auto group = static_cast<std::size_t>(spec.attention.layer_group);
       KvPool& pool = pools[group][static_cast<std::size_t>(spec.attention.index_in_group)];
       const mx::array normed =
