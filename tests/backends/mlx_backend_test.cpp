@@ -167,6 +167,46 @@ TEST(MlxBackend, AWindowHidesWhatLiesBehindIt) {
   EXPECT_FALSE(run_step(*windowed, std::span(&part, 1)).ok());
 }
 
+// A model whose layers lie in two groups, each with its own number of pages and its own page tables, gives
+// what it gives in one group.
+TEST(MlxBackend, EachLayerGroupHasItsOwnPages) {
+  const ModelFolder model = suite_model().open();
+  ModelSpec spec = model.spec();
+  LayerGroup group = spec.layer_groups[0];
+  group.num_layers = 1;
+  spec.layer_groups = {group, group};
+  spec.layers[1].attention.layer_group = 1;
+  spec.layers[1].attention.index_in_group = 0;
+  const auto one = loaded(MlxBackend::load(model), 8);
+  const auto two = loaded(MlxBackend::load(spec, model.weights()), 8);
+  ASSERT_TRUE(one && two);
+  ASSERT_TRUE(two->resize_pages(1, 20).ok());
+  EXPECT_EQ(two->info().page_bytes(), one->info().page_bytes());
+
+  const std::vector<TokenId> tokens = random_tokens(100, 8);
+  const std::vector<float> expected = all_logits(*one, tokens, 100);
+  ScriptedSequence sequence{tokens, pages_from(0, 4)};
+  std::vector<PageId> others{19, 3, 11, 4};
+  std::vector<float> logits;
+  while (sequence.done < 100) {
+    const StepPart part{&sequence, 20, WhichLogits::kAll};
+    StepBatch batch = make_batch(std::span(&part, 1), {.want_logits = true});
+    batch.sequences[0].page_tables[1] = {static_cast<std::int32_t>(batch.page_ids.size()), 4};
+    batch.page_ids.insert(batch.page_ids.end(), others.begin(), others.end());
+    const Result<Backend::StepHandle> handle = two->submit(batch);
+    ASSERT_TRUE(handle.ok()) << handle.error().message;
+    StepResult result;
+    ASSERT_TRUE(two->collect(*handle, result).ok());
+    logits.insert(logits.end(), result.logits.begin(), result.logits.end());
+    sequence.done += 20;
+    // The second group's pages move about; the first group's stay.
+    const PageCopy copy{others[0], others[0] - 1};
+    ASSERT_TRUE(two->copy_pages(1, std::span(&copy, 1)).ok());
+    others[0] = copy.to;
+  }
+  EXPECT_LE(relative_difference(logits, expected), kCompanyBound);
+}
+
 TEST(MlxBackend, BelongsToTheThreadThatLoadedIt) {
   const auto backend = make_mlx({});
   Result<void> resized;
