@@ -2,20 +2,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <random>
+#include <sstream>
 
 #include "base/check.h"
+#include "parity/step_runner.h"
 
 namespace mlxd::testing {
 
 std::unique_ptr<Backend> BackendSuite::make(std::int32_t num_pages, const BatchLimits& limits) {
   std::unique_ptr<Backend> backend = GetParam().make(limits);
   CHECK(backend != nullptr);
-  for (std::size_t group = 0; group < backend->info().page_groups.size(); ++group) {
-    const Result<void> resized = backend->resize_pages(group, num_pages);
-    EXPECT_TRUE(resized.ok()) << resized.error().message;
-  }
+  const Result<void> resized = resize_pages(*backend, num_pages);
+  EXPECT_TRUE(resized.ok()) << resized.error().message;
   return backend;
 }
 
@@ -50,9 +51,15 @@ std::vector<PageId> pages_from(PageId first, PageId count) {
   return pages;
 }
 
-TinyModel::TinyModel(const SyntheticModelOptions& options) {
+TinyModel::TinyModel(const SyntheticModelOptions& options, const std::string& config) {
   const Result<void> written = write_synthetic_model(folder_.path(), options);
   EXPECT_TRUE(written.ok());
+  const std::filesystem::path file = folder_.path() / "config.json";
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  std::string changed = text.str();
+  changed.insert(changed.find('{') + 1, config);
+  std::ofstream(file, std::ios::trunc) << changed;
 }
 
 ModelFolder TinyModel::open() const {
@@ -63,6 +70,14 @@ ModelFolder TinyModel::open() const {
 
 const TinyModel& suite_model() {
   static const TinyModel model({.vocab_size = kSuiteVocabulary, .context_tokens = kSuiteContextTokens});
+  return model;
+}
+
+const TinyModel& windowed_suite_model() {
+  static const TinyModel model(
+      {.vocab_size = kSuiteVocabulary, .context_tokens = kSuiteContextTokens},
+      R"("layer_types": ["full_attention", "sliding_attention"], "sliding_window": )" +
+          std::to_string(kSuiteWindow) + ",");
   return model;
 }
 

@@ -20,7 +20,7 @@
 
 namespace mlxd::testing {
 
-/// The model that the suite's backends have: a llama of two layers.
+/// The models that the suite's backends have: llamas of two layers.
 inline constexpr std::int32_t kSuiteVocabulary = 320;
 inline constexpr std::int32_t kSuiteContextTokens = 512;
 
@@ -31,8 +31,8 @@ struct BatchLimits {
 
 struct BackendUnderTest {
   std::string name;
-  /// A backend over the suite's model, without pages; nullptr (and a failure) if it cannot be made. Called on
-  /// the test's thread.
+  /// A backend over one of the suite's models, without pages; nullptr (and a failure) if it cannot be made.
+  /// Called on the test's thread.
   std::function<std::unique_ptr<Backend>(const BatchLimits& limits)> make;
   /// How far a row's logits may move with its company, its chunks and its pages: largest difference over the
   /// largest logit. 0: not by a bit.
@@ -62,7 +62,8 @@ std::vector<PageId> pages_from(PageId first, PageId count);
 /// A synthetic model's folder, opened, for as long as the object lives.
 class TinyModel {
  public:
-  explicit TinyModel(const SyntheticModelOptions& options = {});
+  /// `config`: members added to config.json, as JSON text with a comma behind each.
+  explicit TinyModel(const SyntheticModelOptions& options = {}, const std::string& config = "");
   const std::filesystem::path& path() const { return folder_.path(); }
   ModelFolder open() const;
 
@@ -70,7 +71,9 @@ class TinyModel {
   TemporaryFolder folder_;
 };
 
-/// The suite's model, written once.
+/// The suite's models, written once: one layer group; a second one with a window of kSuiteWindow tokens.
+inline constexpr std::int32_t kSuiteWindow = 45;
 const TinyModel& suite_model();
+const TinyModel& windowed_suite_model();
 
 }  // namespace mlxd::testing

@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <sstream>
 #include <thread>
 
 #include "backend_suite.h"
@@ -28,20 +27,24 @@ std::unique_ptr<Backend> loaded(Result<Loaded> backend, std::int32_t num_pages =
     ADD_FAILURE() << backend.error().message;
     return nullptr;
   }
-  for (std::size_t group = 0; group < (*backend)->info().page_groups.size(); ++group)
-    EXPECT_TRUE((*backend)->resize_pages(group, num_pages).ok());
+  EXPECT_TRUE(resize_pages(**backend, num_pages).ok());
   return backend.take_value();
 }
 
-std::unique_ptr<Backend> make_mlx(const BatchLimits& limits) {
+std::unique_ptr<Backend> make_over(const TinyModel& model, const BatchLimits& limits) {
   return loaded(MlxBackend::load(
-      suite_model().open(), {.max_batch_tokens = limits.tokens, .max_batch_sequences = limits.sequences}));
+      model.open(), {.max_batch_tokens = limits.tokens, .max_batch_sequences = limits.sequences}));
+}
+std::unique_ptr<Backend> make_mlx(const BatchLimits& limits) { return make_over(suite_model(), limits); }
+std::unique_ptr<Backend> make_windowed(const BatchLimits& limits) {
+  return make_over(windowed_suite_model(), limits);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, BackendSuite,
-                         ::testing::Values(BackendUnderTest{
-                             .name = "Mlx", .make = make_mlx, .bound = kCompanyBound}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Backends, BackendSuite,
+    ::testing::Values(BackendUnderTest{.name = "Mlx", .make = make_mlx, .bound = kCompanyBound},
+                      BackendUnderTest{.name = "MlxWindowed", .make = make_windowed, .bound = kCompanyBound}),
+    name_of);
 
 std::vector<float> all_logits(Backend& backend, const std::vector<TokenId>& tokens, std::int32_t chunk) {
   ScriptedSequence sequence{tokens, pages_from(0, static_cast<PageId>(pages_for_tokens(std::ssize(tokens))))};
@@ -53,7 +56,7 @@ std::vector<float> all_logits(Backend& backend, const std::vector<TokenId>& toke
 struct Shape {
   const char* name;
   SyntheticModelOptions options;
-  std::string rope_scaling;  // JSON for config.json, or nothing
+  std::string config;  // as TinyModel's
 };
 
 std::vector<Shape> all_shapes() {
@@ -85,26 +88,22 @@ std::vector<Shape> all_shapes() {
   options.bits = 3;
   options.dtype = DType::kF32;
   shapes.push_back({"llama3 frequencies, 3 bits", options,
-                    R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
-                    R"("original_max_position_embeddings":64})"});
-  shapes.push_back({"linear frequencies", {}, R"({"rope_type":"linear","factor":4.0})"});
+                    R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                       "high_freq_factor": 4.0, "original_max_position_embeddings": 64},)"});
+  shapes.push_back({"linear frequencies", {}, R"("rope_scaling": {"rope_type": "linear", "factor": 4.0},)"});
+  options = {};
+  options.num_layers = 3;
+  shapes.push_back({"sliding windows beside full attention", options,
+                    R"("sliding_window": 70,
+                       "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],)"});
   return shapes;
-}
-
-void add_rope_scaling(const std::filesystem::path& folder, const std::string& scaling) {
-  std::ostringstream text;
-  text << std::ifstream(folder / "config.json").rdbuf();
-  std::string config = text.str();
-  config.insert(config.find('{') + 1, "\"rope_scaling\": " + scaling + ",");
-  std::ofstream(folder / "config.json", std::ios::trunc) << config;
 }
 
 TEST(MlxBackend, LogitsAreThoseOfTheNativeReference) {
   double largest = 0.0;
   for (const Shape& shape : all_shapes()) {
     SCOPED_TRACE(shape.name);
-    const TinyModel tiny(shape.options);
-    if (!shape.rope_scaling.empty()) add_rope_scaling(tiny.path(), shape.rope_scaling);
+    const TinyModel tiny(shape.options, shape.config);
     const ModelFolder model = tiny.open();
     const auto mlx = loaded(MlxBackend::load(model), 16);
     const auto reference =
@@ -135,55 +134,6 @@ TEST(MlxBackend, TheDemoModelsLogitsAreThoseOfTheNativeReference) {
       relative_difference(all_logits(*mlx, tokens, 5), all_logits(*reference, tokens, 5));
   std::cout << "largest difference over largest logit: " << difference << "\n";
   EXPECT_LE(difference, 1e-4);
-}
-
-// Attention sees distances between positions only, so in a model of one layer a window of W tokens gives the
-// logits of the last W tokens alone.
-TEST(MlxBackend, AWindowHidesWhatLiesBehindIt) {
-  constexpr std::int32_t kWindow = 70;
-  const TinyModel tiny({.num_layers = 1});
-  const ModelFolder model = tiny.open();
-  ModelSpec spec = model.spec();
-  spec.layer_groups[0].window_tokens = kWindow;
-  const auto windowed = loaded(MlxBackend::load(spec, model.weights()), 16);
-  const auto full = loaded(MlxBackend::load(model), 16);
-  ASSERT_TRUE(windowed && full);
-  EXPECT_EQ(windowed->info().page_groups[0].window_tokens, kWindow);
-
-  const std::vector<TokenId> tokens = random_tokens(300, 6);
-  const std::vector<float> logits = all_logits(*windowed, tokens, 300);
-  const auto logits_at = [&](std::size_t position) {
-    return std::span(logits).subspan(position * kSuiteVocabulary, kSuiteVocabulary);
-  };
-  for (const std::size_t end : {40U, 70U, 71U, 160U, 300U}) {
-    const auto last = tokens.begin() + static_cast<std::ptrdiff_t>(end);
-    const std::size_t visible = std::min<std::size_t>(end, kWindow);
-    const std::vector<TokenId> seen(last - static_cast<std::ptrdiff_t>(visible), last);
-    const std::vector<float> expected = all_logits(*full, seen, 300);
-    EXPECT_LE(relative_difference(logits_at(end - 1),
-                                  std::span(expected).last(static_cast<std::size_t>(kSuiteVocabulary))),
-              1e-5)
-        << end;
-  }
-
-  // Chunk by chunk, with pages behind the window given away.
-  ScriptedSequence sequence{tokens, pages_from(0, 10)};
-  while (sequence.done < 300) {
-    const std::int32_t count = sequence.done < 250 ? 50 : 1;
-    for (std::int32_t page = 0; page < (sequence.done - kWindow + 1) / kPageTokens; ++page)
-      sequence.pages[static_cast<std::size_t>(page)] = kNoPage;
-    const StepPart part{&sequence, count, WhichLogits::kLast};
-    const Result<StepResult> result = run_step(*windowed, std::span(&part, 1));
-    ASSERT_TRUE(result.ok()) << result.error().message;
-    EXPECT_LE(relative_difference(result->logits, logits_at(static_cast<std::size_t>(sequence.done) - 1)),
-              kCompanyBound)
-        << sequence.done;
-  }
-  // But not one that is still to be read.
-  ScriptedSequence again{tokens, pages_from(0, 10), 200};
-  again.pages[(200 - kWindow + 1) / kPageTokens] = kNoPage;
-  const StepPart part{&again, 1, WhichLogits::kLast};
-  EXPECT_FALSE(run_step(*windowed, std::span(&part, 1)).ok());
 }
 
 // A model whose layers lie in two groups, each with its own number of pages and its own page tables, gives

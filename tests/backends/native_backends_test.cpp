@@ -12,8 +12,8 @@ std::unique_ptr<Backend> make_fake(const BatchLimits& limits) {
                                                             .max_batch_sequences = limits.sequences});
 }
 
-std::unique_ptr<Backend> make_cpu(CpuPrecision precision, const BatchLimits& limits) {
-  const ModelFolder model = suite_model().open();
+std::unique_ptr<Backend> make_cpu(const TinyModel& tiny, CpuPrecision precision, const BatchLimits& limits) {
+  const ModelFolder model = tiny.open();
   Result<std::unique_ptr<CpuBackend>> backend =
       CpuBackend::load(model, {.precision = precision,
                                .num_threads = 1,
@@ -27,17 +27,25 @@ std::unique_ptr<Backend> make_cpu(CpuPrecision precision, const BatchLimits& lim
 }
 
 std::unique_ptr<Backend> make_fast(const BatchLimits& limits) {
-  return make_cpu(CpuPrecision::kFast, limits);
+  return make_cpu(suite_model(), CpuPrecision::kFast, limits);
+}
+std::unique_ptr<Backend> make_fast_windowed(const BatchLimits& limits) {
+  return make_cpu(windowed_suite_model(), CpuPrecision::kFast, limits);
 }
 std::unique_ptr<Backend> make_reference(const BatchLimits& limits) {
-  return make_cpu(CpuPrecision::kReference, limits);
+  return make_cpu(suite_model(), CpuPrecision::kReference, limits);
+}
+std::unique_ptr<Backend> make_reference_windowed(const BatchLimits& limits) {
+  return make_cpu(windowed_suite_model(), CpuPrecision::kReference, limits);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Backends, BackendSuite,
     ::testing::Values(BackendUnderTest{.name = "Fake", .make = make_fake, .runs_ahead = false},
                       BackendUnderTest{.name = "CpuFast", .make = make_fast},
-                      BackendUnderTest{.name = "CpuReference", .make = make_reference}),
+                      BackendUnderTest{.name = "CpuFastWindowed", .make = make_fast_windowed},
+                      BackendUnderTest{.name = "CpuReference", .make = make_reference},
+                      BackendUnderTest{.name = "CpuReferenceWindowed", .make = make_reference_windowed}),
     name_of);
 
 }  // namespace

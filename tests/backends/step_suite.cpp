@@ -19,6 +19,12 @@ Logits all_logits(Backend& backend, const std::vector<TokenId>& tokens, std::int
   return logits.ok() ? logits.take_value() : Logits{};
 }
 
+Result<void> copy_pages(Backend& backend, std::span<const PageCopy> copies) {
+  for (std::size_t group = 0; group < backend.info().page_groups.size(); ++group)
+    TRY(backend.copy_pages(group, copies));
+  return {};
+}
+
 Logits tail(const Logits& logits, std::size_t count) {
   CHECK(logits.size() >= count);
   return {logits.end() - static_cast<std::ptrdiff_t>(count), logits.end()};
@@ -99,7 +105,7 @@ TEST_P(BackendSuite, CopiedPagesContinueASequence) {
   const StepPart prefix{&original, 45, WhichLogits::kNone};
   ASSERT_TRUE(run_step(*backend, std::span(&prefix, 1)).ok());
   const PageCopy copies[] = {{10, 31}, {11, 30}};
-  ASSERT_TRUE(backend->copy_pages(0, copies).ok());
+  ASSERT_TRUE(copy_pages(*backend, copies).ok());
   // The original's own progress must not show in the copy.
   original.tokens.assign(60, 1);
   const StepPart other{&original, 15, WhichLogits::kNone};
@@ -118,20 +124,20 @@ TEST_P(BackendSuite, PagesAreCopiedInOrder) {
   ASSERT_TRUE(run_step(*backend, std::span(&part, 1)).ok());
   // Page 0 goes to 3, from there on to 4; then 3 and 0 become something else.
   const PageCopy copies[] = {{0, 3}, {3, 4}, {5, 3}, {3, 0}};
-  ASSERT_TRUE(backend->copy_pages(0, copies).ok());
+  ASSERT_TRUE(copy_pages(*backend, copies).ok());
   expect_continues(*backend, moved, expected, "moved");
 }
 
 TEST_P(BackendSuite, ResizingKeepsWhatStays) {
   const auto backend = make(4);
-  const std::size_t page_bytes = backend->info().page_groups[0].page_bytes;
+  const std::size_t page_bytes = backend->info().page_bytes();
   const std::vector<TokenId> tokens = random_tokens(60, 29);
   const Logits expected = all_logits(*backend, tokens, 64, {2, 3});
   for (const std::int32_t num_pages : {5, 40, 4}) {
     ScriptedSequence sequence{tokens, {2, 3}};
     const StepPart prefix{&sequence, 50, WhichLogits::kNone};
     ASSERT_TRUE(run_step(*backend, std::span(&prefix, 1)).ok());
-    ASSERT_TRUE(backend->resize_pages(0, num_pages).ok()) << num_pages;
+    ASSERT_TRUE(resize_pages(*backend, num_pages).ok()) << num_pages;
     EXPECT_EQ(backend->memory().page_bytes, static_cast<std::size_t>(num_pages) * page_bytes);
     expect_continues(*backend, sequence, expected, std::to_string(num_pages) + " pages");
   }
@@ -143,13 +149,45 @@ TEST_P(BackendSuite, ResizingKeepsWhatStays) {
   ScriptedSequence sequence{tokens, {2, 3}, 50};
   expect_continues(*backend, sequence, expected, "after a refusal");
   // What is gone cannot be used, and nothing can use pages that are not there.
-  ASSERT_TRUE(backend->resize_pages(0, 3).ok());
+  ASSERT_TRUE(resize_pages(*backend, 3).ok());
   sequence = {tokens, {2, 3}};
   const StepPart part{&sequence, 60, WhichLogits::kLast};
   EXPECT_FALSE(run_step(*backend, std::span(&part, 1)).ok());
-  ASSERT_TRUE(backend->resize_pages(0, 0).ok());
-  ASSERT_TRUE(backend->resize_pages(0, 2).ok());
+  ASSERT_TRUE(resize_pages(*backend, 0).ok());
+  ASSERT_TRUE(resize_pages(*backend, 2).ok());
   expect_same_logits(all_logits(*backend, tokens, 64, {1, 0}), expected, "from nothing");
+}
+
+// Whoever has a window gives pages away behind it, so nothing may read them.
+TEST_P(BackendSuite, PagesBehindAWindowAreNotNeeded) {
+  const auto backend = make(20);
+  const std::vector<PageGroupInfo>& groups = backend->info().page_groups;
+  if (std::all_of(groups.begin(), groups.end(), [](const auto& group) { return group.window_tokens == 0; }))
+    GTEST_SKIP() << "no windows";
+  const std::vector<TokenId> tokens = random_tokens(300, 6);
+  const Logits expected = all_logits(*backend, tokens, 300, pages_from(0, 10));
+  ScriptedSequence sequence{tokens, pages_from(10, 10)};
+  while (sequence.done < 300) {
+    const std::int32_t count = sequence.done < 200 ? 50 : 1;
+    const StepPart part{&sequence, count, WhichLogits::kLast};
+    StepBatch batch = make_batch(std::span(&part, 1), {.want_logits = true});
+    batch.page_ids.clear();
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+      std::vector<PageId> pages = sequence.pages;
+      const std::int32_t window = groups[group].window_tokens;
+      const std::int32_t behind = window > 0 ? std::max(sequence.done - window + 1, 0) / kPageTokens : 0;
+      std::fill(pages.begin(), pages.begin() + behind, kNoPage);
+      batch.sequences[0].page_tables[group] = {static_cast<std::int32_t>(batch.page_ids.size()), 10};
+      batch.page_ids.insert(batch.page_ids.end(), pages.begin(), pages.end());
+    }
+    const Result<Backend::StepHandle> handle = backend->submit(batch);
+    ASSERT_TRUE(handle.ok()) << handle.error().message;
+    StepResult result;
+    ASSERT_TRUE(backend->collect(*handle, result).ok());
+    sequence.done += count;
+    const auto row = expected.begin() + static_cast<std::ptrdiff_t>(sequence.done - 1) * kSuiteVocabulary;
+    expect_same_logits(result.logits, Logits(row, row + kSuiteVocabulary), std::to_string(sequence.done));
+  }
 }
 
 TEST_P(BackendSuite, AStepCanTakeWhatThePreviousOneSampled) {
