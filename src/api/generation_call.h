@@ -37,6 +37,9 @@ struct GenerationCall {
   /// Choices for each prompt; choice c of prompt p has index p * num_choices + c in the answer.
   std::int32_t num_choices = 1;
 
+  /// Cached prefixes are shared only with requests of the same salt.
+  std::string cache_salt;
+
   bool echo = false;  // the answer's text begins with the prompt's
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event

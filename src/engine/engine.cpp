@@ -39,22 +39,45 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
   if (options.max_running < 1) return option_too_small("max_running", options.max_running);
   if (options.step_token_budget < 1) return option_too_small("step_token_budget", options.step_token_budget);
-  for (std::size_t group = 0; group < info.page_groups.size(); ++group)
-    TRY(backend->resize_pages(group, num_pages));
+  if (info.page_groups.empty() || info.page_groups.size() > kMaxLayerGroups)
+    return Error(ErrorKind::kInternal,
+                 "the backend has " + std::to_string(info.page_groups.size()) + " layer groups");
   Scheduler::Options limits;
   limits.step_token_budget = std::min(options.step_token_budget, info.max_batch_tokens);
   limits.max_running = std::min({options.max_running, info.max_batch_sequences, limits.step_token_budget});
-  return std::unique_ptr<Engine>(new Engine(std::move(backend), num_pages, limits, clock));
+  limits.gap_ratio = options.gap_ratio;
+  KvCache::Options cache;
+  cache.groups = info.page_groups;
+  cache.num_pages = pages_by_group(info, num_pages, limits.max_running, limits.step_token_budget);
+  cache.share_prefixes = options.share_prefixes;
+  for (std::size_t group = 0; group < cache.groups.size(); ++group)
+    TRY(backend->resize_pages(group, cache.num_pages[group]));
+  return std::unique_ptr<Engine>(new Engine(std::move(backend), num_pages, std::move(cache), limits, clock));
 }
 
-Engine::Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, Scheduler::Options options,
-               const Clock& clock)
-    : clock_(clock), backend_(std::move(backend)), pool_(num_pages), scheduler_(pool_, options) {
+std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages, std::int32_t max_running,
+                                         std::int32_t step_token_budget) {
+  std::vector<std::int32_t> pages;
+  for (const PageGroupInfo& group : info.page_groups) {
+    const std::int32_t each = KvCache::most_pages(group, std::int64_t{num_pages} * kPageTokens, step_token_budget);
+    pages.push_back(static_cast<std::int32_t>(std::min<std::int64_t>(num_pages, std::int64_t{each} * max_running)));
+  }
+  return pages;
+}
+
+Engine::Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, KvCache::Options cache,
+               Scheduler::Options options, const Clock& clock)
+    : clock_(clock),
+      backend_(std::move(backend)),
+      cache_(std::move(cache)),
+      scheduler_(cache_, options),
+      limits_(options),
+      num_pages_(num_pages) {
   const auto most_sequences = static_cast<std::size_t>(options.max_running);
   batch_.tokens.reserve(static_cast<std::size_t>(options.step_token_budget));
   batch_.sequences.reserve(most_sequences);
   batch_.samples.reserve(most_sequences);
-  batch_.page_ids.reserve(static_cast<std::size_t>(num_pages));
+  batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
   events_.reserve(most_sequences);
   ended_.reserve(most_sequences);
 }
@@ -66,6 +89,8 @@ Result<void> Engine::submit(SequenceId id, GenerationRequest request) {
       id, std::make_unique<Sequence>(id, next_arrival_++, std::move(request), clock_.now()));
   CHECK(inserted);
   scheduler_.add(*entry->second);
+  if (const auto& deadline = entry->second->request().deadline(); deadline && (!next_deadline_ || *deadline < *next_deadline_))
+    next_deadline_ = deadline;
   return {};
 }
 
@@ -80,24 +105,54 @@ std::span<SequenceEvent> Engine::step() {
   const TimePoint started = clock_.now();
   events_.clear();
   ended_.clear();
+  std::swap(events_, untold_);
+  expire();
+  if (sequences_.empty()) return events_;
   schedule();
   const TimePoint forward_started = clock_.now();
-  const Result<void> computed = forward();
+  const Result<void> copied = copy_pages();
+  const Result<void> computed = copied.ok() ? forward() : copied;
   const TimePoint forward_ended = clock_.now();
-  if (computed.ok()) {
-    sample();
-  } else {
+  if (!copied.ok()) {
+    // Whose pages are wrong now is not worth telling apart.
+    fail_all(copied.error());
+  } else if (!computed.ok()) {
     fail_step(computed.error());
+  } else {
+    sample();
   }
   publish(started, forward_started, forward_ended);
   return events_;
 }
 
+// Ends the sequences whose time is over.
+void Engine::expire() {
+  const TimePoint now = clock_.now();
+  if (!next_deadline_ || now < *next_deadline_) return;
+  next_deadline_.reset();
+  for (const auto& entry : sequences_) {
+    const auto& deadline = entry.second->request().deadline();
+    if (!deadline) continue;
+    if (now < *deadline) {
+      if (!next_deadline_ || *deadline < *next_deadline_) next_deadline_ = deadline;
+      continue;
+    }
+    const auto waited = static_cast<std::int64_t>(seconds(now - entry.second->submitted_at()));
+    ++stats_.requests_expired;
+    fail(*entry.second,
+         Error(ErrorKind::kTimeout, "the request was not finished " + std::to_string(waited) +
+                                        " s after it came, which is its time limit: " +
+                                        (entry.second->started() ? "ask for fewer tokens" : "too many others wait")));
+  }
+  for (const SequenceId id : ended_) retire(id);
+  ended_.clear();
+}
+
 // Plans the step and writes it down for the backend.
 void Engine::schedule() {
-  chunks_ = scheduler_.schedule();
-  CHECK(!chunks_.empty());
   const TimePoint now = clock_.now();
+  chunks_ = scheduler_.schedule(now);
+  CHECK(!chunks_.empty() || cache_.has_copies());
   for (const Sequence* sequence : scheduler_.newly_started())
     stats_.queue_seconds_histogram.observe(seconds(now - sequence->submitted_at()));
   batch_.clear();
@@ -110,11 +165,13 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
   entry.first_token = static_cast<std::int32_t>(batch_.tokens.size());
   entry.num_tokens = chunk.num_tokens;
   entry.first_position = sequence.num_computed();
-  // One table for all layer groups: a page id stands for a page in each of them.
-  entry.page_tables.fill({.begin = static_cast<std::int32_t>(batch_.page_ids.size()),
-                          .count = static_cast<std::int32_t>(sequence.pages().size())});
+  for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
+    const std::vector<PageId>& table = sequence.held().tables[group];
+    entry.page_tables[group] = {.begin = static_cast<std::int32_t>(batch_.page_ids.size()),
+                                .count = static_cast<std::int32_t>(table.size())};
+    batch_.page_ids.insert(batch_.page_ids.end(), table.begin(), table.end());
+  }
   batch_.sequences.push_back(entry);
-  batch_.page_ids.insert(batch_.page_ids.end(), sequence.pages().begin(), sequence.pages().end());
   for (const TokenId token : sequence.tokens().subspan(static_cast<std::size_t>(sequence.num_computed()),
                                                        static_cast<std::size_t>(chunk.num_tokens)))
     batch_.tokens.push_back(TokenInput::id(token));
@@ -122,7 +179,17 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
     batch_.samples.push_back({static_cast<std::int32_t>(batch_.tokens.size()) - 1, sequence.sample_spec()});
 }
 
+Result<void> Engine::copy_pages() {
+  Result<void> copied;
+  for (std::size_t group = 0; group < cache_.num_groups() && copied.ok(); ++group) {
+    if (!cache_.copies(group).empty()) copied = backend_->copy_pages(group, cache_.copies(group));
+  }
+  cache_.copies_done();
+  return copied;
+}
+
 Result<void> Engine::forward() {
+  if (chunks_.empty()) return {};
   const Backend::StepHandle handle = TRY(backend_->submit(batch_));
   TRY(backend_->collect(handle, result_));
   if (result_.samples.size() != batch_.samples.size())
@@ -137,7 +204,7 @@ void Engine::sample() {
   std::size_t row = 0;
   for (const ScheduledChunk& chunk : chunks_) {
     Sequence& sequence = *chunk.sequence;
-    const std::int32_t recomputed = sequence.advance(chunk.num_tokens);
+    const std::int32_t recomputed = sequence.advance(cache_, chunk.num_tokens);
     const std::int32_t end = sequence.num_computed();
     const std::int32_t prefilled =
         std::min(end, sequence.num_prompt_tokens()) - (end - chunk.num_tokens + recomputed);
@@ -164,20 +231,29 @@ void Engine::accept_sample(Sequence& sequence, const SampledToken& sampled) {
     const auto first = result_.top_logprobs.begin() + sampled.first_top_logprob;
     event.event.top_logprobs.assign(first, first + sampled.num_top_logprobs);
   }
+  event.event.cache = sequence.take_cache_report();
+  if (event.event.cache)
+    stats_.cached_prompt_tokens += static_cast<std::uint64_t>(event.event.cache->cached_tokens);
   ++stats_.generated_tokens;
   event.event.finish = sequence.append(sampled.token);
   if (event.event.finish) {
     ++stats_.requests_finished;
+    const double took = seconds(clock_.now() - *sequence.started_at());
+    running_seconds_ = running_seconds_ > 0.0 ? running_seconds_ * 0.9 + took * 0.1 : took;
     ended_.push_back(sequence.id());
   }
 }
 
 void Engine::fail_step(const Error& error) {
-  if (error.kind != ErrorKind::kUnavailable) {
-    for (const ScheduledChunk& chunk : chunks_) fail(*chunk.sequence, error);
+  if (error.kind == ErrorKind::kUnavailable) {
+    fail_all(error);
     return;
   }
-  device_lost_ = error;
+  for (const ScheduledChunk& chunk : chunks_) fail(*chunk.sequence, error);
+}
+
+void Engine::fail_all(const Error& error) {
+  if (error.kind == ErrorKind::kUnavailable) device_lost_ = error;
   for (const auto& entry : sequences_) fail(*entry.second, error);
 }
 
@@ -195,6 +271,7 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
   chunks_ = {};
   for (const SequenceId id : ended_) retire(id);
   const double step_seconds = seconds(clock_.now() - started);
+  scheduler_.observe(step_seconds);
   ++stats_.steps;
   stats_.step_seconds += step_seconds;
   stats_.forward_seconds += seconds(forward_ended - forward_started);
@@ -211,13 +288,79 @@ void Engine::retire(SequenceId id) {
   sequences_.erase(entry);
 }
 
+Result<void> Engine::resize(std::int32_t num_pages) {
+  if (num_pages < 1) return option_too_small("num_pages", num_pages);
+  const std::vector<std::int32_t> wanted =
+      pages_by_group(backend_->info(), num_pages, limits_.max_running, limits_.step_token_budget);
+  // First what can fail for want of memory, undone then.
+  for (std::size_t group = 0; group < wanted.size(); ++group) {
+    if (wanted[group] <= cache_.pool(group).num_pages()) continue;
+    if (const auto grown = backend_->resize_pages(group, wanted[group]); !grown.ok()) {
+      for (std::size_t before = 0; before < group; ++before) {
+        if (wanted[before] > cache_.pool(before).num_pages())
+          TRY(backend_->resize_pages(before, cache_.pool(before).num_pages()));
+      }
+      return grown;
+    }
+  }
+  for (std::size_t group = 0; group < wanted.size(); ++group) {
+    if (wanted[group] > cache_.pool(group).num_pages()) cache_.grow(group, wanted[group]);
+  }
+  num_pages_ = num_pages;
+  std::swap(events_, untold_);
+  ended_.clear();
+  for (const auto& entry : sequences_) {
+    if (const auto fits = check_fits(entry.second->request(), num_pages); !fits.ok())
+      fail(*entry.second, Error(ErrorKind::kOutOfMemory, "the model was given less memory: " + fits.error().message));
+  }
+  for (const SequenceId id : ended_) retire(id);
+  ended_.clear();
+  std::swap(events_, untold_);
+  for (std::size_t group = 0; group < wanted.size(); ++group) {
+    if (wanted[group] < cache_.pool(group).num_pages()) TRY(shrink_group(group, wanted[group]));
+  }
+  batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
+  return {};
+}
+
+Result<void> Engine::shrink_group(std::size_t group, std::int32_t num_pages) {
+  std::vector<KvCache::Held*> holders;
+  for (const auto& entry : sequences_) holders.push_back(&entry.second->held());
+  while (!cache_.try_prepare_shrink(group, num_pages, holders)) CHECK(scheduler_.preempt_last(clock_.now()));
+  const Result<void> copied = copy_pages();
+  cache_.finish_shrink(group, num_pages);
+  TRY(backend_->resize_pages(group, num_pages));
+  return copied;
+}
+
+std::vector<Engine::QueuePlace> Engine::queue() const {
+  std::vector<QueuePlace> places;
+  for (const Sequence* const sequence : scheduler_.waiting_by_rank(clock_.now())) {
+    const auto position = static_cast<std::int32_t>(places.size());
+    places.push_back({sequence->id(), position, expected_wait_seconds(position)});
+  }
+  return places;
+}
+
+// Requests leave one by one, on average one each (time that one runs / how many run); until one has been seen to
+// its end, as if the first were about to.
+double Engine::expected_wait_seconds(std::int32_t position) const {
+  return running_seconds_ * (position + 1) / std::max(1, scheduler_.num_running());
+}
+
 EngineStats Engine::stats() const {
   EngineStats stats = stats_;
   stats.preemptions = scheduler_.num_preemptions();
   stats.running = scheduler_.num_running();
   stats.waiting = scheduler_.num_waiting();
-  stats.pages_total = pool_.num_pages();
-  stats.pages_used = pool_.num_used();
+  for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
+    stats.pages_total += cache_.pool(group).num_pages();
+    stats.pages_used += cache_.pool(group).num_used();
+    stats.pages_cached += cache_.pool(group).num_idle();
+  }
+  stats.prefix_evictions = cache_.num_evictions();
+  stats.capacity_pages = num_pages_;
+  stats.expected_wait_seconds = stats.waiting > 0 ? expected_wait_seconds(stats.waiting) : 0.0;
   return stats;
 }
 

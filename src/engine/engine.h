@@ -16,7 +16,7 @@
 #include "base/result.h"
 #include "engine/backend.h"
 #include "engine/engine_stats.h"
-#include "engine/page_pool.h"
+#include "engine/kv_cache.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "generation/generation_event.h"
@@ -25,13 +25,22 @@
 namespace mlxd {
 
 struct EngineOptions {
+  /// K/V pages of a layer group that keeps everything; groups with a window get as many as max_running
+  /// sequences can use, if that is less.
   std::int32_t num_pages = 0;
   /// If set, decides the number of pages in place of num_pages, once the backend is loaded.
   std::function<Result<std::int32_t>(const BackendInfo&)> choose_num_pages = {};
+  bool share_prefixes = true;
   std::int32_t max_running = 64;
   std::int32_t max_waiting = 1024;       // beyond: kOverloaded
   std::int32_t step_token_budget = 512;  // decodes + prefill chunk of a step
+  /// A step that prefills beside decodes takes at most about so many times one that only decodes.
+  double gap_ratio = 3.0;
 };
+
+/// Pages of each layer group for EngineOptions::num_pages.
+std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages, std::int32_t max_running,
+                                         std::int32_t step_token_budget);
 
 /// What became of a sequence in a step.
 struct SequenceEvent {
@@ -39,7 +48,8 @@ struct SequenceEvent {
   TokenEvent event;
 };
 
-/// Whether a pool of `num_pages` can ever hold the request to its end. Errors: kTooLarge with both numbers.
+/// Whether `num_pages` (as in EngineOptions) can ever hold the request to its end. Errors: kTooLarge with both
+/// numbers.
 Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages);
 
 class Engine {
@@ -56,26 +66,41 @@ class Engine {
   /// Forgets a request and frees its pages; no event of it comes any more. An unknown id is nothing.
   void cancel(SequenceId id);
 
-  /// Nothing to compute.
-  bool idle() const { return sequences_.empty(); }
+  /// Changes the K/V memory while running: pages in use move together as needed, sequences that the smaller
+  /// memory cannot hold together wait again, those that it can never hold end with kOutOfMemory. Errors:
+  /// kInvalidArgument, kOutOfMemory (the system has no more), which change nothing.
+  Result<void> resize(std::int32_t num_pages);
+
+  /// Nothing to compute or to tell.
+  bool idle() const { return sequences_.empty() && untold_.empty(); }
   /// Computes one step; not when idle. Returns what it made, to be moved out of, until the next call. A
   /// backend error ends the sequences of its step with it (all sequences if the device is lost); the engine
-  /// goes on.
+  /// goes on. Sequences past their deadline end with kTimeout.
   std::span<SequenceEvent> step();
+
+  struct QueuePlace {
+    SequenceId id = 0;
+    std::int32_t position = 0;  // 0: next
+    double expected_seconds = 0.0;
+  };
+  /// The waiting line, next first, as things stand.
+  std::vector<QueuePlace> queue() const;
 
   EngineStats stats() const;
   /// Why the device is gone, if it is; nothing runs any more then.
   const std::optional<Error>& device_lost() const { return device_lost_; }
   const Backend& backend() const { return *backend_; }
-  std::int32_t num_pages() const { return pool_.num_pages(); }
+  std::int32_t num_pages() const { return num_pages_; }
   /// Whether pages, page tables and lines agree; for tests.
   Result<void> check_integrity() const;
 
  private:
-  Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, Scheduler::Options options,
+  Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, KvCache::Options cache, Scheduler::Options options,
          const Clock& clock);
 
+  void expire();
   void schedule();
+  Result<void> copy_pages();
   Result<void> forward();
   void sample();
   void publish(TimePoint started, TimePoint forward_started, TimePoint forward_ended);
@@ -83,17 +108,25 @@ class Engine {
   void add_to_batch(const ScheduledChunk& chunk);
   void accept_sample(Sequence& sequence, const SampledToken& sampled);
   void fail_step(const Error& error);
+  void fail_all(const Error& error);
   void fail(Sequence& sequence, const Error& error);
   void retire(SequenceId id);
+  Result<void> shrink_group(std::size_t group, std::int32_t num_pages);
+  double expected_wait_seconds(std::int32_t position) const;
 
   const Clock& clock_;
   std::unique_ptr<Backend> backend_;
-  PagePool pool_;
+  KvCache cache_;
   Scheduler scheduler_;
+  Scheduler::Options limits_;
+  std::int32_t num_pages_ = 0;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::uint64_t next_arrival_ = 0;
   std::optional<Error> device_lost_;
   EngineStats stats_;
+  double running_seconds_ = 0.0;  // moving average over finished requests, from start to end
+  std::optional<TimePoint> next_deadline_;
+  std::vector<SequenceEvent> untold_;  // events that came between steps
 
   // The current step.
   std::span<const ScheduledChunk> chunks_;

@@ -6,23 +6,43 @@
 #include "base/check.h"
 
 namespace mlxd {
+namespace {
 
-Scheduler::Scheduler(PagePool& pool, Options options) : pool_(pool), options_(options) {
+bool by_arrival(const Sequence* a, const Sequence* b) { return a->arrival() < b->arrival(); }
+
+std::int32_t common_tokens(std::span<const TokenId> a, std::span<const TokenId> b) {
+  const auto most = static_cast<std::ptrdiff_t>(std::min(a.size(), b.size()));
+  return static_cast<std::int32_t>(std::mismatch(a.begin(), a.begin() + most, b.begin()).first - a.begin());
+}
+
+}  // namespace
+
+Scheduler::Scheduler(KvCache& cache, Options options)
+    : cache_(cache),
+      options_(options),
+      pacer_({.step_token_budget = options.step_token_budget, .gap_ratio = options.gap_ratio}) {
   CHECK(options_.max_running >= 1 && options_.max_running <= options_.step_token_budget);
   const auto most = static_cast<std::size_t>(options_.max_running);
   running_.reserve(most);
   chunks_.reserve(most);
   newly_started_.reserve(most);
+  prefilling_.reserve(most);
 }
 
-void Scheduler::add(Sequence& sequence) { waiting_.push_back(&sequence); }
+void Scheduler::add(Sequence& sequence) {
+  shares_.join(sequence.request().client());
+  put_in_line(sequence);
+}
+
+void Scheduler::put_in_line(Sequence& sequence) {
+  waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), &sequence, by_arrival), &sequence);
+}
 
 void Scheduler::remove(Sequence& sequence) {
-  sequence.release_pages(pool_);
-  const auto running = std::find_if(running_.begin(), running_.end(),
-                                    [&](const Running& r) { return r.sequence == &sequence; });
-  if (running != running_.end()) {
-    running_.erase(running);
+  shares_.leave(sequence.request().client());
+  if (Running* const running = find_running(sequence); running != nullptr) {
+    sequence.stop(cache_);
+    running_.erase(running_.begin() + (running - running_.data()));
     return;
   }
   const auto waiting = std::find(waiting_.begin(), waiting_.end(), &sequence);
@@ -30,130 +50,293 @@ void Scheduler::remove(Sequence& sequence) {
   waiting_.erase(waiting);
 }
 
-std::span<const ScheduledChunk> Scheduler::schedule() {
+Scheduler::Running* Scheduler::find_running(const Sequence& sequence) {
+  const auto found = std::find_if(running_.begin(), running_.end(),
+                                  [&](const Running& running) { return running.sequence == &sequence; });
+  return found == running_.end() ? nullptr : &*found;
+}
+
+Scheduler::Rank Scheduler::rank(const Sequence& sequence) const {
+  return {sequence.level(now_), shares_.served(sequence.request().client()), sequence.arrival()};
+}
+
+std::span<const ScheduledChunk> Scheduler::schedule(TimePoint now) {
+  now_ = now;
   budget_left_ = options_.step_token_budget;
   preempted_in_step_ = false;
   newly_started_.clear();
-  for (Running& running : running_) running.planned = 0;
+  for (Running& running : running_) {
+    running.planned = 0;
+    running.level = running.sequence->level(now_);
+  }
   schedule_decodes();
-  schedule_prefills();
   admit();
+  schedule_prefills();
   emit_plan();
   return chunks_;
 }
 
+void Scheduler::observe(double seconds) { pacer_.observe(num_decoding_, num_prefilling_, seconds); }
+
 void Scheduler::schedule_decodes() {
-  // running_ may shrink from its end while this goes on: make_room displaces the newest.
-  for (std::size_t i = 0; i < running_.size(); ++i) {
-    if (running_[i].sequence->num_remaining() == 1 && make_room(i, 1)) plan(running_[i], 1);
+  // running_ may shrink while this goes on: make_room displaces others, before or after this one.
+  prefilling_.clear();
+  for (const Running& running : running_) {
+    if (running.sequence->num_remaining() == 1) prefilling_.push_back(running.sequence);
+  }
+  for (Sequence* const sequence : prefilling_) {
+    if (find_running(*sequence) != nullptr && make_room(*sequence, 1)) plan(*sequence, 1);
   }
 }
 
 void Scheduler::schedule_prefills() {
-  for (std::size_t i = 0; i < running_.size() && budget_left_ > 0; ++i) {
-    const std::int32_t remaining = running_[i].sequence->num_remaining();
-    if (remaining == 1) continue;
-    const std::int32_t chunk = std::min(remaining, budget_left_);
-    if (make_room(i, chunk)) plan(running_[i], chunk);
+  prefilling_.clear();
+  std::int32_t num_decodes = 0;
+  for (const Running& running : running_) {
+    if (running.planned > 0)
+      ++num_decodes;
+    else if (running.sequence->num_remaining() > 0)
+      prefilling_.push_back(running.sequence);
   }
+  if (prefilling_.empty()) return;
+  prefill_left_ = std::min(budget_left_, pacer_.prefill_tokens(num_decodes));
+  std::sort(prefilling_.begin(), prefilling_.end(), [this](const Sequence* a, const Sequence* b) { return rank(*a) < rank(*b); });
+  // Half to the first (all, if it is alone), the rest to the shortest of its level.
+  Sequence* const first = prefilling_.front();
+  const std::int32_t level = first->level(now_);
+  const bool alone = prefilling_.size() == 1;
+  const std::int32_t reserved = std::min(first->num_remaining(), alone ? prefill_left_ : (prefill_left_ + 1) / 2);
+  const auto same_level_end = std::find_if(prefilling_.begin(), prefilling_.end(),
+                                           [&](const Sequence* sequence) { return sequence->level(now_) > level; });
+  const auto served = [this](const Sequence* sequence) { return shares_.served(sequence->request().client()); };
+  std::stable_sort(prefilling_.begin() + 1, same_level_end, [&](const Sequence* a, const Sequence* b) {
+    return served(a) != served(b) ? served(a) < served(b) : a->num_remaining() < b->num_remaining();
+  });
+  prefill_left_ -= reserved;
+  for (auto sequence = prefilling_.begin() + 1; sequence != same_level_end && prefill_left_ > 0; ++sequence) {
+    if (find_running(**sequence) != nullptr) try_plan_prefill(**sequence, prefill_left_);
+  }
+  prefill_left_ += reserved;
+  if (find_running(*first) != nullptr) try_plan_prefill(*first, prefill_left_);
+  for (auto sequence = same_level_end; sequence != prefilling_.end() && prefill_left_ > 0; ++sequence) {
+    if (find_running(**sequence) != nullptr) try_plan_prefill(**sequence, prefill_left_);
+  }
+  if (budget_left_ < options_.step_token_budget) return;
+  // Nobody found pages: the oldest of the best level can displace all others, and only has to wait for pages
+  // that copies still hold.
+  const auto oldest = std::min_element(running_.begin(), running_.end(),
+                                       [](const Running& a, const Running& b) { return a.level < b.level; });
+  CHECK(try_plan_prefill(*oldest->sequence, std::max(prefill_left_, 1)) || cache_.has_copies());
 }
 
+bool Scheduler::try_plan_prefill(Sequence& sequence, std::int32_t most_tokens) {
+  const std::int32_t chunk = std::min({sequence.num_remaining(), most_tokens, budget_left_});
+  if (chunk < 1 || !make_room(sequence, chunk)) return false;
+  plan(sequence, chunk);
+  prefill_left_ -= chunk;
+  return true;
+}
+
+// Lets in, by rank, whoever has room.
 void Scheduler::admit() {
   // Whoever was just displaced would be let in again at once, to be displaced again.
   if (preempted_in_step_) return;
-  while (!waiting_.empty() && budget_left_ > 0 && num_running() < options_.max_running) {
-    Sequence& sequence = *waiting_.front();
-    // One more than the known tokens, so that its first own token does not displace it.
-    const std::int32_t needed = std::min(pages_for_tokens(sequence.num_tokens() + 1), pool_.num_pages());
-    if (needed > pool_.num_free() - pages_spoken_for()) return;
-    waiting_.pop_front();
-    if (sequence.start()) newly_started_.push_back(&sequence);
-    running_.push_back({&sequence, 0});
-    const std::int32_t chunk = std::min(sequence.num_remaining(), budget_left_);
-    CHECK(sequence.try_take_pages(pool_, chunk));
-    plan(running_.back(), chunk);
+  passed_over_.clear();
+  while (waiting_.size() > passed_over_.size()) {
+    Sequence* next = nullptr;
+    for (Sequence* const sequence : waiting_) {
+      if (std::find(passed_over_.begin(), passed_over_.end(), sequence) != passed_over_.end()) continue;
+      if (next == nullptr || rank(*sequence) < rank(*next)) next = sequence;
+    }
+    const std::size_t before = passed_over_.size();
+    if (!try_admit(*next) && passed_over_.size() == before) return;
   }
+}
+
+// False if it has to wait; it is in passed_over_ then if others may go before it.
+bool Scheduler::try_admit(Sequence& sequence) {
+  KvCache::Match match = cache_.find(sequence.tokens(), sequence.request().cache_salt());
+  if (waits_for_running_prefix(sequence, match)) {
+    passed_over_.push_back(&sequence);
+    return false;
+  }
+  while (num_running() >= options_.max_running || !has_pages_for(sequence, match)) {
+    if (!displaces_for(sequence)) return false;
+    match = cache_.find(sequence.tokens(), sequence.request().cache_salt());
+  }
+  waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &sequence));
+  if (sequence.start(cache_, match, now_)) newly_started_.push_back(&sequence);
+  const auto place = std::upper_bound(
+      running_.begin(), running_.end(), sequence.arrival(),
+      [](std::uint64_t arrival, const Running& running) { return arrival < running.sequence->arrival(); });
+  running_.insert(place, {&sequence, 0, sequence.level(now_)});
+  return true;
+}
+
+// Whether all known tokens of a waiting sequence, and its first own one, would find pages beyond what the
+// running ones will take. Without its copied page if that is what it fails for.
+bool Scheduler::has_pages_for(const Sequence& sequence, KvCache::Match& match) const {
+  const auto fits = [&] {
+    for (std::size_t g = 0; g < cache_.num_groups(); ++g) {
+      // One more than the known tokens, so that its first own token does not displace it.
+      const std::int32_t all = std::min(cache_.pages_needed(g, sequence.num_tokens() + 1), cache_.pool(g).num_pages());
+      const std::int32_t shared = match.num_shared[g];
+      const std::int32_t available = cache_.num_available(g) - match.num_idle[g] - pages_spoken_for(g);
+      if (all - shared > available) return false;
+    }
+    return true;
+  };
+  if (fits()) return true;
+  if (match.num_tokens % kPageTokens == 0) return false;
+  match = cache_.find(sequence.tokens(), sequence.request().cache_salt(), false);
+  return fits();
+}
+
+// Makes a running sequence of a lower level give way to a waiting one. False if there is none.
+bool Scheduler::displaces_for(const Sequence& sequence) {
+  if (running_.empty()) return false;
+  const std::size_t last = last_ranked();
+  if (running_[last].level <= sequence.level(now_)) return false;
+  preempt(last);
+  return true;
+}
+
+// Whether a running sequence is about to compute so much of what this one's prompt begins with, beyond what is
+// cached, that it pays to wait: a page, or half of all there is to compute.
+bool Scheduler::waits_for_running_prefix(const Sequence& sequence, const KvCache::Match& match) const {
+  const auto useful = sequence.tokens().first(static_cast<std::size_t>(sequence.num_tokens() - 1));
+  for (const Running& running : running_) {
+    const Sequence& other = *running.sequence;
+    if (other.num_remaining() <= 1 || running.level > sequence.level(now_) ||
+        other.request().cache_salt() != sequence.request().cache_salt()) {
+      continue;
+    }
+    const std::int32_t common = common_tokens(useful, other.tokens());
+    const std::int32_t gain = common - match.num_tokens;
+    if (other.num_computed() < common &&
+        (gain >= kPageTokens || 2 * gain >= sequence.num_tokens() - match.num_tokens)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // Decodes first, so that a backend finds rows of one token side by side.
 void Scheduler::emit_plan() {
   chunks_.clear();
+  num_decoding_ = num_prefilling_ = 0;
   for (const Running& running : running_) {
     if (running.planned == 1) chunks_.push_back({running.sequence, 1});
   }
+  num_decoding_ = static_cast<std::int32_t>(chunks_.size());
   for (const Running& running : running_) {
-    if (running.planned > 1) chunks_.push_back({running.sequence, running.planned});
+    if (running.planned <= 1) continue;
+    chunks_.push_back({running.sequence, running.planned});
+    num_prefilling_ += running.planned;
+  }
+  for (const ScheduledChunk& chunk : chunks_) {
+    const bool decodes = chunk.num_tokens == 1;
+    shares_.charge(chunk.sequence->request().client(), decodes ? 0 : chunk.num_tokens, decodes ? 1 : 0);
   }
 }
 
-void Scheduler::plan(Running& running, std::int32_t num_tokens) {
-  CHECK(num_tokens <= budget_left_);
-  running.planned = num_tokens;
+void Scheduler::plan(Sequence& sequence, std::int32_t num_tokens) {
+  Running* const running = find_running(sequence);
+  CHECK(running != nullptr && running->planned == 0 && num_tokens <= budget_left_);
+  running->planned = num_tokens;
   budget_left_ -= num_tokens;
 }
 
-// Takes the pages for the next `num_tokens` tokens of running_[index], displacing newer sequences as needed.
-// False if it has to sit this step out: displaced itself while decoding, or, in the middle of a prefill, left
-// to wait for older sequences to finish.
-bool Scheduler::make_room(std::size_t index, std::int32_t num_tokens) {
-  Sequence& sequence = *running_[index].sequence;
-  while (!sequence.try_take_pages(pool_, sequence.num_computed() + num_tokens)) {
-    const bool is_newest = index + 1 == running_.size();
-    if (is_newest && sequence.num_remaining() > 1) return false;
-    preempt_newest();
-    if (is_newest) return false;
+// Takes the pages for the next `num_tokens` tokens of a running sequence, displacing others that rank below it
+// as needed. False if it has to sit this step out: displaced itself while decoding, or, in the middle of a
+// prefill, left to wait for others to finish.
+bool Scheduler::make_room(Sequence& sequence, std::int32_t num_tokens) {
+  while (!cache_.try_extend(sequence.held(), sequence.num_computed() + num_tokens)) {
+    const std::size_t last = last_ranked();
+    const bool is_last = running_[last].sequence == &sequence;
+    if (is_last && sequence.num_remaining() > 1) return false;
+    preempt(last);
+    if (is_last) return false;
   }
   return true;
 }
 
-void Scheduler::preempt_newest() {
-  Running& newest = running_.back();
-  budget_left_ += newest.planned;
-  newest.sequence->release_pages(pool_);
-  waiting_.push_front(newest.sequence);
-  running_.pop_back();
+// Of the running ones: the newest of the lowest level. Not by share: that changes with every step, and who was
+// displaced would displace in turn.
+std::size_t Scheduler::last_ranked() const {
+  std::size_t last = 0;
+  for (std::size_t i = 1; i < running_.size(); ++i) {
+    if (running_[i].level >= running_[last].level) last = i;
+  }
+  return last;
+}
+
+void Scheduler::preempt(std::size_t index) {
+  const Running displaced = running_[index];
+  budget_left_ += displaced.planned;
+  if (displaced.planned > 1) prefill_left_ += displaced.planned;
+  displaced.sequence->stop(cache_);
+  running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
+  put_in_line(*displaced.sequence);
   preempted_in_step_ = true;
   ++num_preemptions_;
 }
 
-// Free pages that running sequences will take for tokens already known and for the one after.
-std::int32_t Scheduler::pages_spoken_for() const {
+bool Scheduler::preempt_last(TimePoint now) {
+  if (running_.empty()) return false;
+  for (Running& running : running_) running.level = running.sequence->level(now);
+  preempt(last_ranked());
+  return true;
+}
+
+// Pages that running sequences will take for tokens already known and for the one after.
+std::int32_t Scheduler::pages_spoken_for(std::size_t group) const {
   std::int32_t pages = 0;
   for (const Running& running : running_) {
     const Sequence& sequence = *running.sequence;
-    pages += std::max(
-        0, pages_for_tokens(sequence.num_tokens() + 1) - static_cast<std::int32_t>(sequence.pages().size()));
+    const KvCache::Held& held = sequence.held();
+    const auto in_use = static_cast<std::int32_t>(held.tables[group].size()) - held.num_behind[group];
+    pages += std::max(0, cache_.pages_needed(group, sequence.num_tokens() + 1) - in_use);
   }
   return pages;
+}
+
+std::vector<const Sequence*> Scheduler::waiting_by_rank(TimePoint now) const {
+  std::vector<std::pair<Rank, const Sequence*>> ranked;
+  for (const Sequence* const sequence : waiting_)
+    ranked.push_back({{sequence->level(now), shares_.served(sequence->request().client()), sequence->arrival()}, sequence});
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<const Sequence*> line;
+  for (const auto& entry : ranked) line.push_back(entry.second);
+  return line;
 }
 
 Result<void> Scheduler::check_integrity() const {
   const auto wrong = [](const Sequence& sequence, const std::string& what) {
     return Error(ErrorKind::kInternal, "sequence " + std::to_string(sequence.id()) + " " + what);
   };
-  std::vector<std::int32_t> holders(static_cast<std::size_t>(pool_.num_pages()), 0);
+  std::vector<const KvCache::Held*> holders;
   const Sequence* previous = nullptr;
-  const auto check_order = [&](const Sequence& sequence) {
-    const bool in_order = previous == nullptr || previous->arrival() < sequence.arrival();
-    previous = &sequence;
-    return in_order;
-  };
   for (const Running& running : running_) {
     const Sequence& sequence = *running.sequence;
-    if (!check_order(sequence)) return wrong(sequence, "runs out of order of arrival");
+    if (previous != nullptr && !by_arrival(previous, &sequence)) return wrong(sequence, "runs out of order of arrival");
+    previous = &sequence;
     if (sequence.num_remaining() < 1) return wrong(sequence, "runs with nothing to compute");
-    if (static_cast<std::size_t>(pages_for_tokens(sequence.num_computed())) > sequence.pages().size())
-      return wrong(sequence, "has computed tokens without a page");
-    for (const PageId page : sequence.pages()) ++holders[page];
+    for (std::size_t g = 0; g < cache_.num_groups(); ++g) {
+      if (pages_for_tokens(sequence.num_computed()) > std::ssize(sequence.held().tables[g]))
+        return wrong(sequence, "has computed tokens without a page");
+    }
+    holders.push_back(&sequence.held());
   }
+  previous = nullptr;
   for (const Sequence* sequence : waiting_) {
-    if (!check_order(*sequence)) return wrong(*sequence, "waits out of order of arrival");
-    if (!sequence->pages().empty() || sequence->num_computed() != 0)
-      return wrong(*sequence, "waits with pages");
+    if (previous != nullptr && !by_arrival(previous, sequence)) return wrong(*sequence, "waits out of order of arrival");
+    previous = sequence;
+    if (!sequence->held().tables[0].empty() || sequence->num_computed() != 0) return wrong(*sequence, "waits with pages");
   }
   if (num_running() > options_.max_running)
     return Error(ErrorKind::kInternal, std::to_string(num_running()) + " sequences run");
-  return pool_.check_integrity(holders);
+  return cache_.check_integrity(holders);
 }
 
 }  // namespace mlxd

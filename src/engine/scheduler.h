@@ -1,26 +1,31 @@
 // Decides what each step computes: which sequences join and how many tokens each runs. Requests join and
-// leave between steps. Owned by the engine's thread; sequences and pool outlive their time in it.
+// leave between steps. Owned by the engine's thread; sequences and cache outlive their time in it.
 //
-// - Every decoding sequence runs its one token; what is left of the step's token budget goes to prefill
-// chunks in
-//   order of arrival.
-// - A waiting sequence is admitted, strictly in order of arrival, once the pages for all its known tokens are
-// free
-//   beyond what the running ones are about to need. Pages are taken as the tokens come.
-// - When pages run out, the newest running sequence gives its pages back and goes to the head of the waiting
-// line;
-//   later it computes prompt and generated tokens again. The oldest can always displace all others, so every
-//   sequence that fits the pool alone is served to its end.
+// Order. A sequence's rank is its level (priority, risen by waiting), then how little its client has been
+// served, then arrival.
+//
+// - Every decoding sequence runs its one token. What the step may take beside them (see StepPacer) goes to
+//   prefill: half of it, at least, to the prefill that ranks first, the rest to the shortest ones of the same
+//   level, so that a short prompt does not wait for a long one to end, and no prefill starves.
+// - Waiting sequences are admitted strictly by rank, as soon as the pages for all their known tokens are free
+//   or idle, beyond what the running ones are about to need; what the cache has counts as there. Pages are
+//   taken as the tokens come. One whose prompt begins like another's that is just being computed waits for
+//   that, and then shares it.
+// - When pages run out, the running sequence of the lowest level, the newest of it, gives its pages back and
+//   waits again; later it finds them in the cache or computes them anew. A waiting sequence of a better level
+//   displaces in the same way. The first of the best level can displace all others, so every sequence that
+//   fits the pool alone is served to its end.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <vector>
 
 #include "base/result.h"
-#include "engine/page_pool.h"
+#include "engine/fair_share.h"
+#include "engine/kv_cache.h"
 #include "engine/sequence.h"
+#include "engine/step_pacer.h"
 
 namespace mlxd {
 
@@ -35,23 +40,32 @@ class Scheduler {
   struct Options {
     std::int32_t max_running = 0;  // at most step_token_budget, so that a prefill always moves
     std::int32_t step_token_budget = 0;
+    double gap_ratio = 3.0;  // see StepPacer
   };
-  Scheduler(PagePool& pool, Options options);
+  Scheduler(KvCache& cache, Options options);
 
-  /// Puts a new sequence at the end of the waiting line. It fits the pool alone.
+  /// Puts a new sequence into the waiting line. It fits the pool alone.
   void add(Sequence& sequence);
   /// Takes a sequence out, wherever it is, and gives its pages back.
   void remove(Sequence& sequence);
 
-  /// The next step: decodes, then prefill chunks. Pages for all of them are taken. Empty only if nothing is
-  /// left to do. Valid until the next call; sequences of it may be removed meanwhile, once the step is over.
-  std::span<const ScheduledChunk> schedule();
+  /// The next step: decodes, then prefill chunks. Pages for all of them are taken; the cache may have copies
+  /// to be made first. Empty only if nothing is left to do, or only copies are. Valid until the next call; sequences of it may be
+  /// removed meanwhile, once the step is over.
+  std::span<const ScheduledChunk> schedule(TimePoint now);
+  /// What the last step took.
+  void observe(double seconds);
 
   std::int32_t num_running() const { return static_cast<std::int32_t>(running_.size()); }
   std::int32_t num_waiting() const { return static_cast<std::int32_t>(waiting_.size()); }
   std::uint64_t num_preemptions() const { return num_preemptions_; }
+  const StepPacer& pacer() const { return pacer_; }
   /// Sequences that left the waiting line for the first time in the last schedule().
   std::span<Sequence* const> newly_started() const { return newly_started_; }
+  /// The waiting line, next first.
+  std::vector<const Sequence*> waiting_by_rank(TimePoint now) const;
+  /// Displaces the running sequence that ranks last; false if none runs.
+  bool preempt_last(TimePoint now);
 
   /// Whether pages, tables and lines agree; the message says what does not.
   Result<void> check_integrity() const;
@@ -60,25 +74,49 @@ class Scheduler {
   struct Running {
     Sequence* sequence = nullptr;
     std::int32_t planned = 0;  // tokens in the step being planned
+    std::int32_t level = 0;    // in the step being planned
+  };
+  struct Rank {
+    std::int32_t level = 0;
+    std::uint64_t served = 0;
+    std::uint64_t arrival = 0;
+    auto operator<=>(const Rank&) const = default;
   };
 
+  Rank rank(const Sequence& sequence) const;
   void schedule_decodes();
   void schedule_prefills();
   void admit();
+  bool try_admit(Sequence& sequence);
+  bool has_pages_for(const Sequence& sequence, KvCache::Match& match) const;
+  bool displaces_for(const Sequence& sequence);
+  bool waits_for_running_prefix(const Sequence& sequence, const KvCache::Match& match) const;
   void emit_plan();
-  void plan(Running& running, std::int32_t num_tokens);
-  bool make_room(std::size_t index, std::int32_t num_tokens);
-  void preempt_newest();
-  std::int32_t pages_spoken_for() const;
+  void plan(Sequence& sequence, std::int32_t num_tokens);
+  bool try_plan_prefill(Sequence& sequence, std::int32_t most_tokens);
+  bool make_room(Sequence& sequence, std::int32_t num_tokens);
+  Running* find_running(const Sequence& sequence);
+  std::size_t last_ranked() const;
+  void preempt(std::size_t index);
+  void put_in_line(Sequence& sequence);
+  std::int32_t pages_spoken_for(std::size_t group) const;
 
-  PagePool& pool_;
+  KvCache& cache_;
   Options options_;
-  std::vector<Running> running_;   // in order of arrival
-  std::deque<Sequence*> waiting_;  // in order of arrival; all older than these are running
+  StepPacer pacer_;
+  FairShare shares_;
+  std::vector<Running> running_;    // in order of arrival
+  std::vector<Sequence*> waiting_;  // in order of arrival
   std::vector<ScheduledChunk> chunks_;
   std::vector<Sequence*> newly_started_;
+  std::vector<Sequence*> prefilling_;  // of the step being planned
+  std::vector<Sequence*> passed_over_;
+  TimePoint now_{};
   std::int32_t budget_left_ = 0;
+  std::int32_t prefill_left_ = 0;
   bool preempted_in_step_ = false;
+  std::int32_t num_decoding_ = 0;    // of the last step
+  std::int32_t num_prefilling_ = 0;  // tokens of the last step
   std::uint64_t num_preemptions_ = 0;
 };
 

@@ -19,30 +19,46 @@ Sequence::Sequence(SequenceId id, std::uint64_t arrival, GenerationRequest reque
   }
 }
 
-bool Sequence::start() {
-  const auto most = static_cast<std::size_t>(num_prompt_tokens() + request_.max_tokens());
-  tokens_.reserve(most);
-  pages_.reserve(static_cast<std::size_t>(pages_for_tokens(static_cast<std::int64_t>(most))));
-  return !std::exchange(started_, true);
+std::int32_t Sequence::level(TimePoint now) const {
+  const auto waited = std::chrono::duration_cast<std::chrono::seconds>(now - submitted_at_).count();
+  const auto risen = static_cast<std::int64_t>(request_.priority()) - waited / kSecondsPerLevel;
+  return static_cast<std::int32_t>(std::max<std::int64_t>(risen, 0));
 }
 
-bool Sequence::try_take_pages(PagePool& pool, std::int32_t num_tokens) {
-  const std::int32_t missing = pages_for_tokens(num_tokens) - static_cast<std::int32_t>(pages_.size());
-  return missing <= 0 || pool.try_take(missing, pages_);
+bool Sequence::start(KvCache& cache, const KvCache::Match& match, TimePoint now) {
+  const bool first = !started();
+  if (first) {
+    started_at_ = now;
+    auto report = std::make_shared<CacheReport>();
+    if (request_.explain_cache()) *report = cache.explain(tokens_, request_.cache_salt(), request_.client());
+    const auto most = static_cast<std::size_t>(num_prompt_tokens() + request_.max_tokens());
+    tokens_.reserve(most);
+    for (std::size_t group = 0; group < cache.num_groups(); ++group)
+      held_.tables[group].reserve(static_cast<std::size_t>(pages_for_tokens(static_cast<std::int64_t>(most))));
+    num_computed_ = cache.open(held_, match, request_.cache_salt());
+    report->cached_tokens = num_computed_;
+    cache_report_ = std::move(report);
+  } else {
+    num_computed_ = cache.open(held_, match, request_.cache_salt());
+  }
+  return first;
 }
 
-void Sequence::release_pages(PagePool& pool) {
-  // Last page first, so that the pool hands out a sequence's pages again in their old order.
-  for (auto page = pages_.rbegin(); page != pages_.rend(); ++page) pool.release(*page);
-  pages_.clear();
+void Sequence::stop(KvCache& cache) {
+  cache.close(held_, tokens_, num_computed_, request_.client());
   num_computed_ = 0;
 }
 
-std::int32_t Sequence::advance(std::int32_t count) {
+std::int32_t Sequence::advance(KvCache& cache, std::int32_t count) {
   CHECK(count > 0 && count <= num_remaining());
   const std::int32_t again = std::clamp(most_computed_ - num_computed_, 0, count);
+  const bool ends_prompt = num_computed_ < num_prompt_tokens() && num_computed_ + count >= num_prompt_tokens();
   num_computed_ += count;
   most_computed_ = std::max(most_computed_, num_computed_);
+  if (ends_prompt)
+    cache.commit_tail(held_, tokens_, num_computed_, request_.client());
+  else
+    cache.commit(held_, tokens_, num_computed_, request_.client());
   return again;
 }
 

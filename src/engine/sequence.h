@@ -3,12 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/clock.h"
-#include "engine/page_pool.h"
+#include "engine/kv_cache.h"
 #include "engine/step_batch.h"
 #include "engine/token_counts.h"
 #include "generation/generation_event.h"
@@ -36,20 +37,29 @@ class Sequence {
   /// Tokens to run before the next one can be chosen; 1 while decoding.
   std::int32_t num_remaining() const { return num_tokens() - num_computed_; }
   std::span<const TokenId> tokens() const { return tokens_; }
-  std::span<const PageId> pages() const { return pages_; }
+  /// The pages, and what the cache knows of them.
+  const KvCache::Held& held() const { return held_; }
+  KvCache::Held& held() { return held_; }
 
-  /// Leaves the waiting line: makes room for all tokens the request may reach, so that no later step has to.
-  /// True the first time.
-  bool start();
-  /// Takes the pages that the first `num_tokens` tokens need beyond those held; false, changing nothing, if
-  /// too few are free.
-  bool try_take_pages(PagePool& pool, std::int32_t num_tokens);
-  /// Gives all pages back; the K/V are to be computed again.
-  void release_pages(PagePool& pool);
+  /// Whole levels: the priority given, less one for every kSecondsPerLevel waited since submission.
+  std::int32_t level(TimePoint now) const;
+  static constexpr std::int32_t kSecondsPerLevel = 10;
+
+  /// Leaves the waiting line: makes room for all tokens the request may reach, so that no later step has to,
+  /// and takes over what the cache has of them. True the first time.
+  bool start(KvCache& cache, const KvCache::Match& match, TimePoint now);
+  /// Gives all pages back. What is not found in the cache later is to be computed again.
+  void stop(KvCache& cache);
   /// The next `count` tokens now have K/V. Returns how many of them had before, until a preemption.
-  std::int32_t advance(std::int32_t count);
+  std::int32_t advance(KvCache& cache, std::int32_t count);
   /// A token was chosen. Returns why the sequence ends with it, if it does.
   std::optional<FinishReason> append(TokenId token);
+
+  bool started() const { return started_at_.has_value(); }
+  /// When it first left the waiting line.
+  const std::optional<TimePoint>& started_at() const { return started_at_; }
+  /// How the prompt met the cache, once: with the first token.
+  std::shared_ptr<const CacheReport> take_cache_report() { return std::move(cache_report_); }
 
   /// How to choose the next token. Its spans point into this object and hold until `append`.
   SampleSpec sample_spec() const;
@@ -60,10 +70,11 @@ class Sequence {
   GenerationRequest request_;
   TimePoint submitted_at_;
   std::vector<TokenId> tokens_;  // prompt, then generated
-  std::vector<PageId> pages_;    // position p lies in pages_[p / kPageTokens]
+  KvCache::Held held_;
   std::int32_t num_computed_ = 0;
   std::int32_t most_computed_ = 0;  // num_computed_ at its highest, before preemptions
-  bool started_ = false;
+  std::optional<TimePoint> started_at_;
+  std::shared_ptr<const CacheReport> cache_report_;
   bool has_penalties_ = false;
   TokenCounts counts_;  // kept only if has_penalties_
   std::vector<SampleBias> bias_;

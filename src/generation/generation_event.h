@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "generation/cache_report.h"
 #include "generation/token.h"
 
 namespace mlxd {
@@ -22,6 +24,7 @@ struct Usage {
   std::int32_t prompt_tokens = 0;
   std::int32_t completion_tokens = 0;  // counts the end token, as it was generated
   std::int32_t cached_prompt_tokens = 0;
+  std::vector<CacheExplanation> cache;  // of each prompt, if asked for
   std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
 };
 
@@ -30,6 +33,7 @@ struct TokenEvent {
   TokenId token = kNoToken;
   std::optional<float> logprob;
   std::vector<TokenLogprob> top_logprobs;  // most probable first
+  std::shared_ptr<const CacheReport> cache;  // with the first token
   std::optional<FinishReason> finish;      // set on the last event, together with its token
   std::optional<Error> error;              // the request failed; no token
 };

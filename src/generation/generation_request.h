@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "generation/sampling_params.h"
 #include "generation/token.h"
@@ -17,6 +19,12 @@ struct GenerationLimits {
   std::int32_t context_tokens = 0;
 };
 
+/// Who goes first. A waiting request rises by a level every ten seconds.
+enum class Priority : std::uint8_t { kHigh = 0, kNormal = 1, kLow = 2 };
+
+/// On whose behalf: equal ids are one client. 0: nobody in particular.
+using ClientId = std::uint64_t;
+
 class GenerationRequest {
  public:
   struct Fields {
@@ -28,6 +36,16 @@ class GenerationRequest {
     std::vector<TokenId> stop_tokens;
     /// Strings that end the generation; matched by the text pipeline, not by the engine.
     std::vector<std::string> stop_strings;
+
+    Priority priority = Priority::kNormal;
+    /// Clients share the engine fairly, and see each other's cached text never.
+    ClientId client = 0;
+    /// Cached prefixes are shared only between requests of the same salt.
+    std::string cache_salt;
+    /// The engine gives up on the request then.
+    std::optional<TimePoint> deadline;
+    /// Report how the prompt met the prefix cache.
+    bool explain_cache = false;
   };
 
   /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary, sampling out of range; kTooLarge: a
@@ -41,6 +59,11 @@ class GenerationRequest {
   std::int32_t max_tokens() const { return fields_.max_tokens; }
   const std::vector<TokenId>& stop_tokens() const { return fields_.stop_tokens; }
   const std::vector<std::string>& stop_strings() const { return fields_.stop_strings; }
+  Priority priority() const { return fields_.priority; }
+  ClientId client() const { return fields_.client; }
+  const std::string& cache_salt() const { return fields_.cache_salt; }
+  const std::optional<TimePoint>& deadline() const { return fields_.deadline; }
+  bool explain_cache() const { return fields_.explain_cache; }
 
  private:
   explicit GenerationRequest(Fields fields) : fields_(std::move(fields)) {}

@@ -65,7 +65,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void respond(std::uint64_t serial, Response response);
   void respond_error(std::uint64_t serial, const Request& request, int status, const Error& error,
                      int retry_after_s);
-  void begin_stream(std::uint64_t serial, Response response, std::string_view keep_alive);
+  void begin_stream(std::uint64_t serial, Response response, std::function<std::string()> keep_alive);
   void send(std::uint64_t serial, std::string_view bytes);
   void end(std::uint64_t serial);
   void cut(std::uint64_t serial);
@@ -96,7 +96,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::string cors_headers;  // ready lines, or empty
     std::string_view route = "unmatched";
     std::string method;
-    std::string keep_alive_bytes;
+    std::function<std::string()> keep_alive_bytes;
     TimePoint started;
     std::function<void()> on_gone;
     std::function<void()> on_drained;

@@ -23,7 +23,8 @@ void Connection::ensure_reading() {
           self->eof_ = true;
           // With an answer under way and no further request read, the end of input means the client has gone.
           const bool answering = self->answer_.active && self->answer_.phase != Phase::kDone;
-          if (code != asio::error::eof || (answering && self->answer_.request_read && self->input_.empty())) {
+          const bool more = self->input_.find_first_not_of("\r\n") != std::string::npos;
+          if (code != asio::error::eof || (answering && self->answer_.request_read && !more)) {
             self->abort();
             return;
           }
@@ -156,10 +157,11 @@ void Connection::respond_error(std::uint64_t serial, const Request& request, int
   answer_error(request, status, error, retry_after_s);
 }
 
-void Connection::begin_stream(std::uint64_t serial, Response response, std::string_view keep_alive) {
+void Connection::begin_stream(std::uint64_t serial, Response response,
+                              std::function<std::string()> keep_alive) {
   if (closed_ || answered(serial)) return;
   answer_.phase = Phase::kStreaming;
-  answer_.keep_alive_bytes = keep_alive;
+  answer_.keep_alive_bytes = std::move(keep_alive);
   append_head(response, false);
   append_body_bytes(response.body);
   last_write_ = Clock::real().now();

@@ -25,8 +25,8 @@ void Exchange::respond_error(int status, const Error& error, int retry_after_s) 
   connection_->respond_error(serial_, request, status, error, retry_after_s);
 }
 
-void Exchange::begin_stream(Response response, std::string_view keep_alive) {
-  connection_->begin_stream(serial_, std::move(response), keep_alive);
+void Exchange::begin_stream(Response response, std::function<std::string()> keep_alive) {
+  connection_->begin_stream(serial_, std::move(response), std::move(keep_alive));
 }
 
 void Exchange::send(std::string_view bytes) { connection_->send(serial_, bytes); }

@@ -10,6 +10,13 @@ namespace mlxd::http {
 
 namespace beast_http = boost::beast::http;
 
+namespace {
+
+// The shortest end of a chunked body; no body ends with less to come.
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+}  // namespace
+
 struct RequestParser::Impl {
   beast_http::request_parser<beast_http::string_body> parser;
   std::size_t header_limit_bytes = 0;
@@ -61,6 +68,10 @@ RequestParser::~RequestParser() = default;
 RequestParser::State RequestParser::put(std::string_view input, std::size_t& consumed) {
   boost::beast::error_code code;
   consumed = 0;
+  // Beast asserts that it sees at least this much when it looks at a last chunk again.
+  if (impl_->header_seen && impl_->parser.chunked() && !impl_->parser.is_done() &&
+      input.size() < kLastChunk.size())
+    return State::kNeedMore;
   while (consumed < input.size() && !impl_->parser.is_done()) {
     const std::size_t step =
         impl_->parser.put(boost::asio::const_buffer(input.data() + consumed, input.size() - consumed), code);

@@ -42,6 +42,31 @@ void EngineInbox::abandon(StreamState& stream) {
   if (notify) mail_came_.notify_one();
 }
 
+Result<void> EngineInbox::resize(std::int32_t num_pages) {
+  std::future<Result<void>> done;
+  bool notify = false;
+  {
+    const MutexLock lock(mutex_);
+    if (closed_) return *closed_;
+    Resize& order = mail_.resizes.emplace_back();
+    order.num_pages = num_pages;
+    done = order.done.get_future();
+    notify = parked_;
+  }
+  if (notify) mail_came_.notify_one();
+  return done.get();
+}
+
+BackendMemory EngineInbox::memory() const {
+  const MutexLock lock(mutex_);
+  return memory_;
+}
+
+void EngineInbox::publish_memory(const BackendMemory& memory) {
+  const MutexLock lock(mutex_);
+  memory_ = memory;
+}
+
 void EngineInbox::close(Error reason) {
   const MutexLock lock(mutex_);
   if (!closed_) closed_ = std::move(reason);
@@ -65,14 +90,17 @@ EngineStats EngineInbox::stats() const {
 void EngineInbox::take(Mail& mail, bool wait) {
   mail.submissions.clear();
   mail.cancellations.clear();
+  mail.resizes.clear();
   const MutexLock lock(mutex_);
   if (wait) {
     parked_ = true;
-    while (mail_.submissions.empty() && mail_.cancellations.empty() && !mail_.stop) mail_came_.wait(mutex_);
+    while (mail_.submissions.empty() && mail_.cancellations.empty() && mail_.resizes.empty() && !mail_.stop)
+      mail_came_.wait(mutex_);
     parked_ = false;
   }
   std::swap(mail.submissions, mail_.submissions);
   std::swap(mail.cancellations, mail_.cancellations);
+  std::swap(mail.resizes, mail_.resizes);
   mail.stop = mail_.stop;
   accepted_ += static_cast<std::int32_t>(mail.submissions.size());
 }

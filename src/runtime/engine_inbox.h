@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +13,7 @@
 
 #include "base/mutex.h"
 #include "base/result.h"
+#include "engine/backend.h"
 #include "engine/engine_stats.h"
 #include "generation/generation_request.h"
 #include "runtime/stream_state.h"
@@ -24,9 +26,14 @@ class EngineInbox {
     GenerationRequest request;
     std::shared_ptr<StreamState> stream;
   };
+  struct Resize {
+    std::int32_t num_pages = 0;
+    std::promise<Result<void>> done;
+  };
   struct Mail {
     std::vector<Submission> submissions;
     std::vector<SequenceId> cancellations;
+    std::vector<Resize> resizes;
     bool stop = false;
   };
 
@@ -36,15 +43,19 @@ class EngineInbox {
   Result<void> submit(Submission submission) EXCLUDES(mutex_);
   /// The stream's owner is gone. Returns when its waker is not being told of anything any more.
   void abandon(StreamState& stream) EXCLUDES(mutex_);
+  /// Errors: the reason given to `close`; those of the resize.
+  Result<void> resize(std::int32_t num_pages) EXCLUDES(mutex_);
   /// Refuses further submissions with `reason`.
   void close(Error reason) EXCLUDES(mutex_);
   void stop() EXCLUDES(mutex_);
   EngineStats stats() const EXCLUDES(mutex_);
+  BackendMemory memory() const EXCLUDES(mutex_);
 
   /// Engine thread: moves the mail into `mail` (cleared first). With `wait`, parks until there is some.
   void take(Mail& mail, bool wait) EXCLUDES(mutex_);
   /// Engine thread: the engine's state after a step or a change.
   void publish(const EngineStats& stats) EXCLUDES(mutex_);
+  void publish_memory(const BackendMemory& memory) EXCLUDES(mutex_);
   /// Engine thread: tells each waker once which of its streams among `news` have some.
   void wake(std::span<const std::shared_ptr<StreamState>> news) EXCLUDES(mutex_);
 
@@ -58,6 +69,7 @@ class EngineInbox {
   std::optional<Error> closed_ GUARDED_BY(mutex_);
   std::int32_t accepted_ GUARDED_BY(mutex_) = 0;  // taken by the engine thread since the last publish
   EngineStats stats_ GUARDED_BY(mutex_);
+  BackendMemory memory_ GUARDED_BY(mutex_);
   StreamWaker* waking_ GUARDED_BY(mutex_) = nullptr;  // whose wake() is running
   std::thread::id engine_thread_ GUARDED_BY(mutex_);
   std::vector<std::uint64_t> woken_ids_;  // engine thread

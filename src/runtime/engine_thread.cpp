@@ -32,9 +32,9 @@ void name_this_thread(const char* name) {
 // What the rest of the program may know of a loaded engine without asking its thread.
 struct Loaded {
   BackendInfo info;
-  BackendMemory memory;
-  std::int32_t num_pages = 0;
 };
+
+constexpr std::chrono::milliseconds kQueueNewsInterval{200};
 
 using Load = std::function<Result<std::unique_ptr<Backend>>()>;
 
@@ -83,7 +83,24 @@ class EngineLoop {
       engine_->cancel(id);
       streams_.erase(id);
     }
+    for (EngineInbox::Resize& order : mail_.resizes) {
+      Result<void> resized = engine_->resize(order.num_pages);
+      inbox_.publish_memory(engine_->backend().memory());
+      inbox_.publish(engine_->stats());
+      order.done.set_value(std::move(resized));
+    }
     return true;
+  }
+
+  // Tells those who wait where they stand, a few times a second.
+  void publish_queue() {
+    const TimePoint now = Clock::real().now();
+    if (inbox_.stats().waiting == 0 || now < next_queue_news_) return;
+    next_queue_news_ = now + kQueueNewsInterval;
+    for (const Engine::QueuePlace& place : engine_->queue()) {
+      if (const auto stream = streams_.find(place.id); stream != streams_.end())
+        stream->second->set_queue_place(QueuePlace{place.position, place.expected_seconds});
+    }
   }
 
   void step() {
@@ -101,6 +118,7 @@ class EngineLoop {
       news_.push_back(stream->second);
       if (last) streams_.erase(stream);
     }
+    publish_queue();
   }
 
   void end_all(const Error& reason) {
@@ -108,8 +126,9 @@ class EngineLoop {
     do {
       for (EngineInbox::Submission& submission : mail_.submissions)
         streams_.emplace(submission.stream->id(), std::move(submission.stream));
+      for (EngineInbox::Resize& order : mail_.resizes) order.done.set_value(reason);
       inbox_.take(mail_, false);  // what came before the inbox was closed
-    } while (!mail_.submissions.empty());
+    } while (!mail_.submissions.empty() || !mail_.resizes.empty());
     for (auto& [id, stream] : streams_) {
       stream->publish(failure(reason));
       news_.push_back(std::move(stream));
@@ -121,6 +140,7 @@ class EngineLoop {
   EngineInbox& inbox_;
   EngineInbox::Mail mail_;
   std::unordered_map<SequenceId, std::shared_ptr<StreamState>> streams_;
+  TimePoint next_queue_news_{};
   std::vector<std::shared_ptr<StreamState>> news_;  // streams that got an event since the last wake-up
 };
 
@@ -144,8 +164,9 @@ void run_thread(const Load& load, const EngineOptions& options, EngineInbox& inb
   }
   const Backend& backend = (*engine)->backend();
   inbox.publish((*engine)->stats());
+  inbox.publish_memory(backend.memory());
   EngineLoop loop(engine.take_value(), inbox);
-  loaded.set_value(Loaded{backend.info(), backend.memory(), inbox.stats().pages_total});
+  loaded.set_value(Loaded{backend.info()});
   loop.run();
 }
 
@@ -190,7 +211,7 @@ EngineThread::~EngineThread() {
 }
 
 Result<GenerationStream> EngineThread::submit(GenerationRequest request, StreamWaker* waker) {
-  TRY(check_fits(request, impl_->loaded.num_pages));
+  TRY(check_fits(request, impl_->inbox->stats().capacity_pages));
   auto state = std::make_shared<StreamState>(impl_->next_id.fetch_add(1), waker, impl_->inbox);
   TRY(impl_->inbox->submit({std::move(request), state}));
   return GenerationStream(std::move(state));
@@ -198,7 +219,8 @@ Result<GenerationStream> EngineThread::submit(GenerationRequest request, StreamW
 
 EngineStats EngineThread::stats() const { return impl_->inbox->stats(); }
 const BackendInfo& EngineThread::backend_info() const { return impl_->loaded.info; }
-BackendMemory EngineThread::backend_memory() const { return impl_->loaded.memory; }
+BackendMemory EngineThread::backend_memory() const { return impl_->inbox->memory(); }
+Result<void> EngineThread::resize(std::int32_t num_pages) { return impl_->inbox->resize(num_pages); }
 
 GenerationStream::GenerationStream() = default;
 GenerationStream::GenerationStream(std::shared_ptr<StreamState> state) : state_(std::move(state)) {}
@@ -218,6 +240,10 @@ std::uint64_t GenerationStream::id() const { return state_ ? state_->id() : 0; }
 
 bool GenerationStream::take_events(std::vector<TokenEvent>& events) {
   return state_ && state_->take_events(events);
+}
+
+std::optional<QueuePlace> GenerationStream::queue_place() const {
+  return state_ ? state_->queue_place() : std::nullopt;
 }
 
 bool GenerationStream::wait(std::chrono::milliseconds timeout) { return state_ && state_->wait(timeout); }

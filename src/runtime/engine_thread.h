@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "engine/engine_stats.h"
 #include "generation/generation_event.h"
 #include "generation/generation_request.h"
+#include "runtime/queue_place.h"
 
 namespace mlxd {
 
@@ -42,6 +44,8 @@ class GenerationStream {
   /// Moves out what has come since the last call (appends). Returns false once the last event has been taken,
   /// by this call or an earlier one: nothing more will come.
   bool take_events(std::vector<TokenEvent>& events);
+  /// Where the request waits, as of a moment ago; nothing once it runs.
+  std::optional<QueuePlace> queue_place() const;
   /// Blocks until there is something to take, the stream has ended, or `timeout` passed; true if there is.
   /// For callers with a thread of their own (terminal chat, bench); servers use the waker.
   bool wait(std::chrono::milliseconds timeout);
@@ -65,9 +69,12 @@ class EngineThread {
   /// requests wait), kTooLarge (needs more pages than there are, with both numbers), kUnavailable (stopping,
   /// or the device is lost).
   Result<GenerationStream> submit(GenerationRequest request, StreamWaker* waker);
+  /// Changes the K/V memory while running; see Engine::resize. Waits for the step under way.
+  Result<void> resize(std::int32_t num_pages);
+
   EngineStats stats() const;  // as of the end of the last step
   const BackendInfo& backend_info() const;
-  BackendMemory backend_memory() const;
+  BackendMemory backend_memory() const;  // as of the last resize
 
  private:
   struct Impl;

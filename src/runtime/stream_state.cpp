@@ -10,11 +10,22 @@ void StreamState::publish(TokenEvent event) {
   bool notify = false;
   {
     const MutexLock lock(mutex_);
+    queue_place_.reset();
     ended_ = event.finish || event.error;
     events_.push_back(std::move(event));
     notify = someone_waits_;
   }
   if (notify) arrived_.notify_one();
+}
+
+void StreamState::set_queue_place(std::optional<QueuePlace> place) {
+  const MutexLock lock(mutex_);
+  queue_place_ = place;
+}
+
+std::optional<QueuePlace> StreamState::queue_place() {
+  const MutexLock lock(mutex_);
+  return queue_place_;
 }
 
 bool StreamState::take_events(std::vector<TokenEvent>& events) {

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/mutex.h"
 #include "engine/sequence.h"
 #include "generation/generation_event.h"
+#include "runtime/queue_place.h"
 
 namespace mlxd {
 
@@ -25,6 +27,10 @@ class StreamState {
   SequenceId id() const { return id_; }
   StreamWaker* waker() const { return waker_; }  // may be null
   EngineInbox& inbox() const { return *inbox_; }
+
+  /// Engine thread: where the request waits, or that it does not.
+  void set_queue_place(std::optional<QueuePlace> place) EXCLUDES(mutex_);
+  std::optional<QueuePlace> queue_place() EXCLUDES(mutex_);
 
   /// Engine thread: adds an event; the one with `finish` or `error` is the last.
   void publish(TokenEvent event) EXCLUDES(mutex_);
@@ -46,6 +52,7 @@ class StreamState {
   Mutex mutex_;
   CondVar arrived_;
   std::vector<TokenEvent> events_ GUARDED_BY(mutex_);
+  std::optional<QueuePlace> queue_place_ GUARDED_BY(mutex_);
   bool ended_ GUARDED_BY(mutex_) = false;
   bool someone_waits_ GUARDED_BY(mutex_) = false;
 };

@@ -19,11 +19,18 @@ namespace mlxd {
 namespace {
 
 constexpr std::size_t kAnswerIdSize = 24;
-constexpr int kMaxRetryAfterSeconds = 60;
+constexpr int kMaxRetryAfterSeconds = 3600;
+// Reading a megabyte of JSON and making tokens of it takes up to a second.
+constexpr std::size_t kHeavyBodyBytes = 256 * 1024;
 
 std::int32_t total_choices(const api::GenerationCall& call) {
   const std::size_t prompts = call.conversation ? 1 : call.prompts.size();
   return static_cast<std::int32_t>(prompts) * call.num_choices;
+}
+
+bool asks_to_explain_cache(const http::Request& request) {
+  const std::string* value = request.headers.find("X-MLXD-Explain-Cache");
+  return value != nullptr && *value == "1";
 }
 
 // The same model on the same backend answers the same; a change of either shows (FNV-1a).
@@ -43,12 +50,17 @@ std::string fingerprint(const ServedModel& model) {
 void GenerationHandlers::add_routes(http::Router& router) {
   namespace openai = api::openai;
   const bool strict = options_.strict;
-  const auto add = [&](const char* path, Dialect dialect) {
+  const auto add_one = [&](const std::string& path, Dialect dialect) {
     const Dialect& kept = *dialects_.emplace_back(std::make_unique<Dialect>(std::move(dialect)));
     router.add("POST", path, [this, &kept](const http::ExchangePtr& exchange) { handle(exchange, kept); },
                {.media_type = "application/json"});
   };
-  add("/v1/chat/completions",
+  const auto add = [&](const std::string& path, Dialect dialect) {
+    add_one("/v1" + path, dialect);
+    dialect.priority = Priority::kLow;
+    add_one("/v1/batch" + path, std::move(dialect));
+  };
+  add("/chat/completions",
       {.decode = [strict](std::string_view body) { return openai::decode_chat_request(body, strict); },
        .encoder = [](const api::GenerationCall& call,
                      api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
@@ -58,7 +70,7 @@ void GenerationHandlers::add_routes(http::Router& router) {
                                                 .logprobs = call.sampling.logprobs,
                                                 .include_usage = call.include_usage});
        }});
-  add("/v1/completions",
+  add("/completions",
       {.decode = [](std::string_view body) { return openai::decode_completion_request(body); },
        .encoder = [](const api::GenerationCall& call,
                      api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
@@ -77,7 +89,9 @@ void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect
     return;
   }
   const bool queued = options_.workers->try_post(
-      [this, exchange, &dialect, arrived] { prepare(exchange, dialect, arrived); });
+      [this, exchange, &dialect, arrived] { prepare(exchange, dialect, arrived); },
+      exchange->request.body.size() > kHeavyBodyBytes ? TextWorkers::Weight::kHeavy
+                                                      : TextWorkers::Weight::kLight);
   if (!queued)
     exchange->respond_error(503, Error(ErrorKind::kOverloaded, "too many requests wait to be read"), 1);
 }
@@ -106,13 +120,19 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect&
                                         .created = Clock::real().wall_seconds(),
                                         .model = model->name,
                                         .fingerprint = fingerprint(*model)});
+  std::optional<TimePoint> deadline;
+  if (options_.request_timeout.count() > 0) deadline = arrived + options_.request_timeout;
   auto run = std::make_shared<GenerationRun>(
       GenerationRun::Options{.exchange = exchange,
                              .model = model,
                              .encoder = std::move(encoder),
                              .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
                              .metrics = options_.metrics,
-                             .arrived = arrived});
+                             .arrived = arrived,
+                             .priority = dialect.priority,
+                             .client = clients_.of(exchange->request.headers),
+                             .deadline = deadline,
+                             .explain_cache = asks_to_explain_cache(exchange->request)});
   const auto submitted = run->submit(call);
   if (!submitted.ok()) {
     refuse(exchange, submitted.error(), model.get());
@@ -129,12 +149,9 @@ void GenerationHandlers::refuse(const http::ExchangePtr& exchange, const Error& 
       [exchange, error, status, retry_after] { exchange->respond_error(status, error, retry_after); });
 }
 
-// How long until the queue before this request has gone through, at the pace of late requests.
+// How long until those who wait now will have started, at the pace of late requests.
 int GenerationHandlers::retry_after_s(const ServedModel* model) const {
-  if (model == nullptr) return 1;
-  const EngineStats stats = model->engine->stats();
-  const double rounds = static_cast<double>(stats.waiting) / std::max(1, stats.max_batch_sequences);
-  const double seconds = rounds * options_.metrics->mean_generation_seconds();
+  const double seconds = model == nullptr ? 1.0 : model->engine->stats().expected_wait_seconds;
   return std::clamp(static_cast<int>(std::ceil(seconds)), 1, kMaxRetryAfterSeconds);
 }
 

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/answer_encoder.h"
@@ -29,6 +31,10 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     StreamDispatcher* dispatcher = nullptr;  // of the model's engine and the exchange's I/O thread
     Metrics* metrics = nullptr;
     TimePoint arrived;
+    Priority priority = Priority::kNormal;
+    ClientId client = 0;
+    std::optional<TimePoint> deadline = {};
+    bool explain_cache = false;
   };
   explicit GenerationRun(Options options);
   ~GenerationRun() override;
@@ -48,12 +54,15 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     std::unique_ptr<TextStream> text;
     std::string echo;  // what the answer begins with, until it has been sent
     api::Choice choice;
+    std::shared_ptr<const CacheReport> cache;  // with the first token
     TimePoint last_token;
     bool begun = false;  // a token has come
     bool finished = false;
   };
 
-  Result<std::vector<TokenId>> tokenize(const api::GenerationCall& call, const api::RawPrompt& prompt) const;
+  /// Errors name `field`; kTooLarge if `text` cannot fit the context.
+  Result<std::vector<TokenId>> tokenize(std::string_view text, bool add_special_tokens,
+                                        const std::string& field) const;
   Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);
@@ -62,6 +71,11 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   void fail(const Error& error, std::string& out);
   void finish();
   Usage usage() const;
+  Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
+                                         std::int32_t choice) const;
+  CacheExplanation explain(const CacheReport& report, const std::vector<TokenId>& prompt) const;
+  /// What a silent stream sends: a comment, with the place in the queue while it waits.
+  std::string keep_alive() const;
 
   Options options_;
   ModelMetrics model_metrics_;
@@ -70,6 +84,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   bool streaming_ = false;
   bool done_ = false;
   std::int32_t prompt_tokens_ = 0;
+  std::int32_t num_choices_ = 1;                        // of each prompt
+  std::vector<std::vector<TokenId>> explained_prompts_;  // kept only to explain the cache
 };
 
 }  // namespace mlxd

@@ -81,6 +81,10 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
   static const Row kRows[] = {
       {"mlxd_prompt_tokens_total", "Prompt tokens prefilled.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.prompt_tokens); }},
+      {"mlxd_cached_prompt_tokens_total", "Prompt tokens whose K/V were found in the prefix cache.", kCounter,
+       [](const EngineStats& s) { return static_cast<double>(s.cached_prompt_tokens); }},
+      {"mlxd_recomputed_tokens_total", "Tokens computed again after a preemption.", kCounter,
+       [](const EngineStats& s) { return static_cast<double>(s.recomputed_tokens); }},
       {"mlxd_generated_tokens_total", "Tokens generated.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.generated_tokens); }},
       {"mlxd_engine_forward_seconds_total", "Time spent in the backend's part of steps.", kCounter,
@@ -91,6 +95,10 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
        kCounter, [](const EngineStats& s) { return static_cast<double>(s.requests_cancelled); }},
       {"mlxd_sequences_failed_total", "Sequences that failed.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.requests_failed); }},
+      {"mlxd_sequences_expired_total", "Sequences that were not finished by their time limit.", kCounter,
+       [](const EngineStats& s) { return static_cast<double>(s.requests_expired); }},
+      {"mlxd_prefix_evictions_total", "Cached K/V pages given up for others.", kCounter,
+       [](const EngineStats& s) { return static_cast<double>(s.prefix_evictions); }},
       {"mlxd_preemptions_total", "Sequences put back because pages ran out.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.preemptions); }},
       {"mlxd_sequences_running", "Sequences prefilling or decoding.", kGauge,
@@ -103,8 +111,12 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
        [](const EngineStats& s) { return static_cast<double>(s.max_batch_sequences); }},
       {"mlxd_kv_pages_total", "K/V pages of 32 tokens.", kGauge,
        [](const EngineStats& s) { return static_cast<double>(s.pages_total); }},
-      {"mlxd_kv_pages_used", "K/V pages in use.", kGauge,
+      {"mlxd_kv_pages_used", "K/V pages of running sequences.", kGauge,
        [](const EngineStats& s) { return static_cast<double>(s.pages_used); }},
+      {"mlxd_kv_pages_cached", "K/V pages kept to be shared, used by no sequence.", kGauge,
+       [](const EngineStats& s) { return static_cast<double>(s.pages_cached); }},
+      {"mlxd_expected_wait_seconds", "How long a request that comes now waits before it starts.", kGauge,
+       [](const EngineStats& s) { return s.expected_wait_seconds; }},
   };
   std::vector<EngineStats> stats;
   for (const ServedModelPtr& model : models) stats.push_back(model->engine->stats());
@@ -165,7 +177,6 @@ struct Metrics::Impl {
                                                                .Name("mlxd_inter_token_seconds")
                                                                .Help("Time between a stream's tokens.")
                                                                .Register(registry);
-  std::atomic<double> mean_generation_seconds{0.0};
   TimePoint started = Clock::real().now();
 };
 
@@ -192,13 +203,6 @@ ModelMetrics Metrics::for_model(const std::string& model) {
 }
 
 void Metrics::observe(prometheus::Histogram* histogram, double seconds) { histogram->Observe(seconds); }
-
-void Metrics::observe_generation_seconds(double seconds) {
-  const double mean = impl_->mean_generation_seconds;
-  impl_->mean_generation_seconds = mean == 0.0 ? seconds : mean * 0.9 + seconds * 0.1;
-}
-
-double Metrics::mean_generation_seconds() const { return impl_->mean_generation_seconds; }
 
 std::string Metrics::render(const std::vector<ServedModelPtr>& models, std::size_t open_connections) const {
   std::vector<MetricFamily> families = impl_->registry.Collect();

@@ -33,10 +33,6 @@ class Metrics {
   ModelMetrics for_model(const std::string& model);
   static void observe(prometheus::Histogram* histogram, double seconds);
 
-  /// Seconds of a whole generation; their late mean makes an honest Retry-After.
-  void observe_generation_seconds(double seconds);
-  double mean_generation_seconds() const;
-
   /// The page of /metrics (text format 0.0.4). Models are asked for their engines' statistics.
   std::string render(const std::vector<ServedModelPtr>& models, std::size_t open_connections) const;
 

@@ -32,6 +32,47 @@ void append_usage(std::string& out, const Usage& usage) {
   out += "}}";
 }
 
+namespace {
+
+void append_explanation(std::string& out, const CacheExplanation& cache) {
+  out += R"({"prompt_tokens":)";
+  append_json_number(out, std::int64_t{cache.prompt_tokens});
+  out += R"(,"cached_tokens":)";
+  append_json_number(out, std::int64_t{cache.cached_tokens});
+  out += R"(,"outcome":)";
+  append_json_string(out, to_string(cache.outcome));
+  if (cache.outcome == CacheOutcome::kDiverged || cache.outcome == CacheOutcome::kEnded) {
+    out += R"(,"position":)";
+    append_json_number(out, std::int64_t{cache.position});
+    out += R"(,"prompt_before":)";
+    append_json_string(out, cache.prompt_before);
+    out += R"(,"prompt_after":)";
+    append_json_string(out, cache.prompt_after);
+  }
+  if (cache.outcome == CacheOutcome::kDiverged) {
+    out += R"(,"cached_after":)";
+    if (cache.same_client)
+      append_json_string(out, cache.cached_after);
+    else
+      out += "null";
+  }
+  out += '}';
+}
+
+}  // namespace
+
+void append_cache(std::string& out, const Usage& usage) {
+  if (usage.cache.empty()) return;
+  out += R"(,"mlxd":{"cache":)";
+  if (usage.cache.size() > 1) out += '[';
+  for (std::size_t i = 0; i < usage.cache.size(); ++i) {
+    if (i > 0) out += ',';
+    append_explanation(out, usage.cache[i]);
+  }
+  if (usage.cache.size() > 1) out += ']';
+  out += '}';
+}
+
 std::string token_name(std::string_view bytes) {
   if (is_valid_utf8(bytes)) return std::string(bytes);
   static constexpr char kDigits[] = "0123456789abcdef";

@@ -68,6 +68,7 @@ std::string ChatAnswerEncoder::whole(std::span<const Choice> choices, const Usag
   }
   out += R"(],"usage":)";
   append_usage(out, usage);
+  append_cache(out, usage);
   out += '}';
   return out;
 }
@@ -109,11 +110,15 @@ void ChatAnswerEncoder::event(std::string& out, std::int32_t choice, const TextE
 }
 
 void ChatAnswerEncoder::end(std::string& out, const Usage& usage) {
-  if (options_.include_usage) {
+  if (options_.include_usage || !usage.cache.empty()) {
     out += "data: ";
     out += answer_head(options_.info, kIdPrefix, "chat.completion.chunk");
     out += R"(,"choices":[],"usage":)";
-    append_usage(out, usage);
+    if (options_.include_usage)
+      append_usage(out, usage);
+    else
+      out += "null";
+    append_cache(out, usage);
     out += "}\n\n";
   }
   out += "data: [DONE]\n\n";

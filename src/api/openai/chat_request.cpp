@@ -113,6 +113,7 @@ constexpr Field<RequestDraft> kFields[] = {
     {"top_logprobs", kHonoured, read_top_logprobs},
     {"stream", kHonoured, read_stream},
     {"stream_options", kHonoured, read_stream_options},
+    {"cache_salt", kHonoured, read_cache_salt},
     {"chat_template_kwargs", kHonoured, read_chat_template_kwargs},
     {"user", kInforms},
     {"metadata", kInforms},

@@ -78,6 +78,7 @@ std::string CompletionAnswerEncoder::whole(std::span<const Choice> choices, cons
   }
   out += R"(],"usage":)";
   append_usage(out, usage);
+  append_cache(out, usage);
   out += '}';
   return out;
 }
@@ -111,11 +112,15 @@ void CompletionAnswerEncoder::event(std::string& out, std::int32_t choice, const
 }
 
 void CompletionAnswerEncoder::end(std::string& out, const Usage& usage) {
-  if (options_.include_usage) {
+  if (options_.include_usage || !usage.cache.empty()) {
     out += "data: ";
     out += answer_head(options_.info, kIdPrefix, kObject);
     out += R"(,"choices":[],"usage":)";
-    append_usage(out, usage);
+    if (options_.include_usage)
+      append_usage(out, usage);
+    else
+      out += "null";
+    append_cache(out, usage);
     out += "}\n\n";
   }
   out += "data: [DONE]\n\n";

@@ -99,6 +99,7 @@ constexpr Field<RequestDraft> kFields[] = {
     {"echo", kHonoured, read_echo},
     {"stream", kHonoured, read_stream},
     {"stream_options", kHonoured, read_stream_options},
+    {"cache_salt", kHonoured, read_cache_salt},
     {"user", kInforms},
     {"metadata", kInforms},
     {"store", kInforms},

@@ -16,8 +16,8 @@ namespace mlxd::testing {
 
 inline GenerationRequest make_request(std::vector<TokenId> prompt, std::int32_t max_tokens,
                                       SamplingParams sampling = {.temperature = 0.0F, .seed = 0},
-                                      std::vector<TokenId> stop_tokens = {}) {
-  GenerationRequest::Fields fields;
+                                      std::vector<TokenId> stop_tokens = {},
+                                      GenerationRequest::Fields fields = {}) {
   fields.prompt = std::move(prompt);
   fields.sampling = std::move(sampling);
   fields.max_tokens = max_tokens;
@@ -43,6 +43,8 @@ class EngineHarness {
     bool ended() const { return finish || error; }
     std::uint64_t first_token_step = 0;
     std::uint64_t last_token_step = 0;
+    std::shared_ptr<const CacheReport> cache;
+    std::int32_t cached_tokens() const { return cache ? cache->cached_tokens : -1; }
   };
   struct Step {
     std::int32_t tokens = 0;
@@ -75,6 +77,8 @@ class EngineHarness {
       if (event.event.token != kNoToken) {
         if (answer.tokens.empty()) answer.first_token_step = num_steps;
         answer.last_token_step = num_steps;
+        EXPECT_EQ(event.event.cache != nullptr, answer.tokens.empty());
+        if (event.event.cache) answer.cache = event.event.cache;
         answer.tokens.push_back(event.event.token);
       }
       answer.finish = event.event.finish;
@@ -106,8 +110,10 @@ class EngineHarness {
 };
 
 /// What a request answers by itself, with all the room it needs.
-inline std::vector<TokenId> answer_alone(GenerationRequest request) {
-  EngineHarness harness({.num_pages = pages_for_tokens(std::ssize(request.prompt()) + request.max_tokens())});
+inline std::vector<TokenId> answer_alone(GenerationRequest request, FakeBackend::Options backend = {}) {
+  EngineHarness harness({.num_pages = pages_for_tokens(std::ssize(request.prompt()) + request.max_tokens()),
+                         .share_prefixes = false},
+                        std::move(backend));
   harness.submit(1, std::move(request));
   harness.run();
   return harness.answers.at(1).tokens;

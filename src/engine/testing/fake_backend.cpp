@@ -1,5 +1,6 @@
 #include "engine/testing/fake_backend.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -22,27 +23,33 @@ FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
   info_.vocab_size = options_.vocab_size;
   info_.max_batch_tokens = options_.max_batch_tokens;
   info_.max_batch_sequences = options_.max_batch_sequences;
-  info_.page_groups = {{.page_bytes = kPageTokens * sizeof(Slot)}};
+  for (const std::int32_t window : options_.windows)
+    info_.page_groups.push_back({.page_bytes = kPageTokens * sizeof(Slot), .window_tokens = window});
+  slots_.resize(options_.windows.size());
   prefix_.reserve(4096);
 }
 
 BackendMemory FakeBackend::memory() const {
-  return {.weight_bytes = 0, .page_bytes = slots_.size() * sizeof(Slot), .scratch_bytes = 0};
+  std::size_t num_slots = 0;
+  for (const auto& group : slots_) num_slots += group.size();
+  return {.weight_bytes = 0, .page_bytes = num_slots * sizeof(Slot), .scratch_bytes = 0};
 }
 
-Result<void> FakeBackend::resize_pages(std::size_t /*group*/, std::int32_t num_pages) {
+Result<void> FakeBackend::resize_pages(std::size_t group, std::int32_t num_pages) {
   if (num_pages > options_.max_pages)
     return Error(ErrorKind::kOutOfMemory, "fake backend: " + std::to_string(num_pages) +
                                               " pages asked for, " + std::to_string(options_.max_pages) +
                                               " possible");
-  slots_.resize(static_cast<std::size_t>(num_pages) * kPageTokens);
+  if (in_flight_) return wrong("pages are resized while a step is in flight");
+  slots_[group].resize(static_cast<std::size_t>(num_pages) * kPageTokens);
   return {};
 }
 
-Result<void> FakeBackend::copy_pages(std::size_t /*group*/, std::span<const PageCopy> copies) {
+Result<void> FakeBackend::copy_pages(std::size_t group, std::span<const PageCopy> copies) {
+  if (in_flight_) return wrong("pages are copied while a step is in flight");
   for (const PageCopy& copy : copies) {
     for (std::size_t i = 0; i < kPageTokens; ++i)
-      slots_[copy.to * kPageTokens + i] = slots_[copy.from * kPageTokens + i];
+      slots_[group][copy.to * kPageTokens + i] = slots_[group][copy.from * kPageTokens + i];
   }
   return {};
 }
@@ -87,16 +94,9 @@ Result<void> FakeBackend::check_shape(const StepBatch& batch) const {
     if (sequence.first_token != next_token || sequence.num_tokens < 1)
       return wrong("sequences do not cover the tokens in order");
     next_token += sequence.num_tokens;
-    const BatchSequence::PageTable& table = sequence.page_tables[0];
-    if (table.begin < 0 || table.begin + table.count > std::ssize(batch.page_ids))
-      return wrong("a page table lies outside page_ids");
-    if (table.count * kPageTokens < sequence.first_position + sequence.num_tokens)
-      return wrong("a page table is too short");
+    for (std::size_t group = 0; group < slots_.size(); ++group) TRY(check_table(batch, sequence, group));
   }
   if (next_token != std::ssize(batch.tokens)) return wrong("tokens without a sequence");
-  for (const PageId page : batch.page_ids) {
-    if (page * kPageTokens >= slots_.size()) return wrong("page " + std::to_string(page) + " does not exist");
-  }
   std::int32_t previous = -1;
   for (const SampleRow& row : batch.samples) {
     if (row.token_index <= previous || row.token_index >= next_token) return wrong("samples out of order");
@@ -105,10 +105,30 @@ Result<void> FakeBackend::check_shape(const StepBatch& batch) const {
   return {};
 }
 
-FakeBackend::Slot& FakeBackend::slot(const StepBatch& batch, const BatchSequence& sequence,
+Result<void> FakeBackend::check_table(const StepBatch& batch, const BatchSequence& sequence,
+                                      std::size_t group) const {
+  const BatchSequence::PageTable& table = sequence.page_tables[group];
+  if (table.begin < 0 || table.begin + table.count > std::ssize(batch.page_ids))
+    return wrong("a page table lies outside page_ids");
+  if (table.count * kPageTokens < sequence.first_position + sequence.num_tokens)
+    return wrong("a page table is too short");
+  const std::int32_t window = options_.windows[group];
+  for (std::int32_t i = 0; i < table.count; ++i) {
+    const PageId page = batch.page_ids[static_cast<std::size_t>(table.begin + i)];
+    if (page == kNoPage) {
+      if (window == 0 || (i + 1) * kPageTokens > sequence.first_position - window + 1)
+        return wrong("a page that is still seen was let go");
+    } else if (page * kPageTokens >= slots_[group].size()) {
+      return wrong("page " + std::to_string(page) + " does not exist");
+    }
+  }
+  return {};
+}
+
+FakeBackend::Slot& FakeBackend::slot(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
                                      std::int32_t position) {
-  const auto entry = static_cast<std::size_t>(sequence.page_tables[0].begin + position / kPageTokens);
-  return slots_[batch.page_ids[entry] * kPageTokens + static_cast<std::size_t>(position % kPageTokens)];
+  const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
+  return slots_[group][batch.page_ids[entry] * kPageTokens + static_cast<std::size_t>(position % kPageTokens)];
 }
 
 Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequence& sequence) {
@@ -121,33 +141,46 @@ Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequen
       token = previous_samples_[static_cast<std::size_t>(input.previous_row())].token;
     }
     if (token < 0 || token >= options_.vocab_size) return wrong("token " + std::to_string(token));
-    Slot& target = slot(batch, sequence, sequence.first_position + i);
-    if (target.written_in_step == step_) return wrong("a slot is written twice in a step");
-    target = {token, sequence.first_position + i, step_};
+    const std::int32_t position = sequence.first_position + i;
+    for (std::size_t group = 0; group < slots_.size(); ++group) {
+      Slot& target = slot(batch, sequence, group, position);
+      if (target.written_in_step == step_) return wrong("a slot is written twice in a step");
+      std::uint64_t before = mix(options_.model_seed);
+      if (position > 0) {
+        const Slot& previous = slot(batch, sequence, group, position - 1);
+        if (previous.position != position - 1) return wrong("a token is written after one that is not there");
+        before = previous.prefix_hash;
+      }
+      target = {token, position, step_, mix(before * 31 + static_cast<std::uint64_t>(token) + 1)};
+    }
   }
   return {};
 }
 
-// prefix_ = the tokens at positions 0 … last_position, as the pages have them.
+// hash_ = what the slots say that positions 0 … last_position see; prefix_ = the first group's tokens of them.
 Result<void> FakeBackend::read_prefix(const StepBatch& batch, const BatchSequence& sequence,
                                       std::int32_t last_position) {
   prefix_.clear();
-  for (std::int32_t position = 0; position <= last_position; ++position) {
-    const Slot& source = slot(batch, sequence, position);
-    if (source.position != position)
-      return wrong("position " + std::to_string(position) + " reads a slot written for position " +
-                   std::to_string(source.position));
-    prefix_.push_back(source.token);
+  hash_ = 0;
+  for (std::size_t group = 0; group < slots_.size(); ++group) {
+    const std::int32_t window = options_.windows[group];
+    for (std::int32_t position = window > 0 ? std::max(0, last_position - window + 1) : 0; position <= last_position;
+         ++position) {
+      const Slot& source = slot(batch, sequence, group, position);
+      if (source.position != position)
+        return wrong("position " + std::to_string(position) + " reads a slot written for position " +
+                     std::to_string(source.position));
+      if (group == 0) prefix_.push_back(source.token);
+      hash_ = mix(hash_ * 31 + source.prefix_hash + static_cast<std::uint64_t>(source.token));
+    }
   }
   return {};
 }
 
 void FakeBackend::compute_logits() {
-  std::uint64_t hash = mix(options_.model_seed);
-  for (const TokenId token : prefix_) hash = mix(hash * 31 + static_cast<std::uint64_t>(token) + 1);
   logits_.resize(static_cast<std::size_t>(options_.vocab_size));
   for (std::size_t t = 0; t < logits_.size(); ++t) {
-    const auto bits = static_cast<std::uint32_t>(mix(hash + 0x9E3779B97F4A7C15U * (t + 1)) >> 40U);
+    const auto bits = static_cast<std::uint32_t>(mix(hash_ + 0x9E3779B97F4A7C15U * (t + 1)) >> 40U);
     logits_[t] = static_cast<float>(bits) * 0x1p-24F * 8.0F - 4.0F;
   }
   if (!options_.script) return;

@@ -23,6 +23,8 @@ class FakeBackend : public Backend {
     std::int32_t max_batch_tokens = 512;
     std::int32_t max_batch_sequences = 64;
     std::int32_t max_pages = 1 << 20;  // resize_pages beyond: kOutOfMemory
+    /// By layer group; 0: it keeps everything.
+    std::vector<std::int32_t> windows = {0};
     std::uint64_t model_seed = 1;      // another seed is another model
     /// If set, the most probable token after a prefix (its logit is far above the hashed ones); kNoToken: the
     /// hash.
@@ -47,23 +49,26 @@ class FakeBackend : public Backend {
     TokenId token = kNoToken;
     std::int32_t position = -1;
     std::uint64_t written_in_step = 0;
+    std::uint64_t prefix_hash = 0;  // of all tokens up to this one
   };
 
   Result<void> check_shape(const StepBatch& batch) const;
+  Result<void> check_table(const StepBatch& batch, const BatchSequence& sequence, std::size_t group) const;
   Result<void> write_tokens(const StepBatch& batch, const BatchSequence& sequence);
   Result<void> read_prefix(const StepBatch& batch, const BatchSequence& sequence, std::int32_t last_position);
   void compute_logits();
-  Slot& slot(const StepBatch& batch, const BatchSequence& sequence, std::int32_t position);
+  Slot& slot(const StepBatch& batch, const BatchSequence& sequence, std::size_t group, std::int32_t position);
 
   Options options_;
   BackendInfo info_;
   Sampler sampler_;
-  std::vector<Slot> slots_;  // [pages, kPageTokens]
+  std::vector<std::vector<Slot>> slots_;  // by group, [pages, kPageTokens]
   std::uint64_t step_ = 0;
   std::optional<StepHandle> in_flight_;
   StepResult in_flight_result_;
   std::vector<SampledToken> previous_samples_;
   std::vector<TokenId> prefix_;
+  std::uint64_t hash_ = 0;
   std::vector<float> logits_;
 };
 

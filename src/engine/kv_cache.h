@@ -1,0 +1,153 @@
+// Which pages each sequence holds and which prefixes are kept to be shared: the page pools of all layer groups
+// and the prefix tree, under one owner (the engine's thread). K/V themselves live in the backend.
+//
+// - A page is full of one path of tokens for ever: full pages enter the tree as soon as they are computed,
+//   generated tokens' pages too, and a page computed twice is kept once. So a sequence always holds the pages
+//   of its whole path, and a page in no table has no page after it in one.
+// - The last, partly filled page of a prompt and of an ended sequence enters too. Who shares it gets a copy of
+//   it (copy-on-write, done at once: it is about to be written), never the page itself.
+// - When free pages run out, the least recently used idle pages go, leaves first.
+// - In a group with a window, pages behind the window of a sequence are let go as it moves on; they stay in the
+//   tree until they are evicted. A hit needs only those that the window still sees.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/page_pool.h"
+#include "engine/prefix_tree.h"
+#include "generation/cache_report.h"
+
+namespace mlxd {
+
+class KvCache {
+ public:
+  struct Options {
+    std::vector<PageGroupInfo> groups;
+    std::vector<std::int32_t> num_pages;  // by group
+    bool share_prefixes = true;
+    std::uint64_t hash_mask = ~std::uint64_t{0};  // see PrefixTree
+  };
+  explicit KvCache(Options options);
+
+  /// A sequence's pages: by group, position p in entry p / kPageTokens; kNoPage behind the window.
+  struct Held {
+    std::array<std::vector<PageId>, kMaxLayerGroups> tables;
+    PrefixTree::NodeId tip = PrefixTree::kNoNode;  // where its path in the tree ends
+    std::int32_t num_known = 0;                    // pages of that path, all full
+    std::array<std::int32_t, kMaxLayerGroups> num_behind{};  // entries that are kNoPage
+  };
+
+  /// What the tree has of a prompt's beginning; valid until the cache changes.
+  struct Match {
+    std::vector<PrefixTree::NodeId> path;
+    PrefixTree::NodeId partial = PrefixTree::kNoNode;  // shared by a copy
+    std::int32_t num_tokens = 0;
+    /// By group: pages that the sequence would hold without taking any, and pages that are idle now and would
+    /// be in use.
+    std::array<std::int32_t, kMaxLayerGroups> num_shared{};
+    std::array<std::int32_t, kMaxLayerGroups> num_idle{};
+  };
+  /// At most tokens.size() - 1 tokens match: the last one has to be computed to choose the next.
+  /// Without `may_copy` only whole pages match.
+  Match find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy = true) const;
+  /// Starts a sequence that holds nothing from a match. Returns how many tokens have K/V (fewer than matched if
+  /// there is no page for a copy).
+  std::int32_t open(Held& held, const Match& match, std::string_view salt);
+  /// How the prompt met the cache, for people.
+  CacheReport explain(std::span<const TokenId> tokens, std::string_view salt, std::uint64_t client) const;
+
+  /// Takes the pages that the first `num_tokens` tokens need beyond those held; false, changing nothing, if
+  /// there are too few, free and idle together.
+  bool try_extend(Held& held, std::int32_t num_tokens);
+  /// Tells that the first `num_computed` of `tokens` have K/V: full pages enter the tree, pages behind a window
+  /// are let go.
+  void commit(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client);
+  /// As commit; the last page, partly filled, enters too. The sequence may go on writing after it.
+  void commit_tail(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client);
+  /// Ends a sequence: what it computed stays to be shared, its pages are let go.
+  void close(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client);
+
+  /// Copies that must be made, group by group and in order, before the next step; then call copies_done. Their
+  /// sources are kept until then.
+  std::span<const PageCopy> copies(std::size_t group) const { return copies_[group]; }
+  bool has_copies() const;
+  void copies_done();
+
+  std::size_t num_groups() const { return groups_.size(); }
+  const PagePool& pool(std::size_t group) const { return pools_[group]; }
+  /// Free pages and those that would be evicted for a sequence.
+  std::int32_t num_available(std::size_t group) const {
+    return pools_[group].num_free() + pools_[group].num_idle();
+  }
+  /// Pages of a group that a sequence of `num_tokens` tokens holds at its most.
+  std::int32_t pages_needed(std::size_t group, std::int64_t num_tokens) const;
+  /// The most pages of a group that a sequence of this many tokens can ever use at once, its steps of at most
+  /// `step_tokens` included.
+  static std::int32_t most_pages(const PageGroupInfo& group, std::int64_t num_tokens, std::int32_t step_tokens);
+
+  /// Adds pages to a group.
+  void grow(std::size_t group, std::int32_t num_pages);
+  /// Empties a group's end: idle pages are evicted, those in use move to lower ids by copies to be made as
+  /// above, and the tables of `holders` (all sequences) are changed. No copies may be due. False, changing
+  /// nothing, if more are in use than would be left. After copies_done comes finish_shrink.
+  bool try_prepare_shrink(std::size_t group, std::int32_t num_pages, std::span<Held* const> holders);
+  void finish_shrink(std::size_t group, std::int32_t num_pages);
+  /// Forgets everything idle.
+  void clear();
+
+  std::uint64_t num_evictions() const { return num_evictions_; }
+  /// Prefixes known, page by page.
+  std::size_t num_nodes() const { return tree_.size(); }
+  Result<void> check_integrity(std::span<const Held* const> holders) const;
+
+ private:
+  using NodeId = PrefixTree::NodeId;
+  static constexpr NodeId kNoNode = PrefixTree::kNoNode;
+
+  bool has_window(std::size_t group) const { return groups_[group].window_tokens > 0; }
+  /// First page that a token at `position` sees.
+  std::int32_t first_seen(std::size_t group, std::int64_t position) const;
+  bool is_usable(const Match& match) const;
+  void take_partial(Held& held, const Match& match, std::int32_t& num_tokens);
+  void move_tip(Held& held, NodeId tip);
+  void enter_page(Held& held, std::span<const TokenId> tokens, std::uint64_t client);
+  void merge_into(Held& held, std::int32_t index, NodeId node);
+  void let_go_behind(Held& held, std::int32_t num_computed);
+
+  void retain(std::size_t group, PageId page);
+  void release(std::size_t group, PageId page);
+  bool try_take(std::size_t group, std::int32_t count, std::vector<PageId>& pages);
+  bool evict_one(std::size_t group);
+  void attach(NodeId node, std::size_t group, PageId page);
+  void detach(NodeId node, std::size_t group);
+  void forget(NodeId node);
+  void remove_if_empty(NodeId node);
+  void add_evictable(NodeId node, std::size_t group);
+  void drop_evictable(NodeId node, std::size_t group);
+  void forget_idle_from(std::size_t group, std::int32_t limit);
+  Result<void> check_path(const Held& held) const;
+
+  std::vector<PageGroupInfo> groups_;
+  bool share_prefixes_;
+  std::size_t node_group_ = 0;  // a full-attention group if there is one
+  bool has_full_group_ = false;
+  std::vector<PagePool> pools_;
+  PrefixTree tree_;
+  std::vector<std::vector<NodeId>> node_of_;  // by group and page; kNoNode: not in the tree
+  /// By group, least recently used first; of equal ones in full groups the deepest, in windows the shallowest.
+  using Evictable = std::tuple<std::uint64_t, std::int32_t, NodeId>;
+  std::vector<std::set<Evictable>> evictable_;
+  std::array<std::vector<PageCopy>, kMaxLayerGroups> copies_;
+  std::uint64_t now_ = 0;  // counts openings and closings
+  std::uint64_t num_evictions_ = 0;
+};
+
+}  // namespace mlxd

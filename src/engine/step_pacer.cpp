@@ -1,0 +1,66 @@
+#include "engine/step_pacer.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace mlxd {
+namespace {
+
+// Chunks are whole tiles of rows for the kernels.
+constexpr std::int32_t kTile = 16;
+constexpr double kNewWeight = 0.2;
+constexpr double kNewWeightRising = 0.5;
+constexpr std::int32_t kUnknownCostTokens = 128;
+constexpr std::int32_t kLeastGrowth = 64;
+
+std::size_t size_class(std::int32_t num_decodes) {
+  return static_cast<std::size_t>(std::bit_width(static_cast<std::uint32_t>(num_decodes - 1)));
+}
+
+void learn(double& average, double value) {
+  const double weight = value > average ? kNewWeightRising : kNewWeight;
+  average = average > 0.0 ? average + weight * (value - average) : value;
+}
+
+}  // namespace
+
+double StepPacer::decode_seconds(std::int32_t num_decodes) const {
+  if (num_decodes < 1) return 0.0;
+  // Unknown sizes are taken for the next smaller known one, which errs on the side of short gaps; or else for
+  // the next larger.
+  const std::size_t size = std::min(size_class(num_decodes), kNumSizes - 1);
+  for (std::size_t i = size + 1; i-- > 0;) {
+    if (decode_[i] > 0.0) return decode_[i];
+  }
+  for (std::size_t i = size + 1; i < kNumSizes; ++i) {
+    if (decode_[i] > 0.0) return decode_[i];
+  }
+  return 0.0;
+}
+
+std::int32_t StepPacer::prefill_tokens(std::int32_t num_decodes) const {
+  const std::int32_t most = std::max(0, options_.step_token_budget - num_decodes);
+  const double decode = decode_seconds(num_decodes);
+  if (num_decodes < 1 || decode <= 0.0) return most;
+  if (per_token_ <= 0.0) return std::min(most, kUnknownCostTokens);
+  const double room = std::min((options_.gap_ratio - 1.0) * decode / per_token_, 1e6);
+  std::int32_t tokens = static_cast<std::int32_t>(room) / kTile * kTile;
+  if (last_mixed_tokens_ > 0) tokens = std::min(tokens, std::max(2 * last_mixed_tokens_, kLeastGrowth));
+  return std::min(most, std::max(kLeastTokens, tokens));
+}
+
+void StepPacer::observe(std::int32_t num_decodes, std::int32_t prefill_tokens, double seconds) {
+  if (seconds <= 0.0) return;
+  if (prefill_tokens == 0) {
+    if (num_decodes > 0) learn(decode_[std::min(size_class(num_decodes), kNumSizes - 1)], seconds);
+    return;
+  }
+  if (num_decodes > 0) last_mixed_tokens_ = prefill_tokens;
+  // A few tokens' time is mostly that of the pass itself.
+  if (num_decodes == 0 && prefill_tokens < kTile) return;
+  const double decode = decode_seconds(num_decodes);
+  if (num_decodes > 0 && decode <= 0.0) return;
+  learn(per_token_, std::max((seconds - decode) / prefill_tokens, 1e-9));
+}
+
+}  // namespace mlxd
