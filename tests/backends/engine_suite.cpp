@@ -178,6 +178,47 @@ TEST_P(BackendSuite, AnswersEndAtStopTokens) {
   EXPECT_EQ(run.answer(1).tokens, std::vector<TokenId>(alone.begin(), end));
 }
 
+TEST_P(BackendSuite, WhatIsFoundInThePrefixCacheAnswersLikeWhatIsComputed) {
+  EngineRun run = run_with({.num_pages = 30, .step_token_budget = 64});
+  const GenerationRequest first = greedy(75, 40, 20);
+  run.submit(1, first);
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  // The next turn of the conversation, and one that goes another way in the middle of a page.
+  std::vector<TokenId> next = first.prompt();
+  next.insert(next.end(), run.answer(1).tokens.begin(), run.answer(1).tokens.end());
+  std::vector<TokenId> apart(next.begin(), next.begin() + 55);
+  const std::vector<TokenId> more = random_tokens(15, 41);
+  next.insert(next.end(), more.begin(), more.end());
+  apart.insert(apart.end(), more.begin(), more.end());
+  const GenerationRequest turn = make_request(next, 20);
+  const GenerationRequest other = make_request(apart, 20, {.temperature = 1.0F, .top_k = 50, .seed = 3});
+  run.submit(2, turn);
+  run.submit(3, other);
+  run.submit(4, turn);
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  EXPECT_GE(run.engine().stats().cached_prompt_tokens, 64U + 32U);
+  expect_own_answer(turn, run.answer(2).tokens, "the next turn");
+  expect_own_answer(other, run.answer(3).tokens, "the other way");
+  expect_own_answer(turn, run.answer(4).tokens, "the next turn again");
+}
+
+TEST_P(BackendSuite, ResizingWhileRunningDoesNotShow) {
+  std::vector<GenerationRequest> requests;
+  for (std::uint32_t i = 0; i < 4; ++i)
+    requests.push_back(i % 2 == 0 ? greedy(40, 50 + i, 50) : seeded(60, 50 + i, 40, i));
+  EngineRun run = run_with({.num_pages = 10, .step_token_budget = 64});
+  for (std::size_t i = 0; i < requests.size(); ++i) run.submit(i, requests[i]);
+  for (const std::int32_t num_pages : {24, 16, 5, 12}) {
+    for (int steps = 0; steps < 7; ++steps) ASSERT_NO_FATAL_FAILURE(run.step());
+    const Result<void> resized = run.engine().resize(num_pages);
+    ASSERT_TRUE(resized.ok()) << resized.error().message;
+    EXPECT_EQ(run.engine().num_pages(), num_pages);
+  }
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
+}
+
 // Everything at once, as it comes.
 TEST_P(BackendSuite, RandomLivesGiveEveryRequestItsOwnAnswer) {
   std::uint64_t preemptions = 0;
