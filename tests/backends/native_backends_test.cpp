@@ -6,6 +6,13 @@
 namespace mlxd::testing {
 namespace {
 
+std::unique_ptr<Backend> make_fake_windowed(const BatchLimits& limits) {
+  return std::make_unique<FakeBackend>(FakeBackend::Options{.vocab_size = kSuiteVocabulary,
+                                                            .max_batch_tokens = limits.tokens,
+                                                            .max_batch_sequences = limits.sequences,
+                                                            .windows = {0, kSuiteWindow}});
+}
+
 std::unique_ptr<Backend> make_fake(const BatchLimits& limits) {
   return std::make_unique<FakeBackend>(FakeBackend::Options{.vocab_size = kSuiteVocabulary,
                                                             .max_batch_tokens = limits.tokens,
@@ -42,6 +49,8 @@ std::unique_ptr<Backend> make_reference_windowed(const BatchLimits& limits) {
 INSTANTIATE_TEST_SUITE_P(
     Backends, BackendSuite,
     ::testing::Values(BackendUnderTest{.name = "Fake", .make = make_fake, .runs_ahead = false},
+                      BackendUnderTest{
+                          .name = "FakeWindowed", .make = make_fake_windowed, .runs_ahead = false},
                       BackendUnderTest{.name = "CpuFast", .make = make_fast},
                       BackendUnderTest{.name = "CpuFastWindowed", .make = make_fast_windowed},
                       BackendUnderTest{.name = "CpuReference", .make = make_reference},
