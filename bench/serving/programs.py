@@ -40,6 +40,22 @@ def resident_mb(pid):
     return int(run_program(["ps", "-o", "rss=", "-p", str(pid)]).split()[0]) / 1024
 
 
+def end_tokens_of(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        end = json.load(file).get("eos_token_id", [])
+    return end if isinstance(end, list) else [end]
+
+
+def quantized(binaries, source, target, type_name):
+    """The GGUF file `target`, made of `source` by llama-quantize if it is missing."""
+    if not os.path.exists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        LlamaCpp(binaries, source, "", 1).tool("llama-quantize", "--allow-requantize", source, target + ".part",
+                                               type_name)
+        os.rename(target + ".part", target)
+    return target
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

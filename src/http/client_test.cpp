@@ -13,6 +13,7 @@ namespace {
 
 std::unique_ptr<Server> make_server() {
   ServerOptions options;
+  options.keep_alive_interval = std::chrono::milliseconds(20);
   options.render_error = [](const Request&, int status, const Error& error) {
     return Response{.status = status, .body = error.message};
   };
@@ -29,6 +30,9 @@ std::unique_ptr<Server> make_server() {
     exchange->send(bytes.substr(0, 7));
     exchange->send(": comment\n" + bytes.substr(7));
     exchange->end();
+  });
+  router.add("POST", "/v1/endless", [](const ExchangePtr& exchange) {
+    exchange->begin_stream({.content_type = std::string(kEventStreamType)}, kSseKeepAlive);
   });
   return Server::start(std::move(options), std::move(router)).take_value();
 }
@@ -63,6 +67,16 @@ TEST(Client, hands_over_events_as_they_come_and_stops_when_told) {
                                 })
                   .ok());
   EXPECT_EQ(events.size(), 3U);
+}
+
+TEST(Client, gives_up_a_stream_that_only_keeps_alive) {
+  const auto server = make_server();
+  Client::Options options;
+  options.total_timeout = std::chrono::milliseconds(200);
+  const auto client = Client::create("http://localhost:" + std::to_string(server->port()), options);
+  const auto answer = client->post_stream("/v1/endless", "{}", [](std::string_view) { return true; });
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().kind, ErrorKind::kTimeout);
 }
 
 TEST(Client, says_when_nobody_listens) {
