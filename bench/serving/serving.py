@@ -148,6 +148,14 @@ def goals(samples, sizes, rival):
     return "\n".join(lines)
 
 
+def describe(arguments, sizes):
+    servers = "`mlxd serve`" if arguments.alone else f"`mlxd serve` and `llama-server` ({RIVAL_TYPE}, a slot for each stream)"
+    return (f"{MODEL} over HTTP, {servers}, {arguments.threads} threads, {arguments.rounds} interleaved rounds; medians ± "
+            "half the range. Crowds: each client sends its next request when the last is answered, "
+            f"{sizes.crowd_tokens} tokens each, prompts' lengths mixed evenly over their logarithm; tokens made over the "
+            "whole time, prefills included. A ratio above 1 is good for rates, below 1 for times and tokens.")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rows", default=",".join(ROWS), help=f"of {', '.join(ROWS)}")
@@ -181,11 +189,7 @@ def main():
     text = "\n\n".join(part for part in (
         "## The server beside llama.cpp's",
         surroundings.describe("serving"),
-        f"{MODEL} over HTTP, `mlxd serve` and `llama-server` ({RIVAL_TYPE}, one slot for each stream), "
-        f"{arguments.threads} threads, {arguments.rounds} interleaved rounds; medians ± half the range. Crowds: each "
-        f"client sends its next request when the last is answered, {sizes.crowd_tokens} tokens each, prompts' lengths mixed "
-        "evenly over their logarithm; tokens made over the whole time, prefills included. A ratio above 1 is good for "
-        "rates, below 1 for times and tokens.",
+        describe(arguments, sizes),
         samples.table_of(MODEL),
         goals(samples, sizes, programs[-1].name if len(programs) > 1 else "")) if part)
     surroundings.publish("serving", text, samples, write=not arguments.no_write and not arguments.quick)
