@@ -79,9 +79,16 @@ class Server:
         return stream.token_times[0] - self.started
 
 
+def end_in_order(signum, frame):
+    """For SIGTERM: an exception, so that the servers that were started are ended too."""
+    del frame
+    sys.exit(f"stopped by signal {signum}")
+
+
 @contextlib.contextmanager
 def running(command, url_of, model, environment=None, output=subprocess.PIPE):
     """Starts a server, yields it once `url_of(process)` gives its address, and ends it in order."""
+    signal.signal(signal.SIGTERM, end_in_order)
     with tempfile.TemporaryFile("w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=log, env=environment)
