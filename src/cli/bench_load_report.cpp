@@ -183,8 +183,10 @@ std::string remarks(const BenchLoadReport& report, const BenchLoadReport::Target
   for (const auto& level : target.levels) {
     const std::string streams =
         level.clients == 0 ? std::string() : "at " + counted(level.clients, "stream") + ": ";
-    for (const auto& [why, count] : level.figures.failures)
-      text += streams + std::to_string(count) + " failed: " + why + "\n";
+    for (const auto& [why, count] : level.figures.failures) {
+      text += streams;
+      text += std::to_string(count) + " failed: " + why + "\n";
+    }
     const double made = level.figures.completion_tokens;
     if (level.figures.answered > 0 && made < 0.9 * report.plan.tokens)
       text += streams + "answers ended early, after " + format_number(made, 0) + " tokens on average" +

@@ -203,8 +203,4 @@ std::int32_t num_failed(const LoadFigures& figures) {
                          [](std::int32_t sum, const auto& entry) { return sum + entry.second; });
 }
 
-BenchPercentiles percentiles_of(const std::vector<double>& values) {
-  return {percentile(values, 0.5), percentile(values, 0.9), percentile(values, 0.99)};
-}
-
 }  // namespace mlxd

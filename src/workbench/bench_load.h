@@ -64,6 +64,5 @@ LoadFigures summarize_load(std::span<const LoadRun> runs);
 
 /// All requests that failed.
 std::int32_t num_failed(const LoadFigures& figures);
-BenchPercentiles percentiles_of(const std::vector<double>& values);
 
 }  // namespace mlxd

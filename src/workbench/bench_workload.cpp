@@ -70,6 +70,7 @@ std::vector<std::int32_t> mixed_lengths(std::int32_t count, std::int32_t longest
   const double low = std::log(static_cast<double>(std::min(kShortestPrompt, longest)));
   const double high = std::log(static_cast<double>(longest));
   std::vector<std::int32_t> lengths;
+  lengths.reserve(static_cast<std::size_t>(count));
   for (std::int32_t i = 0; i < count; ++i) {
     const double share = count == 1 ? 1.0 : static_cast<double>(i) / (count - 1);
     lengths.push_back(static_cast<std::int32_t>(std::lround(std::exp(low + (high - low) * share))));
