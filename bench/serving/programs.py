@@ -40,6 +40,22 @@ def resident_mb(pid):
     return int(run_program(["ps", "-o", "rss=", "-p", str(pid)]).split()[0]) / 1024
 
 
+def end_tokens_of(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        end = json.load(file).get("eos_token_id", [])
+    return end if isinstance(end, list) else [end]
+
+
+def quantized(binaries, source, target, type_name):
+    """The GGUF file `target`, made of `source` by llama-quantize if it is missing."""
+    if not os.path.exists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        LlamaCpp(binaries, source, "", 1).tool("llama-quantize", "--allow-requantize", source, target + ".part",
+                                               type_name)
+        os.rename(target + ".part", target)
+    return target
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -63,9 +79,16 @@ class Server:
         return stream.token_times[0] - self.started
 
 
+def end_in_order(signum, frame):
+    """For SIGTERM: an exception, so that the servers that were started are ended too."""
+    del frame
+    sys.exit(f"stopped by signal {signum}")
+
+
 @contextlib.contextmanager
 def running(command, url_of, model, environment=None, output=subprocess.PIPE):
     """Starts a server, yields it once `url_of(process)` gives its address, and ends it in order."""
+    signal.signal(signal.SIGTERM, end_in_order)
     with tempfile.TemporaryFile("w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=log, env=environment)

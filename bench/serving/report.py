@@ -1,8 +1,8 @@
 """From samples to text: medians, spread, the table and its place in docs/benchmarks.md."""
 
 import statistics
+import sys
 
-BEGIN, END = "<!-- rivals: written by script/bench rivals -->", "<!-- rivals: end -->"
 TITLE = "# Benchmarks\n\nWritten by the scripts themselves; `script/bench` measures anew. Ratios, not absolute times, are to be quoted.\n"
 
 
@@ -46,10 +46,36 @@ def table(rows, ours):
     return "\n".join(lines)
 
 
-def replace_section(text, section):
-    """`text` with what stands between the markers replaced by `section`, or with it added at the end."""
-    section = f"{BEGIN}\n{section.strip()}\n{END}\n"
-    if BEGIN in text and END in text:
-        head, rest = text.split(BEGIN, 1)
-        return head + section + rest.split(END, 1)[1].lstrip("\n")
+def replace_section(text, section, name="rivals"):
+    """`text` with what stands between the markers of `name` replaced by `section`, or with it added at the end."""
+    begin, end = f"<!-- {name}: written by script/bench {name} -->", f"<!-- {name}: end -->"
+    section = f"{begin}\n{section.strip()}\n{end}\n"
+    if begin in text and end in text:
+        head, rest = text.split(begin, 1)
+        return head + section + rest.split(end, 1)[1].removeprefix("\n")
     return (text.rstrip("\n") + "\n" if text else TITLE) + "\n" + section
+
+
+class Samples:
+    """What has been measured: (model, row, unit) → {program: [figure of each round]}, rows in order of appearance."""
+
+    def __init__(self, ours):
+        self.ours, self.rows = ours, {}
+
+    def add(self, model, what, unit, higher_is_better, program, value):
+        row = self.rows.setdefault((model, what, unit), (higher_is_better, {}))
+        row[1].setdefault(program, []).append(value)
+        print(f"  {model:14} {what:34} {program:18} {value:10.2f} {unit}", file=sys.stderr, flush=True)
+
+    def table_of(self, model):
+        return table([(what, unit, higher, samples) for (name, what, unit), (higher, samples)
+                      in self.rows.items() if name == model], self.ours)
+
+    def median(self, model, what, unit, program):
+        """Of a row's samples; None if it was not measured."""
+        values = self.rows.get((model, what, unit), (None, {}))[1].get(program)
+        return median(values) if values else None
+
+    def as_json(self):
+        return [{"model": model, "what": what, "unit": unit, "samples": samples}
+                for (model, what, unit), (_, samples) in self.rows.items()]

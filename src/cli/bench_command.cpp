@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "cli/bench_load_command.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_text.h"
@@ -46,15 +47,15 @@ json::object to_json(const BenchResult& result) {
           {"inter_token_latency_ms", to_json(result.inter_token_latency_ms)}};
 }
 
-std::string to_json_text(const FoundModel& model, const ModelHost& host, const BenchCommandOptions& options,
+std::string to_json_text(const FoundModel& model, const ModelHost& host, const BenchPlan& plan,
                          const std::vector<BenchResult>& results) {
   const BackendMemory memory = host.engine().backend_memory();
   json::object report{{"model", model.name},
                       {"backend", host.engine().backend_info().name},
-                      {"prompt_tokens", options.prompt_tokens},
-                      {"tokens", options.tokens},
-                      {"rounds", options.rounds},
-                      {"seed", options.seed},
+                      {"prompt_tokens", plan.prompt_tokens},
+                      {"tokens", plan.tokens},
+                      {"rounds", plan.rounds},
+                      {"seed", plan.seed},
                       {"load_seconds", rounded(host.load_seconds())},
                       {"memory", json::object{{"weight_bytes", memory.weight_bytes},
                                               {"page_bytes", memory.page_bytes},
@@ -69,12 +70,12 @@ std::string to_json_text(const FoundModel& model, const ModelHost& host, const B
   return pretty_json(report);
 }
 
-std::string to_table_text(const FoundModel& model, const ModelHost& host, const BenchCommandOptions& options,
+std::string to_table_text(const FoundModel& model, const ModelHost& host, const BenchPlan& plan,
                           const std::vector<BenchResult>& results) {
   std::string text = model.name + ", " + host.engine().backend_info().name + ", prompt " +
-                     std::to_string(options.prompt_tokens) + ", " + std::to_string(options.tokens) +
-                     " tokens, median of " + std::to_string(options.rounds) +
-                     (options.rounds == 1 ? " round\n" : " rounds\n");
+                     std::to_string(plan.prompt_tokens) + ", " + std::to_string(plan.tokens) +
+                     " tokens, median of " + std::to_string(plan.rounds) +
+                     (plan.rounds == 1 ? " round\n" : " rounds\n");
   Table table({{"STREAMS", true},
                {"PREFILL tok/s", true},
                {"DECODE tok/s", true},
@@ -102,10 +103,17 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
     context.console.report_error(settings.error().message);
     return kExitUsage;
   }
+  if (const auto checked = check_load_options(options); !checked) {
+    context.console.report_error(checked.error().message + " (see 'mlxd bench --help')");
+    return kExitUsage;
+  }
+  if (!options.workload.empty() || !options.urls.empty())
+    return bench_load_command(context, options, *settings);
+
   BenchPlan plan;
-  plan.prompt_tokens = options.prompt_tokens;
+  plan.prompt_tokens = options.prompt_tokens.value_or(plan.prompt_tokens);
   plan.tokens = options.tokens;
-  plan.concurrency = options.concurrency;
+  if (!options.concurrency.empty()) plan.concurrency = options.concurrency;
   plan.rounds = options.rounds;
   plan.seed = options.seed;
 
@@ -120,8 +128,8 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   const auto results = TRY(run_bench(host->engine(), host->limits(), plan,
                                      [&progress](double fraction) { progress.update(fraction); }));
   progress.finish();
-  context.console.write(options.json ? to_json_text(model, *host, options, results)
-                                     : to_table_text(model, *host, options, results));
+  context.console.write(options.json ? to_json_text(model, *host, plan, results)
+                                     : to_table_text(model, *host, plan, results));
   return kExitOk;
 }
 

@@ -137,30 +137,81 @@ void add_list_and_show(CLI::App& root, Parsed& parsed) {
   command->add_flag("--json", show->json, "print JSON");
 }
 
+// A flag that may be given several times, one value each, so that what follows is not swallowed.
+template <typename Value>
+void add_repeated(CLI::App* command, const std::string& name, std::vector<Value>& values,
+                  const std::string& help, const std::string& type_name) {
+  command->add_option(name, values, help)
+      ->type_name(type_name)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+// What makes `bench` put a load on a model or on servers instead of its fixed measurement.
+void add_bench_load(CLI::App* command, BenchCommandOptions& options) {
+  const CLI::Range sizes(1, 1 << 20);
+  command->add_option("--workload", options.workload, "closed, poisson, shared-prefix or multi-turn")
+      ->type_name("NAME");
+  add_repeated(command, "--url", options.urls, "a server to measure; twice: two to compare", "URL");
+  add_repeated(command, "--model", options.server_models,
+               "the server's model (default: its only one); once for each --url, or for both", "NAME");
+  command
+      ->add_option("--requests", options.requests, "of each run; of multi-turn: conversations (default 16)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  command->add_option("--rate", options.rate_per_s, "poisson: requests a second (default 4)")
+      ->type_name("R")
+      ->check(CLI::Range(0.001, 1000.0));
+  command->add_option("--shared", options.shared_tokens, "shared-prefix: tokens common to all (default 1024)")
+      ->type_name("N")
+      ->check(sizes);
+  command->add_option("--turns", options.turns, "multi-turn: questions of a conversation (default 4)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100));
+  command
+      ->add_option("--ban", options.banned_tokens,
+                   "token ids that servers must not make, so that nothing ends early")
+      ->type_name("ID,…")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--time-limit", options.time_limit_s, "seconds after which to stop (default 600)")
+      ->type_name("S")
+      ->check(CLI::Range(1, 24 * 3600));
+}
+
 void add_bench(CLI::App& root, Parsed& parsed) {
   auto options = std::make_shared<BenchCommandOptions>();
-  CLI::App* command = add_command(root, parsed, "bench", "Measure a model's speed", options, bench_command);
+  CLI::App* command =
+      add_command(root, parsed, "bench", "Measure a model's or a server's speed", options, bench_command);
   command->add_option("model", options->model, "name or folder (default: the only or last used one)")
       ->type_name("MODEL");
-  command->add_option("--prompt", options->prompt_tokens, "tokens of each prompt (default 512)")
+  command
+      ->add_option("--prompt", options->prompt_tokens,
+                   "tokens of each prompt, of the longest or of each new text (default 512 or 64)")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--tokens", options->tokens, "tokens to make in each stream (default 128)")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--concurrency", options->concurrency, "numbers of streams, e.g. 1,2,4 (default 1)")
+  command
+      ->add_option("--concurrency", options->concurrency,
+                   "numbers of streams, e.g. 1,2,4 (default 1; with a workload 4)")
       ->type_name("N,…")
       ->delimiter(',')
       ->check(CLI::Range(1, 64));
   command->add_option("--rounds", options->rounds, "measurements, of which the median counts (default 3)")
       ->type_name("N")
       ->check(CLI::Range(1, 1000));
-  command->add_option("--seed", options->seed, "of the random prompts (default 1)")->type_name("N");
+  command->add_option("--seed", options->seed, "of prompts and arrivals (default 1)")->type_name("N");
   command->add_flag("--json", options->json, "print JSON");
+  add_bench_load(command, *options);
   add_settings(command, {"backend", "threads"}, options->flags);
   command->footer(
-      "Prompts are random tokens and nothing ends an answer early, as in llama-bench (pp, tg) and\n"
-      "llama-batched-bench. A warm-up round is not counted.");
+      "Without --workload and --url prompts are random tokens and nothing ends an answer early, as in\n"
+      "llama-bench (pp, tg) and llama-batched-bench. With them requests of random words are sent as the\n"
+      "workload says, the same to each target: to the model in this process, or to OpenAI-compatible\n"
+      "servers. A warm-up is not counted.");
 }
 
 void add_small_commands(CLI::App& root, Parsed& parsed) {

@@ -56,15 +56,24 @@ struct ShowOptions {
 };
 Result<int> show_command(const CommandContext& context, const ShowOptions& options);
 
+inline constexpr std::int32_t kDefaultBenchTimeLimitS = 600;
+
 struct BenchCommandOptions {
-  FlagValues flags;   // of settings: threads, backend
-  std::string model;  // empty: the only or last used one
-  std::int32_t prompt_tokens = 512;
+  FlagValues flags;                           // of settings: threads, backend
+  std::string model;                          // empty: the only or last used one
+  std::optional<std::int32_t> prompt_tokens;  // absent: what suits the workload
   std::int32_t tokens = 128;
-  std::vector<std::int32_t> concurrency{1};
+  std::vector<std::int32_t> concurrency;  // empty: what suits the workload
   std::int32_t rounds = 3;
   std::uint64_t seed = 1;
   bool json = false;
+  // A workload, in process or on servers; without any of these the fixed measurement is made.
+  std::string workload;
+  std::vector<std::string> urls;           // at most two
+  std::vector<std::string> server_models;  // for each URL, or one for both
+  std::vector<std::int32_t> banned_tokens;
+  std::optional<std::int32_t> requests, shared_tokens, turns, time_limit_s;
+  std::optional<double> rate_per_s;
 };
 Result<int> bench_command(const CommandContext& context, const BenchCommandOptions& options);
 

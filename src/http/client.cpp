@@ -1,11 +1,13 @@
 #include "http/client.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <charconv>
 #include <utility>
 
+#include "base/clock.h"
 #include "http/blocking_socket.h"
 #include "http/sse.h"
 
@@ -20,8 +22,8 @@ using Parser = beast_http::response_parser<beast_http::string_body>;
 // Feeds the parser until its message, or at first its header, is complete.
 class ResponseReader {
  public:
-  ResponseReader(BlockingSocket& socket, std::chrono::milliseconds timeout)
-      : socket_(socket), timeout_(timeout) {}
+  ResponseReader(BlockingSocket& socket, std::chrono::milliseconds timeout, TimePoint deadline)
+      : socket_(socket), timeout_(timeout), deadline_(deadline) {}
 
   Result<void> read_header(Parser& parser) {
     parser.eager(false);
@@ -48,7 +50,10 @@ class ResponseReader {
       starved_ = code == beast_http::error::need_more || used == 0;
       return {};
     }
-    const std::size_t size = TRY(socket_.read_some(buffer_, timeout_));
+    const TimePoint now = Clock::real().now();
+    if (now >= deadline_) return Error(ErrorKind::kTimeout, "the answer was not complete in time");
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - now);
+    const std::size_t size = TRY(socket_.read_some(buffer_, std::min(timeout_, left)));
     if (size == 0) {
       // Beast takes an end without any beginning for a complete answer, and asserts that there is none.
       if (!parser.got_some())
@@ -65,6 +70,7 @@ class ResponseReader {
 
   BlockingSocket& socket_;
   std::chrono::milliseconds timeout_;
+  TimePoint deadline_;
   std::string input_;
   std::array<char, 16 * 1024> buffer_{};
   bool starved_ = false;
@@ -118,6 +124,8 @@ Result<ClientResponse> Client::post_stream(std::string_view path, std::string_vi
 
 Result<ClientResponse> Client::exchange(std::string_view method, std::string_view path, std::string_view body,
                                         const std::function<bool(std::string_view)>* on_event) const {
+  const TimePoint deadline =
+      options_.total_timeout.count() == 0 ? TimePoint::max() : Clock::real().now() + options_.total_timeout;
   BlockingSocket socket = TRY(BlockingSocket::connect(host_, port_, options_.connect_timeout));
   const std::string host = host_.find(':') == std::string::npos ? host_ : "[" + host_ + "]";
   std::string message = std::string(method) + " " + prefix_ + std::string(path) +
@@ -134,7 +142,7 @@ Result<ClientResponse> Client::exchange(std::string_view method, std::string_vie
   Parser parser;
   parser.body_limit(options_.max_body_bytes);
   if (method == "HEAD") parser.skip(true);
-  ResponseReader reader(socket, options_.read_timeout);
+  ResponseReader reader(socket, options_.read_timeout, deadline);
   auto header_read = reader.read_header(parser);
   if (!header_read.ok()) return written.ok() ? header_read.take_error() : written.take_error();
 

@@ -25,6 +25,8 @@ class Client {
     std::chrono::milliseconds connect_timeout{3000};
     /// Longest silence of the server while a request is under way.
     std::chrono::milliseconds read_timeout{15 * 60 * 1000};
+    /// Longest time for a whole request, however much the server says meanwhile; 0: no limit.
+    std::chrono::milliseconds total_timeout{0};
     std::size_t max_body_bytes = std::size_t{256} << 20;
     Headers headers;  // sent with every request
   };

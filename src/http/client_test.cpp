@@ -69,6 +69,29 @@ TEST(Client, hands_over_events_as_they_come_and_stops_when_told) {
   EXPECT_EQ(events.size(), 3U);
 }
 
+TEST(Client, gives_up_a_stream_that_only_keeps_alive) {
+  ExchangePtr held;
+  Router router;
+  router.add("POST", "/endless", [&held](const ExchangePtr& exchange) {
+    exchange->begin_stream({.content_type = std::string(kEventStreamType)}, kSseKeepAlive);
+    held = exchange;
+  });
+  ServerOptions server_options;
+  server_options.keep_alive_interval = std::chrono::milliseconds(20);
+  server_options.render_error = [](const Request&, int status, const Error&) {
+    return Response{.status = status};
+  };
+  const auto server = Server::start(std::move(server_options), std::move(router)).take_value();
+  Client::Options options;
+  options.total_timeout = std::chrono::milliseconds(200);
+  const auto client = Client::create("http://localhost:" + std::to_string(server->port()), options);
+  const auto answer = client->post_stream("/endless", "{}", [](std::string_view) { return true; });
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().kind, ErrorKind::kTimeout) << answer.error().message;
+  server->close_all();
+  held.reset();
+}
+
 TEST(Client, says_when_nobody_listens) {
   std::uint16_t port = 0;
   { port = make_server()->port(); }

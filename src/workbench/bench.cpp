@@ -207,10 +207,6 @@ class Bench {
   std::mt19937_64 random_;
 };
 
-BenchPercentiles percentiles(const std::vector<double>& values) {
-  return {percentile(values, 0.5), percentile(values, 0.9), percentile(values, 0.99)};
-}
-
 }  // namespace
 
 std::int64_t kv_tokens_needed(const BenchPlan& plan) {
@@ -261,8 +257,8 @@ Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const Generatio
     result.prefill_tokens_per_s = percentile(measured[i].prefill_rates, 0.5);
     result.decode_tokens_per_s = percentile(measured[i].decode_rates, 0.5);
     result.decode_tokens_per_s_per_stream = result.decode_tokens_per_s / result.concurrency;
-    result.time_to_first_token_ms = percentiles(measured[i].first_token_ms);
-    result.inter_token_latency_ms = percentiles(measured[i].gaps_ms);
+    result.time_to_first_token_ms = percentiles_of(measured[i].first_token_ms);
+    result.inter_token_latency_ms = percentiles_of(measured[i].gaps_ms);
     results.push_back(result);
   }
   return results;
@@ -275,6 +271,10 @@ double percentile(std::vector<double> values, double share) {
   const auto below = static_cast<std::size_t>(std::floor(at));
   const std::size_t above = std::min(below + 1, values.size() - 1);
   return values[below] + (values[above] - values[below]) * (at - static_cast<double>(below));
+}
+
+BenchPercentiles percentiles_of(const std::vector<double>& values) {
+  return {percentile(values, 0.5), percentile(values, 0.9), percentile(values, 0.99)};
 }
 
 }  // namespace mlxd

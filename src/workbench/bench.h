@@ -51,5 +51,6 @@ Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const Generatio
 
 /// The value below which `share` of the sorted values lie, interpolated; 0 for none.
 double percentile(std::vector<double> values, double share);
+BenchPercentiles percentiles_of(const std::vector<double>& values);
 
 }  // namespace mlxd

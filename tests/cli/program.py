@@ -47,10 +47,28 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(result.returncode, check, f"mlxd {' '.join(arguments)}\n{out}\n{err}")
         return out, err
 
+    def start_server(self, *arguments):
+        """Starts `mlxd serve` on a free port and returns its address; it is ended with the test."""
+        child = subprocess.Popen([BINARY, "serve", "--port", "0", *arguments], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, env=self.environment)
+        self.addCleanup(end_program, child)
+        line = child.stdout.readline().decode()
+        match = re.fullmatch(r"mlxd is ready at (http://\S+)\n", line)
+        self.assertTrue(match, line + (child.stderr.read().decode() if child.poll() is not None else ""))
+        return match.group(1)
+
     def terminal(self, *arguments, **environment):
         terminal = Terminal(self, [BINARY, *arguments], {**self.environment, **environment})
         self.addCleanup(terminal.close)
         return terminal
+
+
+def end_program(child):
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    child.stdout.close()
+    child.stderr.close()
 
 
 class Terminal:
