@@ -73,7 +73,8 @@ TEST(Client, gives_up_a_stream_that_only_keeps_alive) {
   ExchangePtr held;
   Router router;
   router.add("POST", "/endless", [&held](const ExchangePtr& exchange) {
-    exchange->begin_stream({.content_type = std::string(kEventStreamType)}, kSseKeepAlive);
+    exchange->begin_stream({.content_type = std::string(kEventStreamType)},
+                           [] { return std::string(kSseKeepAlive); });
     held = exchange;
   });
   ServerOptions server_options;
