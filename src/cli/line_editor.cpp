@@ -147,6 +147,9 @@ Result<std::unique_ptr<LineEditor>> LineEditor::create(std::filesystem::path his
   el_set(editor, EL_ADDFN, "mlxd-paste", "Insert pasted text", &Impl::on_paste);
   el_set(editor, EL_BIND, "^C", "mlxd-interrupt", nullptr);
   el_set(editor, EL_BIND, "\\e[200~", "mlxd-paste", nullptr);
+  // Ctrl-D typed while the terminal still read by lines, before the first prompt or during an answer, arrives
+  // as a NUL: it means the same.
+  el_set(editor, EL_BIND, "^@", "em-delete-or-list", nullptr);
   el_set(editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   el_set(editor, EL_BIND, "\\e[1;5D", "ed-prev-word", nullptr);
   el_set(editor, EL_BIND, "\\e[1;5C", "em-next-word", nullptr);

@@ -55,6 +55,9 @@ class ResponseReader {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - now);
     const std::size_t size = TRY(socket_.read_some(buffer_, std::min(timeout_, left)));
     if (size == 0) {
+      // Beast takes an end without any beginning for a complete answer, and asserts that there is none.
+      if (!parser.got_some())
+        return Error(ErrorKind::kIo, "the server closed the connection without an answer");
       parser.put_eof(code);
       if (code || !parser.is_done())
         return Error(ErrorKind::kIo, "the server closed the connection in mid-answer");

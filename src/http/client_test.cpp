@@ -1,7 +1,11 @@
 #include "http/client.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <thread>
 #include <vector>
 
 #include "http/origin_policy.h"
@@ -94,6 +98,29 @@ TEST(Client, says_when_nobody_listens) {
   const auto response = Client::create("http://127.0.0.1:" + std::to_string(port))->get("/");
   ASSERT_FALSE(response.ok());
   EXPECT_EQ(response.error().kind, ErrorKind::kUnavailable);
+}
+
+TEST(Client, says_when_the_server_closes_without_an_answer) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  std::thread server([listener] {
+    const int connection = ::accept(listener, nullptr, nullptr);
+    char request[4096];
+    EXPECT_GT(::recv(connection, request, sizeof(request), 0), 0);
+    ::close(connection);
+  });
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  const auto response = Client::create("http://127.0.0.1:" + port)->get("/");
+  server.join();
+  ::close(listener);
+  ASSERT_FALSE(response.ok());
+  EXPECT_EQ(response.error().kind, ErrorKind::kIo);
 }
 
 TEST(Client, refuses_addresses_that_are_none) {

@@ -105,7 +105,13 @@ asio::awaitable<bool> Connection::read_header(RequestParser& parser) {
   bool started = false;
   set_read_deadline(now() + context_.options.idle_timeout);
   while (!closed_) {
-    if (!input_.empty()) {
+    // Empty lines before a request are nothing (RFC 9112, section 2.2): some clients end a body with one.
+    if (!started) {
+      std::size_t empty_lines = 0;
+      while (input_.compare(empty_lines, 2, "\r\n") == 0) empty_lines += 2;
+      input_.erase(0, empty_lines);
+    }
+    if (!input_.empty() && (started || input_ != "\r")) {
       if (!started) set_read_deadline(now() + context_.options.header_timeout);
       started = true;
       std::size_t consumed = 0;
@@ -294,6 +300,14 @@ bool Connection::answer_early(const Request& request, const Router::Match& match
                                     "Content-Type"));
       return true;
     }
+  }
+  const std::string* encoding = request.headers.find("content-encoding");
+  if (has_body && encoding != nullptr && !encoding->empty() && !equals_ignoring_case(*encoding, "identity")) {
+    answer_error(request, 415,
+                 invalid_argument("Content-Encoding is '" + encoding->substr(0, 200) +
+                                      "', bodies are taken as they are: leave it out",
+                                  "Content-Encoding"));
+    return true;
   }
   const std::string* expect = request.headers.find("expect");
   if (expect != nullptr && !equals_ignoring_case(*expect, "100-continue")) {

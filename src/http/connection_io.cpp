@@ -23,7 +23,8 @@ void Connection::ensure_reading() {
           self->eof_ = true;
           // With an answer under way and no further request read, the end of input means the client has gone.
           const bool answering = self->answer_.active && self->answer_.phase != Phase::kDone;
-          if (code != asio::error::eof || (answering && self->answer_.request_read && self->input_.empty())) {
+          const bool more = self->input_.find_first_not_of("\r\n") != std::string::npos;
+          if (code != asio::error::eof || (answering && self->answer_.request_read && !more)) {
             self->abort();
             return;
           }

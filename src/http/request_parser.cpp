@@ -10,6 +10,16 @@ namespace mlxd::http {
 
 namespace beast_http = boost::beast::http;
 
+namespace {
+
+// Whether input within a chunked body may be the beginning of its end, "0\r\n\r\n", and stop short of it.
+bool may_be_cut_last_chunk(std::string_view input) {
+  constexpr std::size_t kShortestEnd = 5;
+  return input.size() < kShortestEnd && input.find_first_not_of("0\r\n") == std::string_view::npos;
+}
+
+}  // namespace
+
 struct RequestParser::Impl {
   beast_http::request_parser<beast_http::string_body> parser;
   std::size_t header_limit_bytes = 0;
@@ -61,6 +71,9 @@ RequestParser::~RequestParser() = default;
 RequestParser::State RequestParser::put(std::string_view input, std::size_t& consumed) {
   boost::beast::error_code code;
   consumed = 0;
+  // Beast asserts that it sees the whole of a last chunk when it looks at it again.
+  if (impl_->header_seen && impl_->parser.chunked() && !impl_->parser.is_done() && may_be_cut_last_chunk(input))
+    return State::kNeedMore;
   while (consumed < input.size() && !impl_->parser.is_done()) {
     const std::size_t step =
         impl_->parser.put(boost::asio::const_buffer(input.data() + consumed, input.size() - consumed), code);

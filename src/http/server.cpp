@@ -38,14 +38,20 @@ struct Server::Impl {
   Result<void> listen();
   void run(IoThread& thread);
   void sweep(IoThread& thread);
-  void accept(tcp::acceptor& acceptor);
-  void accept_later(tcp::acceptor& acceptor);
+  /// An address that is listened on; used on the first I/O thread.
+  struct Listener {
+    explicit Listener(asio::io_context& io) : acceptor(io), retry_timer(io) {}
+    tcp::acceptor acceptor;
+    asio::steady_timer retry_timer;  // one each: a shared one would forget all but the last that waits
+  };
+  void accept(Listener& listener);
+  void accept_later(Listener& listener);
+  void stop_accepting();
   void take(tcp::socket socket, IoThread& thread);
 
   ServerContext context;
   std::vector<std::unique_ptr<IoThread>> io_threads;
-  std::vector<std::unique_ptr<tcp::acceptor>> acceptors;  // used on the first I/O thread
-  std::unique_ptr<asio::steady_timer> accept_timer;
+  std::vector<std::unique_ptr<Listener>> listeners;
   std::vector<std::optional<asio::executor_work_guard<asio::io_context::executor_type>>> guards;
   std::vector<std::thread> threads;
   std::size_t next_thread = 0;
@@ -67,15 +73,16 @@ Result<void> Server::Impl::listen() {
   for (const auto& entry : endpoints) {
     tcp::endpoint endpoint = entry.endpoint();
     endpoint.port(port);
-    auto acceptor = std::make_unique<tcp::acceptor>(io_threads[0]->io);
-    acceptor->open(endpoint.protocol(), code);
-    if (!code) acceptor->set_option(tcp::acceptor::reuse_address(true), code);
-    if (!code && endpoint.protocol() == tcp::v6()) acceptor->set_option(asio::ip::v6_only(true), code);
-    if (!code) acceptor->bind(endpoint, code);
-    if (!code) acceptor->listen(1024, code);
+    auto listener = std::make_unique<Listener>(io_threads[0]->io);
+    tcp::acceptor& acceptor = listener->acceptor;
+    acceptor.open(endpoint.protocol(), code);
+    if (!code) acceptor.set_option(tcp::acceptor::reuse_address(true), code);
+    if (!code && endpoint.protocol() == tcp::v6()) acceptor.set_option(asio::ip::v6_only(true), code);
+    if (!code) acceptor.bind(endpoint, code);
+    if (!code) acceptor.listen(1024, code);
     if (code) {
       // A name may stand for several addresses; the first decides.
-      if (!acceptors.empty()) continue;
+      if (!listeners.empty()) continue;
       const std::string where = options.host + ":" + std::to_string(port);
       if (code == asio::error::address_in_use)
         return Error(ErrorKind::kConflict,
@@ -83,8 +90,8 @@ Result<void> Server::Impl::listen() {
                          ": another program uses this port; stop it or choose another --port");
       return Error(ErrorKind::kIo, "cannot listen on " + where + ": " + code.message(), "host");
     }
-    if (port == 0) port = acceptor->local_endpoint(code).port();
-    acceptors.push_back(std::move(acceptor));
+    if (port == 0) port = acceptor.local_endpoint(code).port();
+    listeners.push_back(std::move(listener));
   }
   return {};
 }
@@ -117,28 +124,36 @@ void Server::Impl::sweep(IoThread& thread) {
   });
 }
 
-void Server::Impl::accept(tcp::acceptor& acceptor) {
+void Server::Impl::accept(Listener& listener) {
   IoThread& thread = *io_threads[next_thread];
   next_thread = (next_thread + 1) % io_threads.size();
-  acceptor.async_accept(
-      thread.io, [this, &acceptor, &thread](const boost::system::error_code& code, tcp::socket socket) {
-        if (!acceptor.is_open() || code == asio::error::operation_aborted) return;
+  listener.acceptor.async_accept(
+      thread.io, [this, &listener, &thread](const boost::system::error_code& code, tcp::socket socket) {
+        if (!listener.acceptor.is_open() || code == asio::error::operation_aborted) return;
         if (code) {
           // Out of descriptors, most likely: those waiting will be taken when some are free again.
           log::warn("cannot accept a connection: {}", code.message());
-          accept_later(acceptor);
+          accept_later(listener);
           return;
         }
         take(std::move(socket), thread);
-        accept(acceptor);
+        accept(listener);
       });
 }
 
-void Server::Impl::accept_later(tcp::acceptor& acceptor) {
-  accept_timer->expires_after(std::chrono::milliseconds(100));
-  accept_timer->async_wait([this, &acceptor](const boost::system::error_code& code) {
-    if (!code && acceptor.is_open()) accept(acceptor);
+void Server::Impl::accept_later(Listener& listener) {
+  listener.retry_timer.expires_after(std::chrono::milliseconds(100));
+  listener.retry_timer.async_wait([this, &listener](const boost::system::error_code& code) {
+    if (!code && listener.acceptor.is_open()) accept(listener);
   });
+}
+
+void Server::Impl::stop_accepting() {
+  boost::system::error_code ignored;
+  for (auto& listener : listeners) {
+    listener->acceptor.close(ignored);
+    listener->retry_timer.cancel();
+  }
 }
 
 void Server::Impl::take(tcp::socket socket, IoThread& thread) {
@@ -161,8 +176,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options, Router rout
   for (std::size_t i = 0; i < impl->context.options.io_threads; ++i)
     impl->io_threads.push_back(std::make_unique<IoThread>(i));
   TRY(impl->listen());
-  impl->accept_timer = std::make_unique<asio::steady_timer>(impl->io_threads[0]->io);
-  for (auto& acceptor : impl->acceptors) impl->accept(*acceptor);
+  for (auto& listener : impl->listeners) impl->accept(*listener);
   for (auto& thread : impl->io_threads) {
     impl->guards.emplace_back(asio::make_work_guard(thread->io));
     impl->sweep(*thread);
@@ -180,8 +194,7 @@ Server::~Server() {
     asio::post(thread->io, [raw = thread.get()] { asio::post(raw->io, [raw] { raw->io.stop(); }); });
   }
   for (std::thread& thread : impl_->threads) thread.join();
-  impl_->accept_timer.reset();
-  impl_->acceptors.clear();
+  impl_->listeners.clear();
   impl_->guards.clear();
   impl_->context.options.on_drained = nullptr;
   impl_->io_threads.clear();
@@ -194,9 +207,7 @@ std::size_t Server::io_threads() const { return impl_->io_threads.size(); }
 void Server::begin_drain() {
   impl_->context.draining = true;
   asio::post(impl_->io_threads[0]->io, [impl = impl_.get()] {
-    boost::system::error_code ignored;
-    for (auto& acceptor : impl->acceptors) acceptor->close(ignored);
-    impl->accept_timer->cancel();
+    impl->stop_accepting();
     impl->context.tell_if_drained();
   });
   for (auto& thread : impl_->io_threads) {
@@ -207,10 +218,7 @@ void Server::begin_drain() {
 }
 
 void Server::close_all() {
-  asio::post(impl_->io_threads[0]->io, [impl = impl_.get()] {
-    boost::system::error_code ignored;
-    for (auto& acceptor : impl->acceptors) acceptor->close(ignored);
-  });
+  asio::post(impl_->io_threads[0]->io, [impl = impl_.get()] { impl->stop_accepting(); });
   std::latch closed(static_cast<std::ptrdiff_t>(impl_->io_threads.size()));
   for (auto& thread : impl_->io_threads) {
     asio::post(thread->io, [raw = thread.get(), &closed] {

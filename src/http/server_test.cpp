@@ -168,6 +168,8 @@ TEST_F(ServerTest, answers_from_path_and_header_alone) {
       {"POST", "/echo", "Content-Type: text/plain\r\n", "{}", 415, "application/json"},
       {"POST", "/small", "", "0123456789", 200, ""},
       {"POST", "/small", "", "0123456789a", 413, "limit of 10 bytes"},
+      {"POST", "/echo", "Content-Encoding: identity\r\n", "{}", 200, "{}"},
+      {"POST", "/echo", "Content-Encoding: gzip\r\n", "{}", 415, "gzip"},
       {"POST", "/echo", "Expect: miracles\r\n", "{}", 417, "100-continue"},
       {"GET", "/dropped", "", "", 500, "dropped"},
       {"GET", "/hello", "Host: evil.example\r\n", "", 403, "evil.example"},
@@ -239,9 +241,34 @@ TEST_F(ServerTest, answers_pipelined_requests_in_order) {
 
 TEST_F(ServerTest, takes_requests_in_single_bytes) {
   start();
+  const std::string chunked = "POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+  struct Case {
+    std::string message, answer;
+  };
+  const Case cases[] = {
+      {RawClient::message("POST", "/echo", "{\"a\": 1}"), "{\"a\": 1}"},
+      {chunked + "0\r\n\r\n", ""},
+      {chunked + "1\r\na\r\n2;x\r\nbc\r\n0\r\nTrailer: t\r\n\r\n", "abc"},
+  };
   RawClient one = client();
-  for (const char c : RawClient::message("POST", "/echo", "{\"a\": 1}")) ASSERT_TRUE(one.send({&c, 1}));
-  EXPECT_EQ(one.read_response().body, "{\"a\": 1}");
+  for (const Case& c : cases) {
+    for (const char byte : c.message) ASSERT_TRUE(one.send({&byte, 1}));
+    const RawResponse response = one.read_response();
+    EXPECT_EQ(response.status, 200) << c.message;
+    EXPECT_EQ(response.body, c.answer) << c.message;
+  }
+}
+
+TEST_F(ServerTest, passes_over_empty_lines_before_a_request) {
+  start();
+  RawClient one = client();
+  const std::string get = RawClient::message("GET", "/hello");
+  one.send("\r\n\r\n" + RawClient::message("POST", "/echo", "{}") + "\r\n" + get);
+  EXPECT_EQ(one.read_response().body, "{}");
+  EXPECT_EQ(one.read_response().body, "hello ");
+  one.send("\r");
+  one.send("\n" + get);
+  EXPECT_EQ(one.read_response().body, "hello ");
 }
 
 TEST_F(ServerTest, takes_chunked_bodies_and_limits_them) {
@@ -382,6 +409,16 @@ TEST_F(ServerTest, notices_a_client_that_goes_away_before_its_answer) {
   {
     RawClient one = client();
     one.send(RawClient::message("GET", "/wait"));
+    ASSERT_NE(held(), nullptr);
+  }
+  EXPECT_TRUE(gone_.wait());
+}
+
+TEST_F(ServerTest, notices_a_client_that_goes_away_after_an_empty_line) {
+  start();
+  {
+    RawClient one = client();
+    one.send(RawClient::message("GET", "/wait") + "\r\n");
     ASSERT_NE(held(), nullptr);
   }
   EXPECT_TRUE(gone_.wait());

@@ -12,6 +12,7 @@
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
 #include "server/text_workers.h"
+#include "workbench/model_facts.h"
 
 namespace mlxd {
 namespace {
@@ -34,7 +35,8 @@ api::openai::ModelEntry describe(const ModelShelf::Entry& entry) {
   described.id = entry.name;
   if (entry.model == nullptr) {
     described.created = modified_at(entry.folder / "config.json");
-    described.chat = std::filesystem::exists(entry.folder / "chat_template.jinja");
+    const auto facts = read_model_facts(entry.folder);
+    described.chat = facts.ok() && facts->has_chat_template;
     return described;
   }
   described.created = entry.model->created;

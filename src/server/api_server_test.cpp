@@ -6,6 +6,7 @@
 #include <boost/json/parse.hpp>
 #include <future>
 #include <map>
+#include <stdexcept>
 #include <thread>
 
 #include "http/client.h"
@@ -225,6 +226,9 @@ TEST_F(ApiServerTest, takes_every_form_of_prompt_and_echoes) {
       {R"(["a|","b|"])", "a|H,b|H"},
       {"[97,124]", "a|H"},
       {"[[97,124],[98,124]]", "a|H,b|H"},
+      // Text as it was sent; of tokens, the text.
+      {R"("<|im_start|>a|")", "<|im_start|>a|H"},
+      {"[257,97,124]", "a|H"},
   };
   for (const Case& c : cases) {
     const std::string body =
@@ -299,6 +303,10 @@ TEST_F(ApiServerTest, answers_every_error_in_openais_envelope) {
        "context_length_exceeded", "100"},
       {"/v1/completions", completion(R"("prompt":")" + megabyte + '"'), 400, "prompt",
        "context_length_exceeded", "1048576"},
+      {"/v1/completions", completion(R"("prompt":")" + std::string(20000, 'a') + '"'), 400, "prompt",
+       "context_length_exceeded", "20000 bytes, of which the first 1600 are 1600 tokens"},
+      {"/v1/completions", completion(R"("prompt":["|",")" + long_prompt + R"(","|"])"), 400, "prompt",
+       "context_length_exceeded", "200 tokens"},
       {"/v1/completions", R"({"model":"scriptet","prompt":"|"})", 404, "model", "model_not_found",
        "scripted"},
       {"/v1/chat/completions", R"({"model":"x","messages":[{"role":"user","content":"a"}]})", 404, "model",
@@ -306,6 +314,12 @@ TEST_F(ApiServerTest, answers_every_error_in_openais_envelope) {
       {"/v1/chat/completions",
        R"({"model":"scripted","messages":[{"role":"user","content":")" + long_prompt + "\"}]}", 400,
        "messages", "context_length_exceeded", "100"},
+      {"/v1/chat/completions",
+       R"({"model":"scripted","messages":[{"role":"user","content":")" + megabyte + "\"}]}", 400, "messages",
+       "context_length_exceeded", " bytes"},
+      {"/v1/chat/completions",
+       R"({"model":"scripted","messages":[{"role":"user","content":")" + std::string(20000, 'a') + "\"}]}",
+       400, "messages", "context_length_exceeded", "first 1600"},
       {"/v1/chat/completions", chat(R"("tools":[{}])"), 400, "tools", "unsupported_parameter",
        "not supported"},
       {"/v1/nothing", "{}", 404, "(null)", "not_found", "no route"},
@@ -339,6 +353,22 @@ TEST_F(ApiServerTest, lists_models_and_shows_one_with_a_slash) {
   const json::value refused = post(
       "/v1/chat/completions", R"({"model":"org/other","messages":[{"role":"user","content":"a"}]})", 400);
   EXPECT_NE(text_at(refused, "/error/message").find("no chat template"), std::string::npos);
+}
+
+TEST_F(ApiServerTest, tells_before_loading_which_models_can_chat) {
+  testing::TemporaryFolder folder;
+  for (const char* name : {"chats", "completes"})
+    ASSERT_TRUE(testing::write_synthetic_model(folder.path() / name, {}).ok());
+  // Where the template stands in these folders.
+  std::filesystem::remove(folder.path() / "completes" / "tokenizer_config.json");
+  ApiServer::Options options;
+  options.models_folder = folder.path();
+  start(std::move(options));
+  const json::value list = parse(client().get("/v1/models")->body);
+  EXPECT_EQ(text_at(list, "/data/0/id"), "chats");
+  EXPECT_EQ(text_at(list, "/data/0/capabilities/1"), "chat");
+  EXPECT_EQ(text_at(list, "/data/1/id"), "completes");
+  EXPECT_EQ(text_at(list, "/data/1/capabilities/1"), "(absent)");
 }
 
 TEST_F(ApiServerTest, is_ready_only_when_told_and_not_while_draining) {
@@ -431,7 +461,7 @@ TEST_F(ApiServerTest, refuses_with_retry_after_when_too_many_wait) {
 
 TEST_F(ApiServerTest, loads_a_folder_once_for_all_who_ask_and_tells_all_of_a_failure) {
   testing::TemporaryFolder folder;
-  for (const char* name : {"good", "bad"})
+  for (const char* name : {"good", "bad", "throws"})
     ASSERT_TRUE(testing::write_synthetic_model(folder.path() / name, {}).ok());
   std::atomic<int> loads{0};  // of the good one
   ApiServer::Options options;
@@ -439,6 +469,7 @@ TEST_F(ApiServerTest, loads_a_folder_once_for_all_who_ask_and_tells_all_of_a_fai
   options.load = [&](const std::filesystem::path& path) -> Result<ServedModelPtr> {
     gate_.pass();
     if (path.filename() == "bad") return corrupt_data("weights of bad are torn");
+    if (path.filename() == "throws") throw std::runtime_error("a library gave up");
     ++loads;
     return make_scripted_model({.name = path.filename().string()});
   };
@@ -462,6 +493,8 @@ TEST_F(ApiServerTest, loads_a_folder_once_for_all_who_ask_and_tells_all_of_a_fai
     else
       EXPECT_EQ(text_at(answer, "/choices/0/text"), kAnswer.substr(0, 16));
   }
+  const json::value thrown = post("/v1/completions", R"({"model":"throws","prompt":"|"})", 500);
+  EXPECT_NE(text_at(thrown, "/error/message").find("a library gave up"), std::string::npos);
   EXPECT_EQ(loads, 1);
   EXPECT_EQ(server_->models().loaded().size(), 1U);
 }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "base/log.h"
@@ -23,12 +24,26 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// The folder's own name, or "org/name" of a snapshot in the Hugging Face cache
+// (models--org--name/snapshots/REVISION), whose folder is named by its revision.
+std::string served_name(const std::filesystem::path& folder) {
+  constexpr std::string_view kPrefix = "models--";
+  const std::filesystem::path snapshots = folder.parent_path();
+  std::string repository = snapshots.parent_path().filename().string();
+  if (snapshots.filename() != "snapshots" || !repository.starts_with(kPrefix))
+    return folder.filename().string();
+  repository.erase(0, kPrefix.size());
+  if (const std::size_t separator = repository.find("--"); separator != std::string::npos)
+    repository.replace(separator, 2, "/");
+  return repository;
+}
+
 ServedModelPtr serve_host(std::unique_ptr<ModelHost> loaded) {
   const std::shared_ptr<ModelHost> host = std::move(loaded);
   struct stat facts {};
   const bool known = ::stat((host->path() / "config.json").c_str(), &facts) == 0;
   auto model = std::make_shared<ServedModel>();
-  model->name = host->name();
+  model->name = served_name(host->path());
   model->tokenizer = &host->tokenizer();
   model->chat_template = host->chat_template();
   model->engine = &host->engine();

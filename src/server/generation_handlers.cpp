@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::size_t kAnswerIdSize = 24;
 constexpr int kMaxRetryAfterSeconds = 60;
+// Reading a megabyte of JSON and making tokens of it takes up to a second.
+constexpr std::size_t kHeavyBodyBytes = 256 * 1024;
 
 std::int32_t total_choices(const api::GenerationCall& call) {
   const std::size_t prompts = call.conversation ? 1 : call.prompts.size();
@@ -77,7 +79,9 @@ void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect
     return;
   }
   const bool queued = options_.workers->try_post(
-      [this, exchange, &dialect, arrived] { prepare(exchange, dialect, arrived); });
+      [this, exchange, &dialect, arrived] { prepare(exchange, dialect, arrived); },
+      exchange->request.body.size() > kHeavyBodyBytes ? TextWorkers::Weight::kHeavy
+                                                      : TextWorkers::Weight::kLight);
   if (!queued)
     exchange->respond_error(503, Error(ErrorKind::kOverloaded, "too many requests wait to be read"), 1);
 }

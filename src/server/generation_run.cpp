@@ -25,6 +25,13 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   return z ^ (z >> 31U);
 }
 
+Error too_long(const std::string& what_it_has, std::size_t context_tokens, const std::string& field) {
+  return {ErrorKind::kTooLarge,
+          "the prompt has " + what_it_has + ", the model's context holds " + std::to_string(context_tokens) +
+              " tokens with the answer: shorten the prompt",
+          field};
+}
+
 }  // namespace
 
 GenerationRun::GenerationRun(Options options)
@@ -32,30 +39,48 @@ GenerationRun::GenerationRun(Options options)
 
 GenerationRun::~GenerationRun() = default;
 
-Result<std::vector<TokenId>> GenerationRun::tokenize(const api::GenerationCall& call,
-                                                     const api::RawPrompt& prompt) const {
-  if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt)) return *tokens;
-  const std::string& text = std::get<std::string>(prompt);
-  // A token stands for some bytes: a text so long cannot fit, and need not be tokenized to know it.
-  constexpr std::size_t kMostBytesPerToken = 512;
+// A text far too long for the context is refused before all of it is tokenized, which takes a second and
+// 100 MB for each megabyte and holds up whoever waits for a text worker.
+Result<std::vector<TokenId>> GenerationRun::tokenize(std::string_view text, bool add_special_tokens,
+                                                     const std::string& field) const {
+  const Tokenizer& tokenizer = *options_.model->tokenizer;
   const auto context = static_cast<std::size_t>(options_.model->limits.context_tokens);
+  // A token stands for some bytes, not for any number of them.
+  constexpr std::size_t kMostBytesPerToken = 512;
   if (text.size() / kMostBytesPerToken > context)
-    return Error(ErrorKind::kTooLarge,
-                 "the prompt has " + std::to_string(text.size()) + " bytes, the model's context holds " +
-                     std::to_string(context) + " tokens: shorten the prompt",
-                 call.prompt_field);
-  auto tokens = options_.model->tokenizer->encode(text, true);
-  if (!tokens.ok()) return Error(tokens.error().kind, tokens.error().message, call.prompt_field);
+    return too_long(std::to_string(text.size()) + " bytes", context, field);
+  // Text usually has four bytes a token. A beginning may end in tokens that the whole has not, but in few.
+  constexpr std::size_t kTriedBytesPerToken = 16;
+  if (text.size() / kTriedBytesPerToken > context) {
+    std::string_view beginning = text.substr(0, context * kTriedBytesPerToken);
+    while (!beginning.empty() && (static_cast<unsigned char>(text[beginning.size()]) & 0xC0U) == 0x80U)
+      beginning.remove_suffix(1);
+    const auto tried = tokenizer.encode(beginning, add_special_tokens);
+    if (tried.ok() && tried->size() > 2 * context)
+      return too_long(std::to_string(text.size()) + " bytes, of which the first " +
+                          std::to_string(beginning.size()) + " are " + std::to_string(tried->size()) +
+                          " tokens",
+                      context, field);
+  }
+  auto tokens = tokenizer.encode(text, add_special_tokens);
+  if (!tokens.ok()) return Error(tokens.error().kind, tokens.error().message, field);
   return tokens;
 }
 
 Result<std::vector<std::vector<TokenId>>> GenerationRun::tokenize_all(const api::GenerationCall& call) const {
   std::vector<std::vector<TokenId>> prompts;
-  if (!call.conversation) {
-    for (const api::RawPrompt& prompt : call.prompts) prompts.push_back(TRY(tokenize(call, prompt)));
-    return prompts;
-  }
   const ServedModel& model = *options_.model;
+  const auto context = static_cast<std::size_t>(model.limits.context_tokens);
+  for (const api::RawPrompt& prompt : call.prompts) {
+    if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt))
+      prompts.push_back(*tokens);
+    else
+      prompts.push_back(TRY(tokenize(std::get<std::string>(prompt), true, call.prompt_field)));
+    // Before any other is tokenized or begun.
+    if (prompts.back().size() >= context)
+      return too_long(std::to_string(prompts.back().size()) + " tokens", context, call.prompt_field);
+  }
+  if (!call.conversation) return prompts;
   if (model.chat_template == nullptr)
     return Error(ErrorKind::kInvalidArgument,
                  "model '" + model.name + "' has no chat template: use /v1/completions", "model");
@@ -64,9 +89,7 @@ Result<std::vector<std::vector<TokenId>>> GenerationRun::tokenize_all(const api:
   auto text = model.chat_template->render_json(call.conversation->messages_json, options);
   if (!text.ok()) return Error(text.error().kind, text.error().message, call.prompt_field);
   // The template has written the special tokens itself.
-  auto tokens = model.tokenizer->encode(*text, false);
-  if (!tokens.ok()) return Error(tokens.error().kind, tokens.error().message, call.prompt_field);
-  prompts.push_back(tokens.take_value());
+  prompts.push_back(TRY(tokenize(*text, false, call.prompt_field)));
   return prompts;
 }
 
@@ -75,9 +98,14 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   streaming_ = call.stream;
   const std::vector<std::vector<TokenId>> prompts = TRY(tokenize_all(call));
   std::vector<Branch> branches;
-  for (const std::vector<TokenId>& prompt : prompts) {
+  for (std::size_t p = 0; p < prompts.size(); ++p) {
+    const std::vector<TokenId>& prompt = prompts[p];
     std::string echo;
-    if (call.echo) echo = TRY(model.tokenizer->decode(prompt, true));
+    if (call.echo) {
+      // Text as it was sent: decoding would lose what the tokenizer normalizes and its special tokens.
+      const auto* text = std::get_if<std::string>(&call.prompts[p]);
+      echo = text != nullptr ? *text : TRY(model.tokenizer->decode(prompt, true));
+    }
     prompt_tokens_ += static_cast<std::int32_t>(prompt.size());
     for (std::int32_t choice = 0; choice < call.num_choices; ++choice) {
       GenerationRequest::Fields fields;
@@ -161,7 +189,10 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
     fail(Error(ErrorKind::kInternal, "the engine ended the request without a last event"), out);
     return false;
   }
-  measure(branch, events_.size());
+  // A failure's event has no token.
+  const auto num_tokens =
+      std::count_if(events_.begin(), events_.end(), [](const TokenEvent& e) { return e.token != kNoToken; });
+  if (num_tokens > 0) measure(branch, static_cast<std::size_t>(num_tokens));
   std::optional<TextEvent> event = branch.text->push(std::move(events_));
   events_ = {};
   if (!event) return true;
@@ -192,7 +223,7 @@ void GenerationRun::measure(Branch& branch, std::size_t num_tokens) {
   if (!branch.begun) {
     branch.begun = true;
     Metrics::observe(model_metrics_.time_to_first_token, seconds_between(options_.arrived, now));
-  } else if (num_tokens > 0) {
+  } else {
     const double each = seconds_between(branch.last_token, now) / static_cast<double>(num_tokens);
     for (std::size_t i = 0; i < num_tokens; ++i) Metrics::observe(model_metrics_.inter_token, each);
   }
@@ -231,7 +262,8 @@ void GenerationRun::fail(const Error& error, std::string& out) {
     options_.exchange->send(out);
     options_.exchange->end();
   } else {
-    options_.exchange->respond_error(api::status_of(error.kind), error);
+    const int status = api::status_of(error.kind);
+    options_.exchange->respond_error(status, error, status == 503 ? 1 : 0);
   }
   finish();
 }

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/answer_encoder.h"
@@ -53,7 +54,9 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     bool finished = false;
   };
 
-  Result<std::vector<TokenId>> tokenize(const api::GenerationCall& call, const api::RawPrompt& prompt) const;
+  /// Errors name `field`; kTooLarge if `text` cannot fit the context.
+  Result<std::vector<TokenId>> tokenize(std::string_view text, bool add_special_tokens,
+                                        const std::string& field) const;
   Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);

@@ -1,6 +1,8 @@
 #include "server/model_shelf.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -76,7 +78,7 @@ void ModelShelf::work() {
       folder = wanted_.front().folder;
       if (const auto loaded = models_.find(name); loaded != models_.end()) model = loaded->second;
     }
-    Result<ServedModelPtr> result = model != nullptr ? Result<ServedModelPtr>(model) : load_(folder);
+    Result<ServedModelPtr> result = model != nullptr ? Result<ServedModelPtr>(model) : try_load(folder);
     if (!result.ok()) log::error("cannot load model {}: {}", name, result.error().message);
     std::vector<Found> waiters;
     {
@@ -86,7 +88,24 @@ void ModelShelf::work() {
       waiters = std::move(wanted_.front().waiters);
       wanted_.pop_front();
     }
-    for (Found& waiter : waiters) waiter(result);
+    for (Found& waiter : waiters) {
+      try {
+        waiter(result);
+      } catch (const std::exception& failure) {
+        // Memory running out, most likely; whoever waits is answered when its exchange is let go.
+        log::error("a request for model {} failed: {}", name, failure.what());
+      }
+    }
+  }
+}
+
+Result<ServedModelPtr> ModelShelf::try_load(const std::filesystem::path& folder) const {
+  try {
+    return load_(folder);
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorKind::kOutOfMemory, "the system has too little memory to load " + folder.string());
+  } catch (const std::exception& failure) {
+    return Error(ErrorKind::kInternal, "loading " + folder.string() + " failed: " + failure.what());
   }
 }
 

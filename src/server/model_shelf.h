@@ -55,6 +55,8 @@ class ModelShelf {
 
  private:
   void work();
+  /// As load_, with what it throws as an error: this thread has no one above it.
+  Result<ServedModelPtr> try_load(const std::filesystem::path& folder) const;
   std::map<std::string, std::filesystem::path> folders_on_disk() const;
 
   const Load load_;

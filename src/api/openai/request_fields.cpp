@@ -113,7 +113,9 @@ Result<void> read_logit_bias(const json::value& value, std::string_view field, R
   for (const auto& [key, entry] : object) {
     LogitBias bias;
     const auto [end, code] = std::from_chars(key.data(), key.data() + key.size(), bias.token);
-    if (code != std::errc() || end != key.data() + key.size() || bias.token < 0)
+    // Written one way only ("5", not "05"): else one token could have any number of biases.
+    if (code != std::errc() || end != key.data() + key.size() || bias.token < 0 ||
+        std::to_string(bias.token) != std::string_view(key.data(), key.size()))
       return invalid_argument(
           "logit_bias has the key '" + std::string(key).substr(0, 40) + "', each must be a token id",
           "logit_bias");

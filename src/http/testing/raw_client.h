@@ -11,7 +11,7 @@
 
 namespace mlxd::http::testing {
 
-inline constexpr std::chrono::milliseconds kPatience{20000};
+inline constexpr std::chrono::milliseconds kPatience{120000};
 
 struct RawResponse {
   int status = 0;
