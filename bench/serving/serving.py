@@ -143,17 +143,18 @@ def goals(samples, sizes, rival):
     gap = median(row + "longest gap", Ours.name, "× their usual")
     rate = median(row + "rate of the prefill", Ours.name, "× undisturbed")
     if gap and rate:
-        lines.append(f"- longest gap of running streams: {gap:.1f} × their usual (aim: ≤ 4), the prefill at {rate:.2f} of "
-                     "its undisturbed rate (aim: ≥ 0.6)")
+        lines.append(f"- longest gap of running streams: {gap:.1f} × their usual (aim: ≤ 4), the prefill at {rate:.2f} "
+                     "of its undisturbed rate (aim: ≥ 0.6)")
     return "\n".join(lines)
 
 
 def describe(arguments, sizes):
-    servers = "`mlxd serve`" if arguments.alone else f"`mlxd serve` and `llama-server` ({RIVAL_TYPE}, a slot for each stream)"
-    return (f"{MODEL} over HTTP, {servers}, {arguments.threads} threads, {arguments.rounds} interleaved rounds; medians ± "
-            "half the range. Crowds: each client sends its next request when the last is answered, "
-            f"{sizes.crowd_tokens} tokens each, prompts' lengths mixed evenly over their logarithm; tokens made over the "
-            "whole time, prefills included. A ratio above 1 is good for rates, below 1 for times and tokens.")
+    rival = "" if arguments.alone else f" and `llama-server` ({RIVAL_TYPE}, a slot for each stream)"
+    rounds = "1 round" if arguments.rounds == 1 else f"{arguments.rounds} interleaved rounds"
+    return (f"{MODEL} over HTTP, `mlxd serve`{rival}, {arguments.threads} threads, {rounds}; medians ± half the range. "
+            "Crowds: each client sends its next request when the last is answered, "
+            f"{sizes.crowd_tokens} tokens each, prompts' lengths mixed evenly over their logarithm; tokens made over "
+            "the whole time, prefills included. A ratio above 1 is good for rates, below 1 for times and tokens.")
 
 
 def main():

@@ -17,19 +17,24 @@ FOLDER = os.path.join(ROOT, "build", "rivals")
 BUSY_SHARE = 0.10  # of all cores, by others: above this the figures are not to be trusted
 
 
+def core_seconds():
+    """(all, idle) seconds of all cores since the system started; None where it does not say."""
+    try:
+        with open("/proc/stat", encoding="ascii") as stat:
+            values = [int(value) / os.sysconf("SC_CLK_TCK") for value in stat.readline().split()[1:9]]
+        return sum(values), values[3] + values[4]
+    except OSError:
+        return None
+
+
 def busy_share(seconds=2.0):
     """The share of all cores' time used now, before anything of ours runs."""
-    def sample():
-        with open("/proc/stat", encoding="ascii") as stat:
-            values = [int(value) for value in stat.readline().split()[1:]]
-        return sum(values), values[3] + values[4]
-    try:
-        total, idle = sample()
-        time.sleep(seconds)
-        later_total, later_idle = sample()
-        return 1 - (later_idle - idle) / max(1, later_total - total)
-    except OSError:
+    before = core_seconds()
+    if before is None:
         return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    time.sleep(seconds)
+    after = core_seconds()
+    return 1 - (after[1] - before[1]) / max(0.01, after[0] - before[0])
 
 
 def processor():
@@ -49,6 +54,7 @@ class Surroundings:
     def __init__(self, threads):
         self.threads, self.machine = threads, []
         self.busy = busy_share()
+        self.began, self.own_began = core_seconds(), sum(os.times()[:4])
         self.commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=10"],
                                      capture_output=True, text=True, check=False).stdout.strip()
         if self.busy > BUSY_SHARE:
@@ -61,12 +67,25 @@ class Surroundings:
         self.machine.append(limits)
         print(f"{what}: read {limits['read_gb_per_s']} GB/s, barrier {limits['barrier_us']} us", file=sys.stderr)
 
+    def used_by_others(self):
+        """The share of all cores' time since the beginning that neither this program nor what it ran and has ended
+        used; None where that is not known."""
+        now = core_seconds()
+        if now is None:
+            return None
+        everything = now[0] - self.began[0]
+        used = everything - (now[1] - self.began[1])
+        return max(0.0, used - (sum(os.times()[:4]) - self.own_began)) / max(0.01, everything)
+
     def describe(self, command):
         def span(key):
             values = [entry[key] for entry in self.machine]
             return f"{min(values):g}–{max(values):g}"
         quiet = f"{100 * self.busy:.0f} % of the cores' time was used by others when it began"
-        if self.busy > BUSY_SHARE:
+        others = self.used_by_others()
+        if others is not None:
+            quiet += f", {100 * others:.0f} % while it ran"
+        if max(self.busy, others or 0.0) > BUSY_SHARE:
             quiet += ": **not a quiet machine, the figures are not to be trusted**"
         return "\n".join([
             f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC, commit {self.commit}, llama.cpp as in "

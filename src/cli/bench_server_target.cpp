@@ -139,9 +139,10 @@ Result<std::string> find_model(const http::Client& client, const std::string& ur
     return Error(response.error().kind, "cannot ask " + url + " for its models: " + response.error().message +
                                             ": is a server running there? ('mlxd serve' starts one)");
   if (response->status != 200)
-    return Error(ErrorKind::kUnavailable, "cannot ask " + url + " for its models: " +
-                                              describe_refusal(response->status, response->body) +
-                                              ": name one with --model");
+    return Error(ErrorKind::kUnavailable,
+                 "cannot ask " + url +
+                     " for its models: " + describe_refusal(response->status, response->body) +
+                     (response->status == 503 ? ": try again when it is ready" : ": name one with --model"));
   std::vector<std::string> names;
   const auto body = parse_object(response->body);
   const json::value* data = body ? find(*body, "data") : nullptr;

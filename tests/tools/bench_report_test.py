@@ -1,4 +1,4 @@
-"""bench/serving compares medians with the best rival, replaces only its own part of a document, and sends fresh words."""
+"""bench/serving compares medians with the best rival, replaces its own part of a document only, sends fresh words."""
 
 import contextlib
 import io
@@ -39,7 +39,8 @@ class Report(unittest.TestCase):
     def test_keeps_the_sections_of_others(self):
         text = report.replace_section(report.replace_section("", "of rivals"), "of serving", "serving")
         again = report.replace_section(report.replace_section(text, "rivals again"), "serving again", "serving")
-        self.assertIn("\n\n<!-- serving: written by script/bench serving -->\nserving again\n<!-- serving: end -->\n", again)
+        marked = "\n\n<!-- serving: written by script/bench serving -->\nserving again\n<!-- serving: end -->\n"
+        self.assertIn(marked, again)
         self.assertIn("rivals again", again)
         self.assertNotIn("of rivals", again)
         self.assertNotIn("of serving", again)
