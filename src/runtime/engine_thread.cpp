@@ -92,10 +92,12 @@ class EngineLoop {
     return true;
   }
 
-  // Tells those who wait where they stand, a few times a second.
+  // Tells those who wait where they stand: when the line has changed, and a few times a second.
   void publish_queue() {
+    const std::int32_t before = std::exchange(num_waiting_, engine_->num_waiting());
+    if (num_waiting_ == 0) return;
     const TimePoint now = Clock::real().now();
-    if (engine_->num_waiting() == 0 || now < next_queue_news_) return;
+    if (num_waiting_ == before && now < next_queue_news_) return;
     next_queue_news_ = now + kQueueNewsInterval;
     for (const Engine::QueuePlace& place : engine_->queue()) {
       if (const auto stream = streams_.find(place.id); stream != streams_.end())
@@ -141,6 +143,7 @@ class EngineLoop {
   EngineInbox::Mail mail_;
   std::unordered_map<SequenceId, std::shared_ptr<StreamState>> streams_;
   TimePoint next_queue_news_{};
+  std::int32_t num_waiting_ = 0;
   std::vector<std::shared_ptr<StreamState>> news_;  // streams that got an event since the last wake-up
 };
 

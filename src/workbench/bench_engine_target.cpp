@@ -86,6 +86,7 @@ class Conversation : public BenchConversation {
         if (event.error) return *event.error;
     }
     for (const TokenEvent& event : events) {
+      if (event.cache) answer.cached_tokens = event.cache->cached_tokens;
       if (event.token == kNoToken) continue;
       tokens_.push_back(event.token);
       ++answer.completion_tokens;
