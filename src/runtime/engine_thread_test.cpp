@@ -423,9 +423,14 @@ TEST(EngineThread, changes_its_memory_while_requests_run) {
 
 TEST(EngineThread, tells_those_who_wait_where_they_stand) {
   Gate gate;
+  std::atomic<GenerationStream*> watched{nullptr};
+  std::vector<std::int32_t> positions;  // of the watched stream, on the engine's thread
   FakeBackend::Options backend;
-  backend.on_submit = [&gate](const StepBatch&) -> Result<void> {
+  backend.on_submit = [&](const StepBatch&) -> Result<void> {
     gate.pass();
+    if (GenerationStream* const stream = watched.load()) {
+      if (const auto place = stream->queue_place()) positions.push_back(place->position);
+    }
     return {};
   };
   auto engine = start({.num_pages = 40, .max_running = 1}, backend);
@@ -434,15 +439,16 @@ TEST(EngineThread, tells_those_who_wait_where_they_stand) {
   gate.close();
   auto next = engine->submit(make_request({2}, 5), nullptr).take_value();
   auto after = engine->submit(make_request({3}, 5), nullptr).take_value();
+  watched = &after;
   gate.open();
-  std::vector<TokenEvent> events;
-  while (!after.queue_place() && running.wait(kLong) && running.take_events(events)) events.clear();
-  ASSERT_TRUE(after.queue_place());
-  EXPECT_EQ(after.queue_place()->position, 1);
-  EXPECT_EQ(next.queue_place()->position, 0);
-  EXPECT_FALSE(running.queue_place());
-  take_all(next);
-  EXPECT_FALSE(next.queue_place());
+  for (GenerationStream* const stream : {&running, &next, &after}) {
+    take_all(*stream);
+    EXPECT_FALSE(stream->queue_place());
+  }
+  engine.reset();
+  ASSERT_FALSE(positions.empty());
+  EXPECT_EQ(positions.front(), 1);
+  EXPECT_EQ(positions.back(), 0);
 }
 
 }  // namespace
