@@ -80,7 +80,7 @@ TEST(KvPages, ResizingKeepsContentsAndPlacesOfPagesThatStay) {
   EXPECT_TRUE(holds(pages, 0, std::byte{6}));
 }
 
-#if defined(__linux__)
+#if defined(__linux__) && !defined(MLXD_SANITIZED)  // sanitizers need memory of their own
 /// Resident memory of this process.
 std::ptrdiff_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
