@@ -5,8 +5,8 @@ namespace mlxd::detail {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition);
 }  // namespace mlxd::detail
 
-#define CHECK(condition)                                                      \
-  do {                                                                        \
-    if (!(condition)) [[unlikely]]                                            \
-      ::mlxd::detail::check_failed(__FILE__, __LINE__, #condition);           \
+#define CHECK(condition)                                            \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::mlxd::detail::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)

@@ -7,9 +7,9 @@ namespace mlxd::log {
 Result<void> configure(std::string_view level) {
   const auto parsed = spdlog::level::from_str(std::string(level));
   if (parsed == spdlog::level::off && level != "off") {
-    return invalid_argument("log level '" + std::string(level) +
-                                "' is unknown: use trace, debug, info, warn, error or off",
-                            "log_level");
+    return invalid_argument(
+        "log level '" + std::string(level) + "' is unknown: use trace, debug, info, warn, error or off",
+        "log_level");
   }
   auto logger = spdlog::get("mlxd");
   if (!logger) {

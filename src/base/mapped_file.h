@@ -24,7 +24,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Tells the system that `part` (a subspan of bytes()) is not needed in memory any more; it can be read again.
+  /// Tells the system that `part` (a subspan of bytes()) is not needed in memory any more; it can be read
+  /// again.
   void drop_pages(std::span<const std::byte> part) const;
   /// Tells the system that `part` will be read soon, front to back.
   void will_need(std::span<const std::byte> part) const;

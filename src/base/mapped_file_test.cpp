@@ -12,8 +12,8 @@ namespace {
 
 class MappedFileTest : public ::testing::Test {
  protected:
-  std::filesystem::path folder_ = std::filesystem::path(::testing::TempDir()) /
-                                  ("mapped_file_test_" + std::to_string(::getpid()));
+  std::filesystem::path folder_ =
+      std::filesystem::path(::testing::TempDir()) / ("mapped_file_test_" + std::to_string(::getpid()));
   void SetUp() override { std::filesystem::create_directories(folder_); }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   std::filesystem::path write(const std::string& text) {

@@ -25,9 +25,10 @@ class [[nodiscard]] Result {
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
   template <typename U>
-    requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Error> && !std::is_same_v<std::remove_cvref_t<U>, T>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Error> && !std::is_same_v<std::remove_cvref_t<U>, T>)
+      Result(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
@@ -90,12 +91,10 @@ class [[nodiscard]] Result<void> {
 }  // namespace mlxd
 
 /// Evaluates to the value of a Result, or returns its error from the enclosing function.
-#define TRY(expression)                                          \
-  __extension__({                                                \
-    _Pragma("GCC diagnostic push")                               \
-    _Pragma("GCC diagnostic ignored \"-Wshadow\"")               \
-    auto&& try_result_ = (expression);                           \
-    _Pragma("GCC diagnostic pop")                                \
-    if (!try_result_.ok()) return try_result_.take_error();      \
-    try_result_.take_value();                                    \
+#define TRY(expression)                                                                                \
+  __extension__({                                                                                      \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") auto&& try_result_ = \
+        (expression);                                                                                  \
+    _Pragma("GCC diagnostic pop") if (!try_result_.ok()) return try_result_.take_error();              \
+    try_result_.take_value();                                                                          \
   })

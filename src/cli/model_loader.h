@@ -18,8 +18,8 @@ ModelFinder make_finder(const StateFolder& state);
 /// ModelFinder::find; kNotFound without models; kConflict where a name has to be given.
 Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& state, const std::string& name);
 
-/// Whether a quota leaves K/V of one conversation beside the weights; 0: there is none. Errors: kOutOfMemory with
-/// both numbers.
+/// Whether a quota leaves K/V of one conversation beside the weights; 0: there is none. Errors: kOutOfMemory
+/// with both numbers.
 Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model);
 
 struct LoadOptions {

@@ -24,9 +24,9 @@ struct PageGroupInfo {
 struct BackendInfo {
   std::string name;  // "cpu (avx512-vnni, 2 threads)"
   std::int32_t vocab_size = 0;
-  std::int32_t max_batch_tokens = 0;        // most tokens in a step
-  std::int32_t max_batch_sequences = 0;     // most sequences in a step
-  std::vector<PageGroupInfo> page_groups;   // as in ModelSpec::layer_groups; at most kMaxLayerGroups
+  std::int32_t max_batch_tokens = 0;       // most tokens in a step
+  std::int32_t max_batch_sequences = 0;    // most sequences in a step
+  std::vector<PageGroupInfo> page_groups;  // as in ModelSpec::layer_groups; at most kMaxLayerGroups
 
   /// K/V bytes of 32 positions over all groups.
   std::size_t page_bytes() const {
@@ -57,9 +57,9 @@ class Backend {
   virtual const BackendInfo& info() const = 0;
   virtual BackendMemory memory() const = 0;
 
-  /// Makes the group's pages [0, num_pages) usable, and no others: contents of those that stay are kept, memory
-  /// of those that go returns to the system (as far as its allocation unit allows). Not while a step is
-  /// outstanding. Errors: kOutOfMemory, which changes nothing.
+  /// Makes the group's pages [0, num_pages) usable, and no others: contents of those that stay are kept,
+  /// memory of those that go returns to the system (as far as its allocation unit allows). Not while a step
+  /// is outstanding. Errors: kOutOfMemory, which changes nothing.
   virtual Result<void> resize_pages(std::size_t group, std::int32_t num_pages) = 0;
   /// Copies whole pages of a group (all its layers), in order. Not while a step is outstanding.
   virtual Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) = 0;

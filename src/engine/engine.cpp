@@ -55,12 +55,14 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   return std::unique_ptr<Engine>(new Engine(std::move(backend), num_pages, std::move(cache), limits, clock));
 }
 
-std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages, std::int32_t max_running,
-                                         std::int32_t step_token_budget) {
+std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages,
+                                         std::int32_t max_running, std::int32_t step_token_budget) {
   std::vector<std::int32_t> pages;
   for (const PageGroupInfo& group : info.page_groups) {
-    const std::int32_t each = KvCache::most_pages(group, std::int64_t{num_pages} * kPageTokens, step_token_budget);
-    pages.push_back(static_cast<std::int32_t>(std::min<std::int64_t>(num_pages, std::int64_t{each} * max_running)));
+    const std::int32_t each =
+        KvCache::most_pages(group, std::int64_t{num_pages} * kPageTokens, step_token_budget);
+    pages.push_back(
+        static_cast<std::int32_t>(std::min<std::int64_t>(num_pages, std::int64_t{each} * max_running)));
   }
   return pages;
 }
@@ -89,7 +91,8 @@ Result<void> Engine::submit(SequenceId id, GenerationRequest request) {
       id, std::make_unique<Sequence>(id, next_arrival_++, std::move(request), clock_.now()));
   CHECK(inserted);
   scheduler_.add(*entry->second);
-  if (const auto& deadline = entry->second->request().deadline(); deadline && (!next_deadline_ || *deadline < *next_deadline_))
+  if (const auto& deadline = entry->second->request().deadline();
+      deadline && (!next_deadline_ || *deadline < *next_deadline_))
     next_deadline_ = deadline;
   return {};
 }
@@ -139,10 +142,10 @@ void Engine::expire() {
     }
     const auto waited = static_cast<std::int64_t>(seconds(now - entry.second->submitted_at()));
     ++stats_.requests_expired;
-    fail(*entry.second,
-         Error(ErrorKind::kTimeout, "the request was not finished " + std::to_string(waited) +
-                                        " s after it came, which is its time limit: " +
-                                        (entry.second->started() ? "ask for fewer tokens" : "too many others wait")));
+    fail(*entry.second, Error(ErrorKind::kTimeout, "the request was not finished " + std::to_string(waited) +
+                                                       " s after it came, which is its time limit: " +
+                                                       (entry.second->started() ? "ask for fewer tokens"
+                                                                                : "too many others wait")));
   }
   for (const SequenceId id : ended_) retire(id);
   ended_.clear();
@@ -311,7 +314,8 @@ Result<void> Engine::resize(std::int32_t num_pages) {
   ended_.clear();
   for (const auto& entry : sequences_) {
     if (const auto fits = check_fits(entry.second->request(), num_pages); !fits.ok())
-      fail(*entry.second, Error(ErrorKind::kOutOfMemory, "the model was given less memory: " + fits.error().message));
+      fail(*entry.second,
+           Error(ErrorKind::kOutOfMemory, "the model was given less memory: " + fits.error().message));
   }
   for (const SequenceId id : ended_) retire(id);
   ended_.clear();
@@ -342,8 +346,8 @@ std::vector<Engine::QueuePlace> Engine::queue() const {
   return places;
 }
 
-// Requests leave one by one, on average one each (time that one runs / how many run); until one has been seen to
-// its end, as if the first were about to.
+// Requests leave one by one, on average one each (time that one runs / how many run); until one has been seen
+// to its end, as if the first were about to.
 double Engine::expected_wait_seconds(std::int32_t position) const {
   return running_seconds_ * (position + 1) / std::max(1, scheduler_.num_running());
 }

@@ -39,8 +39,8 @@ struct EngineOptions {
 };
 
 /// Pages of each layer group for EngineOptions::num_pages.
-std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages, std::int32_t max_running,
-                                         std::int32_t step_token_budget);
+std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages,
+                                         std::int32_t max_running, std::int32_t step_token_budget);
 
 /// What became of a sequence in a step.
 struct SequenceEvent {
@@ -48,8 +48,8 @@ struct SequenceEvent {
   TokenEvent event;
 };
 
-/// Whether `num_pages` (as in EngineOptions) can ever hold the request to its end. Errors: kTooLarge with both
-/// numbers.
+/// Whether `num_pages` (as in EngineOptions) can ever hold the request to its end. Errors: kTooLarge with
+/// both numbers.
 Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages);
 
 class Engine {
@@ -96,8 +96,8 @@ class Engine {
   Result<void> check_integrity() const;
 
  private:
-  Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, KvCache::Options cache, Scheduler::Options options,
-         const Clock& clock);
+  Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, KvCache::Options cache,
+         Scheduler::Options options, const Clock& clock);
 
   void expire();
   void schedule();

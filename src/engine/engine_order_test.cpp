@@ -16,12 +16,13 @@ using testing::EngineHarness;
 using testing::make_prompt;
 using testing::make_request;
 
-GenerationRequest request_of(Priority priority, ClientId client = 0, std::int32_t salt = 1, std::int32_t max_tokens = 8,
-                             std::int32_t prompt_tokens = 20) {
+GenerationRequest request_of(Priority priority, ClientId client = 0, std::int32_t salt = 1,
+                             std::int32_t max_tokens = 8, std::int32_t prompt_tokens = 20) {
   GenerationRequest::Fields more;
   more.priority = priority;
   more.client = client;
-  return make_request(make_prompt(prompt_tokens, salt), max_tokens, {.temperature = 0.0F, .seed = 0}, {}, more);
+  return make_request(make_prompt(prompt_tokens, salt), max_tokens, {.temperature = 0.0F, .seed = 0}, {},
+                      more);
 }
 
 std::vector<SequenceId> by_first_token(const EngineHarness& harness) {
@@ -60,7 +61,8 @@ TEST(EngineOrder, a_request_rises_a_level_every_ten_seconds) {
     harness.clock.advance(std::chrono::milliseconds(waited_ms));
     harness.submit(3, request_of(Priority::kNormal, 0, 3));
     harness.run();
-    EXPECT_EQ(harness.answers[2].first_token_step < harness.answers[3].first_token_step, low_first) << waited_ms;
+    EXPECT_EQ(harness.answers[2].first_token_step < harness.answers[3].first_token_step, low_first)
+        << waited_ms;
   }
 }
 
@@ -192,7 +194,9 @@ TEST(StepPacer, keeps_a_steps_time_near_its_bound) {
   pacer.observe(0, 512, 0.256);             // 0.5 ms a token
   EXPECT_EQ(pacer.prefill_tokens(4), 508);
   pacer.observe(4, 0, 0.010);
-  EXPECT_EQ(pacer.prefill_tokens(4), 32);  // 2 × 10 ms / 0.5 ms = 40, in tiles of 16
+  EXPECT_EQ(pacer.prefill_tokens(4), 16);  // 2 × 10 ms / (1.5 × 0.5 ms) = 26, in tiles of 16
+  for (int i = 0; i < 50; ++i) pacer.observe(4, 16, 0.010 + 16 * 0.0005);
+  EXPECT_EQ(pacer.prefill_tokens(4), 32);
   EXPECT_EQ(pacer.prefill_tokens(0), 512);
   // A machine twice as slow.
   for (int i = 0; i < 50; ++i) pacer.observe(4, 32, 0.010 + 32 * 0.001);

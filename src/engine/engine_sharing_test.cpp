@@ -20,7 +20,8 @@ std::vector<TokenId> join(std::vector<TokenId> a, const std::vector<TokenId>& b)
   return a;
 }
 
-GenerationRequest request_of(std::vector<TokenId> prompt, std::int32_t max_tokens, GenerationRequest::Fields more = {}) {
+GenerationRequest request_of(std::vector<TokenId> prompt, std::int32_t max_tokens,
+                             GenerationRequest::Fields more = {}) {
   return make_request(std::move(prompt), max_tokens, {.temperature = 1.0F, .seed = 4}, {}, std::move(more));
 }
 
@@ -65,7 +66,8 @@ TEST(EngineSharing, equal_prompts_at_once_are_computed_once) {
   EXPECT_EQ(harness.engine->stats().max_batch_sequences, 8);
   for (SequenceId id = 0; id < 8; ++id) {
     EXPECT_EQ(harness.answers[id].cached_tokens(), id == 0 ? 0 : 149);
-    EXPECT_EQ(harness.answers[id].tokens, answer_alone(make_request(prompt, 20, {.temperature = 1.0F, .seed = id})));
+    EXPECT_EQ(harness.answers[id].tokens,
+              answer_alone(make_request(prompt, 20, {.temperature = 1.0F, .seed = id})));
   }
 }
 
@@ -102,7 +104,8 @@ TEST(EngineSharing, salts_share_nothing) {
     return request_of(prompt, 5, more);
   };
   SequenceId id = 0;
-  const std::vector<std::pair<std::string, std::int32_t>> cases{{"", 0}, {"a", 0}, {"b", 0}, {"a", 99}, {"", 99}};
+  const std::vector<std::pair<std::string, std::int32_t>> cases{
+      {"", 0}, {"a", 0}, {"b", 0}, {"a", 99}, {"", 99}};
   for (const auto& [salt, cached] : cases) {
     harness.submit(++id, salted(salt));
     harness.run();
@@ -118,7 +121,8 @@ TEST(EngineSharing, explains_itself_to_those_who_ask_only) {
   EXPECT_FALSE(harness.answers[1].cache->explained);
   GenerationRequest::Fields more;
   more.explain_cache = true;
-  harness.submit(2, request_of(join(std::vector<TokenId>(prompt.begin(), prompt.begin() + 50), {96, 95}), 5, more));
+  harness.submit(
+      2, request_of(join(std::vector<TokenId>(prompt.begin(), prompt.begin() + 50), {96, 95}), 5, more));
   harness.run();
   const CacheReport& report = *harness.answers[2].cache;
   EXPECT_TRUE(report.explained);
@@ -157,7 +161,8 @@ TEST(EngineSharing, no_secret_leaks_between_64_at_once) {
     fields.prompt = prompt;
     fields.sampling = {.temperature = 0.0F, .seed = 0};
     fields.max_tokens = 60;
-    harness.submit(id, GenerationRequest::create(fields, {.vocab_size = 2000, .context_tokens = 1000}).take_value());
+    harness.submit(
+        id, GenerationRequest::create(fields, {.vocab_size = 2000, .context_tokens = 1000}).take_value());
   }
   harness.run();
   EXPECT_GT(harness.engine->stats().preemptions, 0U);
@@ -165,7 +170,8 @@ TEST(EngineSharing, no_secret_leaks_between_64_at_once) {
     const auto& tokens = harness.answers[id].tokens;
     ASSERT_EQ(tokens.size(), 60U);
     for (std::size_t i = 0; i < tokens.size(); ++i)
-      ASSERT_EQ(tokens[i], 100 + static_cast<TokenId>(id) * 10 + static_cast<TokenId>(i % 5)) << id << " at " << i;
+      ASSERT_EQ(tokens[i], 100 + static_cast<TokenId>(id) * 10 + static_cast<TokenId>(i % 5))
+          << id << " at " << i;
   }
 }
 
@@ -219,7 +225,8 @@ TEST(EngineSharing, a_failed_copy_ends_whoever_runs) {
       return Error(ErrorKind::kInternal, "the copy failed");
     }
   };
-  auto engine = Engine::create(std::make_unique<Faulty>(FakeBackend::Options()), {.num_pages = 20}).take_value();
+  auto engine =
+      Engine::create(std::make_unique<Faulty>(FakeBackend::Options()), {.num_pages = 20}).take_value();
   ASSERT_TRUE(engine->submit(1, request_of(make_prompt(20, 1), 2)).ok());
   while (!engine->idle()) engine->step();
   ASSERT_TRUE(engine->submit(2, request_of(make_prompt(20, 1), 2)).ok());

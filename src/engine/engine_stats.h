@@ -27,8 +27,8 @@ struct Histogram {
 /// Counters since start and gauges of now; a snapshot.
 struct EngineStats {
   std::uint64_t steps = 0;
-  std::uint64_t prompt_tokens = 0;      // prefilled
-  std::uint64_t recomputed_tokens = 0;  // computed again after a preemption; counted nowhere else
+  std::uint64_t prompt_tokens = 0;         // prefilled
+  std::uint64_t recomputed_tokens = 0;     // computed again after a preemption; counted nowhere else
   std::uint64_t cached_prompt_tokens = 0;  // prompt tokens whose K/V were found in the prefix cache
   std::uint64_t generated_tokens = 0;
   std::uint64_t requests_finished = 0;
@@ -37,17 +37,17 @@ struct EngineStats {
   std::uint64_t requests_expired = 0;  // not finished by their deadline
   std::uint64_t preemptions = 0;
   std::uint64_t prefix_evictions = 0;  // cached pages given up for others
-  double step_seconds = 0.0;     // time spent in steps
-  double forward_seconds = 0.0;  // of these, in the backend
-  std::int32_t running = 0;      // sequences decoding or prefilling
-  std::int32_t waiting = 0;      // accepted, not yet running
+  double step_seconds = 0.0;           // time spent in steps
+  double forward_seconds = 0.0;        // of these, in the backend
+  std::int32_t running = 0;            // sequences decoding or prefilling
+  std::int32_t waiting = 0;            // accepted, not yet running
   std::int32_t last_batch_sequences = 0;
   std::int32_t max_batch_sequences = 0;  // most sequences ever in one step
-  std::int32_t pages_total = 0;   // of all layer groups
-  std::int32_t pages_used = 0;    // by running sequences
-  std::int32_t pages_cached = 0;  // by nobody, kept to be shared
-  std::int32_t capacity_pages = 0;     // as EngineOptions::num_pages
-  double expected_wait_seconds = 0.0;  // of a request that comes now; 0 if none waits
+  std::int32_t pages_total = 0;          // of all layer groups
+  std::int32_t pages_used = 0;           // by running sequences
+  std::int32_t pages_cached = 0;         // by nobody, kept to be shared
+  std::int32_t capacity_pages = 0;       // as EngineOptions::num_pages
+  double expected_wait_seconds = 0.0;    // of a request that comes now; 0 if none waits
 
   /// Duration of each step.
   Histogram<14> step_seconds_histogram{

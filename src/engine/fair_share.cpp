@@ -46,7 +46,8 @@ std::uint64_t FairShare::served(ClientId client) const {
 void FairShare::forget_some() {
   auto least = accounts_.end();
   for (auto entry = accounts_.begin(); entry != accounts_.end(); ++entry) {
-    if (entry->second.num_requests == 0 && (least == accounts_.end() || entry->second.served < least->second.served))
+    if (entry->second.num_requests == 0 &&
+        (least == accounts_.end() || entry->second.served < least->second.served))
       least = entry;
   }
   if (least != accounts_.end()) accounts_.erase(least);

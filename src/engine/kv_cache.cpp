@@ -42,7 +42,8 @@ std::int32_t KvCache::pages_needed(std::size_t group, std::int64_t num_tokens) c
   return pages_for_tokens(num_tokens) - first_seen(group, num_tokens);
 }
 
-std::int32_t KvCache::most_pages(const PageGroupInfo& group, std::int64_t num_tokens, std::int32_t step_tokens) {
+std::int32_t KvCache::most_pages(const PageGroupInfo& group, std::int64_t num_tokens,
+                                 std::int32_t step_tokens) {
   const std::int32_t all = pages_for_tokens(num_tokens);
   if (group.window_tokens == 0) return all;
   // The window behind a step's first token, the step itself, and a page cut at either end.
@@ -56,15 +57,17 @@ KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view s
   const auto limit = static_cast<std::int32_t>(tokens.size()) - 1;
   NodeId last = root;
   while ((std::ssize(match.path) + 1) * kPageTokens <= limit) {
-    const NodeId child = tree_.find_child(last, page_of(tokens, static_cast<std::int32_t>(match.path.size())));
+    const NodeId child =
+        tree_.find_child(last, page_of(tokens, static_cast<std::int32_t>(match.path.size())));
     if (child == kNoNode) break;
     match.path.push_back(child);
     last = child;
   }
   match.num_tokens = static_cast<std::int32_t>(match.path.size()) * kPageTokens;
   if (may_copy && match.num_tokens < limit) {
-    const auto rest = tokens.subspan(static_cast<std::size_t>(match.num_tokens),
-                                     static_cast<std::size_t>(std::min(limit - match.num_tokens, kPageTokens)));
+    const auto rest =
+        tokens.subspan(static_cast<std::size_t>(match.num_tokens),
+                       static_cast<std::size_t>(std::min(limit - match.num_tokens, kPageTokens)));
     const PrefixTree::Common closest = tree_.closest_child(last, rest);
     if (closest.num_tokens > 0) {
       match.partial = closest.node;
@@ -84,9 +87,11 @@ KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view s
     for (auto i = static_cast<std::size_t>(first_seen(g, match.num_tokens)); i < match.path.size(); ++i) {
       if (pools_[g].is_idle(tree_.node(match.path[i]).pages[g])) ++match.num_idle[g];
     }
-    match.num_shared[g] = static_cast<std::int32_t>(match.path.size()) -
-                          std::min(first_seen(g, match.num_tokens), static_cast<std::int32_t>(match.path.size()));
-    if (match.partial != kNoNode && pools_[g].is_idle(tree_.node(match.partial).pages[g])) ++match.num_idle[g];
+    match.num_shared[g] =
+        static_cast<std::int32_t>(match.path.size()) -
+        std::min(first_seen(g, match.num_tokens), static_cast<std::int32_t>(match.path.size()));
+    if (match.partial != kNoNode && pools_[g].is_idle(tree_.node(match.partial).pages[g]))
+      ++match.num_idle[g];
   }
   return match;
 }
@@ -151,7 +156,8 @@ void KvCache::copies_done() {
   }
 }
 
-CacheReport KvCache::explain(std::span<const TokenId> tokens, std::string_view salt, std::uint64_t client) const {
+CacheReport KvCache::explain(std::span<const TokenId> tokens, std::string_view salt,
+                             std::uint64_t client) const {
   CacheReport report;
   report.explained = true;
   const NodeId root = share_prefixes_ ? tree_.find_root(salt) : kNoNode;
@@ -160,7 +166,8 @@ CacheReport KvCache::explain(std::span<const TokenId> tokens, std::string_view s
   std::int32_t position = 0;
   const auto size = static_cast<std::int32_t>(tokens.size());
   while (position + kPageTokens <= size) {
-    const NodeId child = tree_.find_child(last, tokens.subspan(static_cast<std::size_t>(position), kPageTokens));
+    const NodeId child =
+        tree_.find_child(last, tokens.subspan(static_cast<std::size_t>(position), kPageTokens));
     if (child == kNoNode) break;
     last = child;
     position += kPageTokens;
@@ -198,7 +205,8 @@ bool KvCache::try_extend(Held& held, std::int32_t num_tokens) {
   return true;
 }
 
-void KvCache::commit(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client) {
+void KvCache::commit(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed,
+                     std::uint64_t client) {
   while (held.tip != kNoNode && (held.num_known + 1) * kPageTokens <= num_computed)
     enter_page(held, page_of(tokens, held.num_known), client);
   let_go_behind(held, num_computed);
@@ -249,7 +257,8 @@ void KvCache::merge_into(Held& held, std::int32_t index, NodeId node) {
 void KvCache::let_go_behind(Held& held, std::int32_t num_computed) {
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     // The next token to compute is the one at num_computed.
-    const std::int32_t seen = std::min(first_seen(g, num_computed), static_cast<std::int32_t>(held.tables[g].size()));
+    const std::int32_t seen =
+        std::min(first_seen(g, num_computed), static_cast<std::int32_t>(held.tables[g].size()));
     for (std::int32_t& i = held.num_behind[g]; i < seen; ++i) {
       PageId& page = held.tables[g][static_cast<std::size_t>(i)];
       release(g, page);
@@ -283,7 +292,8 @@ void KvCache::commit_tail(Held& held, std::span<const TokenId> tokens, std::int3
   for (std::size_t g = 0; g < groups_.size(); ++g) attach(node, g, held.tables[g][index]);
 }
 
-void KvCache::close(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client) {
+void KvCache::close(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed,
+                    std::uint64_t client) {
   commit_tail(held, tokens, num_computed, client);
   ++now_;
   // Last page first, so that the pool hands out a sequence's pages again in their old order.
@@ -366,7 +376,8 @@ void KvCache::forget(NodeId node) {
 void KvCache::remove_if_empty(NodeId id) {
   while (true) {
     const PrefixTree::Node& node = tree_.node(id);
-    const bool has_pages = std::any_of(node.pages.begin(), node.pages.end(), [](PageId p) { return p != kNoPage; });
+    const bool has_pages =
+        std::any_of(node.pages.begin(), node.pages.end(), [](PageId p) { return p != kNoPage; });
     if (node.num_children > 0 || node.num_users > 0 || has_pages) return;
     const NodeId parent = node.parent;
     tree_.remove(id);
@@ -420,7 +431,8 @@ bool KvCache::try_prepare_shrink(std::size_t group, std::int32_t num_pages, std:
       detach(node, group);
       attach(node, group, target);
     }
-    for (Held* const held : holders) std::replace(held->tables[group].begin(), held->tables[group].end(), page, target);
+    for (Held* const held : holders)
+      std::replace(held->tables[group].begin(), held->tables[group].end(), page, target);
     copies_[group].push_back({page, target});  // keeps the page's last reference
   }
   return true;
@@ -433,7 +445,8 @@ void KvCache::finish_shrink(std::size_t group, std::int32_t num_pages) {
 
 // Evicts what is idle at page `limit` or above, with all that follows it.
 void KvCache::forget_idle_from(std::size_t group, std::int32_t limit) {
-  for (auto page = static_cast<PageId>(limit); page < static_cast<PageId>(pools_[group].num_pages()); ++page) {
+  for (auto page = static_cast<PageId>(limit); page < static_cast<PageId>(pools_[group].num_pages());
+       ++page) {
     if (!pools_[group].is_idle(page)) continue;
     const NodeId node = node_of_[group][page];
     if (has_window(group)) {
@@ -483,7 +496,8 @@ Result<void> KvCache::check_integrity(std::span<const Held* const> holders) cons
         return wrong("page " + std::to_string(page) + " is idle and out of order");
       num_evictable += expected ? 1 : 0;
       if (has_window(g)) continue;
-      for (PrefixTree::NodeId child = node.first_child; child != kNoNode; child = tree_.node(child).next_sibling) {
+      for (PrefixTree::NodeId child = node.first_child; child != kNoNode;
+           child = tree_.node(child).next_sibling) {
         if (!pool.is_idle(tree_.node(child).pages[g]))
           return wrong("page " + std::to_string(page) + " is idle before one in use");
       }

@@ -1,13 +1,15 @@
-// Which pages each sequence holds and which prefixes are kept to be shared: the page pools of all layer groups
-// and the prefix tree, under one owner (the engine's thread). K/V themselves live in the backend.
+// Which pages each sequence holds and which prefixes are kept to be shared: the page pools of all layer
+// groups and the prefix tree, under one owner (the engine's thread). K/V themselves live in the backend.
 //
 // - A page is full of one path of tokens for ever: full pages enter the tree as soon as they are computed,
 //   generated tokens' pages too, and a page computed twice is kept once. So a sequence always holds the pages
 //   of its whole path, and a page in no table has no page after it in one.
-// - The last, partly filled page of a prompt and of an ended sequence enters too. Who shares it gets a copy of
+// - The last, partly filled page of a prompt and of an ended sequence enters too. Who shares it gets a copy
+// of
 //   it (copy-on-write, done at once: it is about to be written), never the page itself.
 // - When free pages run out, the least recently used idle pages go, leaves first.
-// - In a group with a window, pages behind the window of a sequence are let go as it moves on; they stay in the
+// - In a group with a window, pages behind the window of a sequence are let go as it moves on; they stay in
+// the
 //   tree until they are evicted. A hit needs only those that the window still sees.
 #pragma once
 
@@ -40,8 +42,8 @@ class KvCache {
   /// A sequence's pages: by group, position p in entry p / kPageTokens; kNoPage behind the window.
   struct Held {
     std::array<std::vector<PageId>, kMaxLayerGroups> tables;
-    PrefixTree::NodeId tip = PrefixTree::kNoNode;  // where its path in the tree ends
-    std::int32_t num_known = 0;                    // pages of that path, all full
+    PrefixTree::NodeId tip = PrefixTree::kNoNode;            // where its path in the tree ends
+    std::int32_t num_known = 0;                              // pages of that path, all full
     std::array<std::int32_t, kMaxLayerGroups> num_behind{};  // entries that are kNoPage
   };
 
@@ -58,8 +60,8 @@ class KvCache {
   /// At most tokens.size() - 1 tokens match: the last one has to be computed to choose the next.
   /// Without `may_copy` only whole pages match.
   Match find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy = true) const;
-  /// Starts a sequence that holds nothing from a match. Returns how many tokens have K/V (fewer than matched if
-  /// there is no page for a copy).
+  /// Starts a sequence that holds nothing from a match. Returns how many tokens have K/V (fewer than matched
+  /// if there is no page for a copy).
   std::int32_t open(Held& held, const Match& match, std::string_view salt);
   /// How the prompt met the cache, for people.
   CacheReport explain(std::span<const TokenId> tokens, std::string_view salt, std::uint64_t client) const;
@@ -67,16 +69,17 @@ class KvCache {
   /// Takes the pages that the first `num_tokens` tokens need beyond those held; false, changing nothing, if
   /// there are too few, free and idle together.
   bool try_extend(Held& held, std::int32_t num_tokens);
-  /// Tells that the first `num_computed` of `tokens` have K/V: full pages enter the tree, pages behind a window
-  /// are let go.
+  /// Tells that the first `num_computed` of `tokens` have K/V: full pages enter the tree, pages behind a
+  /// window are let go.
   void commit(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client);
   /// As commit; the last page, partly filled, enters too. The sequence may go on writing after it.
-  void commit_tail(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client);
+  void commit_tail(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed,
+                   std::uint64_t client);
   /// Ends a sequence: what it computed stays to be shared, its pages are let go.
   void close(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, std::uint64_t client);
 
-  /// Copies that must be made, group by group and in order, before the next step; then call copies_done. Their
-  /// sources are kept until then.
+  /// Copies that must be made, group by group and in order, before the next step; then call copies_done.
+  /// Their sources are kept until then.
   std::span<const PageCopy> copies(std::size_t group) const { return copies_[group]; }
   bool has_copies() const;
   void copies_done();
@@ -91,7 +94,8 @@ class KvCache {
   std::int32_t pages_needed(std::size_t group, std::int64_t num_tokens) const;
   /// The most pages of a group that a sequence of this many tokens can ever use at once, its steps of at most
   /// `step_tokens` included.
-  static std::int32_t most_pages(const PageGroupInfo& group, std::int64_t num_tokens, std::int32_t step_tokens);
+  static std::int32_t most_pages(const PageGroupInfo& group, std::int64_t num_tokens,
+                                 std::int32_t step_tokens);
 
   /// Adds pages to a group.
   void grow(std::size_t group, std::int32_t num_pages);
@@ -142,7 +146,8 @@ class KvCache {
   std::vector<PagePool> pools_;
   PrefixTree tree_;
   std::vector<std::vector<NodeId>> node_of_;  // by group and page; kNoNode: not in the tree
-  /// By group, least recently used first; of equal ones in full groups the deepest, in windows the shallowest.
+  /// By group, least recently used first; of equal ones in full groups the deepest, in windows the
+  /// shallowest.
   using Evictable = std::tuple<std::uint64_t, std::int32_t, NodeId>;
   std::vector<std::set<Evictable>> evictable_;
   std::array<std::vector<PageCopy>, kMaxLayerGroups> copies_;

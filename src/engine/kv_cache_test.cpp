@@ -38,7 +38,8 @@ class Prompts {
     check({&held});
     return shared;
   }
-  std::int32_t run(const std::vector<TokenId>& tokens, const std::string& salt = "", std::uint64_t client = 0) {
+  std::int32_t run(const std::vector<TokenId>& tokens, const std::string& salt = "",
+                   std::uint64_t client = 0) {
     KvCache::Held held;
     const std::int32_t shared = start(held, tokens, salt, client);
     cache_.close(held, tokens, static_cast<std::int32_t>(tokens.size()), client);

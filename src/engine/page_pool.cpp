@@ -81,8 +81,8 @@ void PagePool::resize(std::int32_t num_pages) {
 }
 
 PageId PagePool::try_take_below(std::int32_t limit) {
-  const auto found =
-      std::find_if(free_.rbegin(), free_.rend(), [limit](PageId page) { return page < static_cast<PageId>(limit); });
+  const auto found = std::find_if(free_.rbegin(), free_.rend(),
+                                  [limit](PageId page) { return page < static_cast<PageId>(limit); });
   if (found == free_.rend()) return kNoPage;
   const PageId page = *found;
   free_.erase(std::next(found).base());

@@ -73,7 +73,8 @@ PrefixTree::NodeId PrefixTree::find_child(NodeId parent, std::span<const TokenId
   const std::uint64_t hash = hash_of(parent, tokens);
   for (NodeId id = buckets_[bucket_of(hash)]; id != kNoNode; id = nodes_[id].next_in_bucket) {
     const Node& candidate = nodes_[id];
-    if (candidate.parent == parent && std::equal(tokens.begin(), tokens.end(), candidate.tokens.begin())) return id;
+    if (candidate.parent == parent && std::equal(tokens.begin(), tokens.end(), candidate.tokens.begin()))
+      return id;
   }
   return kNoNode;
 }
@@ -127,7 +128,8 @@ void PrefixTree::remove(NodeId id) {
   Node& gone = nodes_[id];
   CHECK(gone.num_children == 0 && gone.num_users == 0);
   if (gone.is_root()) {
-    const auto root = std::find_if(roots_.begin(), roots_.end(), [id](const auto& entry) { return entry.second == id; });
+    const auto root =
+        std::find_if(roots_.begin(), roots_.end(), [id](const auto& entry) { return entry.second == id; });
     CHECK(root != roots_.end());
     roots_.erase(root);
   } else {
@@ -168,7 +170,8 @@ bool PrefixTree::is_intact() const {
     const Node& entry = nodes_[id];
     std::int32_t children = 0;
     for (NodeId child = entry.first_child; child != kNoNode; child = nodes_[child].next_sibling) {
-      if (is_free[child] || nodes_[child].parent != id || nodes_[child].depth != entry.depth + 1) return false;
+      if (is_free[child] || nodes_[child].parent != id || nodes_[child].depth != entry.depth + 1)
+        return false;
       ++children;
     }
     if (children != entry.num_children) return false;
@@ -179,7 +182,8 @@ bool PrefixTree::is_intact() const {
     if (entry.num_tokens < 1 || (!entry.is_full() && children > 0)) return false;
     if (!entry.is_full()) continue;
     ++num_full;
-    if (entry.hash != hash_of(entry.parent, entry.text()) || find_child(entry.parent, entry.text()) != id) return false;
+    if (entry.hash != hash_of(entry.parent, entry.text()) || find_child(entry.parent, entry.text()) != id)
+      return false;
   }
   std::size_t num_indexed = 0;
   for (NodeId id : buckets_) {

@@ -30,8 +30,8 @@ class PrefixTree {
     std::array<TokenId, kPageTokens> tokens{};
     std::array<PageId, kMaxLayerGroups> pages{};  // by layer group; kNoPage: none
     std::array<std::uint64_t, kMaxLayerGroups> last_used{};
-    std::uint64_t client = 0;     // whose request brought it
-    std::int32_t num_users = 0;   // sequences whose own path ends here
+    std::uint64_t client = 0;    // whose request brought it
+    std::int32_t num_users = 0;  // sequences whose own path ends here
     std::int32_t num_children = 0;
     std::uint64_t hash = 0;
     // Siblings, the one added last first.
@@ -42,11 +42,13 @@ class PrefixTree {
 
     bool is_full() const { return num_tokens == kPageTokens; }
     bool is_root() const { return depth == 0; }
-    std::span<const TokenId> text() const { return std::span(tokens).first(static_cast<std::size_t>(num_tokens)); }
+    std::span<const TokenId> text() const {
+      return std::span(tokens).first(static_cast<std::size_t>(num_tokens));
+    }
   };
 
-  /// Up to `capacity` nodes are added without allocating. `hash_mask` keeps only some bits of the hashes: tests
-  /// make collisions with it.
+  /// Up to `capacity` nodes are added without allocating. `hash_mask` keeps only some bits of the hashes:
+  /// tests make collisions with it.
   explicit PrefixTree(std::size_t capacity, std::uint64_t hash_mask = ~std::uint64_t{0});
 
   Node& node(NodeId id) { return nodes_[id]; }

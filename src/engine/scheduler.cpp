@@ -100,15 +100,20 @@ void Scheduler::schedule_prefills() {
   }
   if (prefilling_.empty()) return;
   prefill_left_ = std::min(budget_left_, pacer_.prefill_tokens(num_decodes));
-  std::sort(prefilling_.begin(), prefilling_.end(), [this](const Sequence* a, const Sequence* b) { return rank(*a) < rank(*b); });
+  std::sort(prefilling_.begin(), prefilling_.end(),
+            [this](const Sequence* a, const Sequence* b) { return rank(*a) < rank(*b); });
   // Half to the first (all, if it is alone), the rest to the shortest of its level.
   Sequence* const first = prefilling_.front();
   const std::int32_t level = first->level(now_);
   const bool alone = prefilling_.size() == 1;
-  const std::int32_t reserved = std::min(first->num_remaining(), alone ? prefill_left_ : (prefill_left_ + 1) / 2);
-  const auto same_level_end = std::find_if(prefilling_.begin(), prefilling_.end(),
-                                           [&](const Sequence* sequence) { return sequence->level(now_) > level; });
-  const auto served = [this](const Sequence* sequence) { return shares_.served(sequence->request().client()); };
+  const std::int32_t reserved =
+      std::min(first->num_remaining(), alone ? prefill_left_ : (prefill_left_ + 1) / 2);
+  const auto same_level_end =
+      std::find_if(prefilling_.begin(), prefilling_.end(),
+                   [&](const Sequence* sequence) { return sequence->level(now_) > level; });
+  const auto served = [this](const Sequence* sequence) {
+    return shares_.served(sequence->request().client());
+  };
   std::stable_sort(prefilling_.begin() + 1, same_level_end, [&](const Sequence* a, const Sequence* b) {
     return served(a) != served(b) ? served(a) < served(b) : a->num_remaining() < b->num_remaining();
   });
@@ -179,7 +184,8 @@ bool Scheduler::has_pages_for(const Sequence& sequence, KvCache::Match& match) c
   const auto fits = [&] {
     for (std::size_t g = 0; g < cache_.num_groups(); ++g) {
       // One more than the known tokens, so that its first own token does not displace it.
-      const std::int32_t all = std::min(cache_.pages_needed(g, sequence.num_tokens() + 1), cache_.pool(g).num_pages());
+      const std::int32_t all =
+          std::min(cache_.pages_needed(g, sequence.num_tokens() + 1), cache_.pool(g).num_pages());
       const std::int32_t shared = match.num_shared[g];
       const std::int32_t available = cache_.num_available(g) - match.num_idle[g] - pages_spoken_for(g);
       if (all - shared > available) return false;
@@ -201,8 +207,8 @@ bool Scheduler::displaces_for(const Sequence& sequence) {
   return true;
 }
 
-// Whether a running sequence is about to compute so much of what this one's prompt begins with, beyond what is
-// cached, that it pays to wait: a page, or half of all there is to compute.
+// Whether a running sequence is about to compute so much of what this one's prompt begins with, beyond what
+// is cached, that it pays to wait: a page, or half of all there is to compute.
 bool Scheduler::waits_for_running_prefix(const Sequence& sequence, const KvCache::Match& match) const {
   const auto useful = sequence.tokens().first(static_cast<std::size_t>(sequence.num_tokens() - 1));
   for (const Running& running : running_) {
@@ -247,8 +253,8 @@ void Scheduler::plan(Sequence& sequence, std::int32_t num_tokens) {
   budget_left_ -= num_tokens;
 }
 
-// Takes the pages for the next `num_tokens` tokens of a running sequence, displacing others that rank below it
-// as needed. False if it has to sit this step out: displaced itself while decoding, or, in the middle of a
+// Takes the pages for the next `num_tokens` tokens of a running sequence, displacing others that rank below
+// it as needed. False if it has to sit this step out: displaced itself while decoding, or, in the middle of a
 // prefill, left to wait for others to finish.
 bool Scheduler::make_room(Sequence& sequence, std::int32_t num_tokens) {
   while (!cache_.try_extend(sequence.held(), sequence.num_computed() + num_tokens)) {
@@ -261,8 +267,8 @@ bool Scheduler::make_room(Sequence& sequence, std::int32_t num_tokens) {
   return true;
 }
 
-// Of the running ones: the newest of the lowest level. Not by share: that changes with every step, and who was
-// displaced would displace in turn.
+// Of the running ones: the newest of the lowest level. Not by share: that changes with every step, and who
+// was displaced would displace in turn.
 std::size_t Scheduler::last_ranked() const {
   std::size_t last = 0;
   for (std::size_t i = 1; i < running_.size(); ++i) {
@@ -304,7 +310,9 @@ std::int32_t Scheduler::pages_spoken_for(std::size_t group) const {
 std::vector<const Sequence*> Scheduler::waiting_by_rank(TimePoint now) const {
   std::vector<std::pair<Rank, const Sequence*>> ranked;
   for (const Sequence* const sequence : waiting_)
-    ranked.push_back({{sequence->level(now), shares_.served(sequence->request().client()), sequence->arrival()}, sequence});
+    ranked.push_back(
+        {{sequence->level(now), shares_.served(sequence->request().client()), sequence->arrival()},
+         sequence});
   std::sort(ranked.begin(), ranked.end());
   std::vector<const Sequence*> line;
   for (const auto& entry : ranked) line.push_back(entry.second);
@@ -319,7 +327,8 @@ Result<void> Scheduler::check_integrity() const {
   const Sequence* previous = nullptr;
   for (const Running& running : running_) {
     const Sequence& sequence = *running.sequence;
-    if (previous != nullptr && !by_arrival(previous, &sequence)) return wrong(sequence, "runs out of order of arrival");
+    if (previous != nullptr && !by_arrival(previous, &sequence))
+      return wrong(sequence, "runs out of order of arrival");
     previous = &sequence;
     if (sequence.num_remaining() < 1) return wrong(sequence, "runs with nothing to compute");
     for (std::size_t g = 0; g < cache_.num_groups(); ++g) {
@@ -330,9 +339,11 @@ Result<void> Scheduler::check_integrity() const {
   }
   previous = nullptr;
   for (const Sequence* sequence : waiting_) {
-    if (previous != nullptr && !by_arrival(previous, sequence)) return wrong(*sequence, "waits out of order of arrival");
+    if (previous != nullptr && !by_arrival(previous, sequence))
+      return wrong(*sequence, "waits out of order of arrival");
     previous = sequence;
-    if (!sequence->held().tables[0].empty() || sequence->num_computed() != 0) return wrong(*sequence, "waits with pages");
+    if (!sequence->held().tables[0].empty() || sequence->num_computed() != 0)
+      return wrong(*sequence, "waits with pages");
   }
   if (num_running() > options_.max_running)
     return Error(ErrorKind::kInternal, std::to_string(num_running()) + " sequences run");

@@ -50,8 +50,8 @@ class Scheduler {
   void remove(Sequence& sequence);
 
   /// The next step: decodes, then prefill chunks. Pages for all of them are taken; the cache may have copies
-  /// to be made first. Empty only if nothing is left to do, or only copies are. Valid until the next call; sequences of it may be
-  /// removed meanwhile, once the step is over.
+  /// to be made first. Empty only if nothing is left to do, or only copies are. Valid until the next call;
+  /// sequences of it may be removed meanwhile, once the step is over.
   std::span<const ScheduledChunk> schedule(TimePoint now);
   /// What the last step took.
   void observe(double seconds);

@@ -34,7 +34,8 @@ bool Sequence::start(KvCache& cache, const KvCache::Match& match, TimePoint now)
     const auto most = static_cast<std::size_t>(num_prompt_tokens() + request_.max_tokens());
     tokens_.reserve(most);
     for (std::size_t group = 0; group < cache.num_groups(); ++group)
-      held_.tables[group].reserve(static_cast<std::size_t>(pages_for_tokens(static_cast<std::int64_t>(most))));
+      held_.tables[group].reserve(
+          static_cast<std::size_t>(pages_for_tokens(static_cast<std::int64_t>(most))));
     num_computed_ = cache.open(held_, match, request_.cache_salt());
     report->cached_tokens = num_computed_;
     cache_report_ = std::move(report);
@@ -52,7 +53,8 @@ void Sequence::stop(KvCache& cache) {
 std::int32_t Sequence::advance(KvCache& cache, std::int32_t count) {
   CHECK(count > 0 && count <= num_remaining());
   const std::int32_t again = std::clamp(most_computed_ - num_computed_, 0, count);
-  const bool ends_prompt = num_computed_ < num_prompt_tokens() && num_computed_ + count >= num_prompt_tokens();
+  const bool ends_prompt =
+      num_computed_ < num_prompt_tokens() && num_computed_ + count >= num_prompt_tokens();
   num_computed_ += count;
   most_computed_ = std::max(most_computed_, num_computed_);
   if (ends_prompt)

@@ -42,8 +42,9 @@ std::int32_t StepPacer::prefill_tokens(std::int32_t num_decodes) const {
   const std::int32_t most = std::max(0, options_.step_token_budget - num_decodes);
   const double decode = decode_seconds(num_decodes);
   if (num_decodes < 1 || decode <= 0.0) return most;
-  if (per_token_ <= 0.0) return std::min(most, kUnknownCostTokens);
-  const double room = std::min((options_.gap_ratio - 1.0) * decode / per_token_, 1e6);
+  const double per_token = prefill_token_seconds();
+  if (per_token <= 0.0) return std::min(most, kUnknownCostTokens);
+  const double room = std::min((options_.gap_ratio - 1.0) * decode / per_token, 1e6);
   std::int32_t tokens = static_cast<std::int32_t>(room) / kTile * kTile;
   if (last_mixed_tokens_ > 0) tokens = std::min(tokens, std::max(2 * last_mixed_tokens_, kLeastGrowth));
   return std::min(most, std::max(kLeastTokens, tokens));
@@ -56,11 +57,13 @@ void StepPacer::observe(std::int32_t num_decodes, std::int32_t prefill_tokens, d
     return;
   }
   if (num_decodes > 0) last_mixed_tokens_ = prefill_tokens;
-  // A few tokens' time is mostly that of the pass itself.
-  if (num_decodes == 0 && prefill_tokens < kTile) return;
+  if (num_decodes == 0) {
+    // A few tokens' time is mostly that of the pass itself.
+    if (prefill_tokens >= kTile) learn(per_token_pure_, seconds / prefill_tokens);
+    return;
+  }
   const double decode = decode_seconds(num_decodes);
-  if (num_decodes > 0 && decode <= 0.0) return;
-  learn(per_token_, std::max((seconds - decode) / prefill_tokens, 1e-9));
+  if (decode > 0.0) learn(per_token_, std::max((seconds - decode) / prefill_tokens, 1e-9));
 }
 
 }  // namespace mlxd

@@ -6,10 +6,11 @@
 //
 //   seconds = decode(num_decodes) + prefill_tokens * per_token
 //
-// with both terms moving averages of what was measured. Until something has been measured, and where nothing
-// decodes, the whole budget is given. Times that rise are believed sooner than times that fall, and beside
-// decodes a chunk at most doubles from one step to the next. Prefill never stops: a step gives it at least
-// kLeastTokens.
+// with both terms moving averages of what was measured in such steps; before the first of them a prompt token
+// is taken to cost half as much again as in the large chunks of a step that only prefills. Until something
+// has been measured, and where nothing decodes, the whole budget is given. Times that rise are believed
+// sooner than times that fall, and beside decodes a chunk at most doubles from one step to the next. Prefill
+// never stops: a step gives it at least kLeastTokens.
 #pragma once
 
 #include <array>
@@ -34,16 +35,20 @@ class StepPacer {
 
   /// Expected seconds of a step that only decodes; 0 if unknown.
   double decode_seconds(std::int32_t num_decodes) const;
-  /// Expected seconds of a prompt token; 0 if unknown.
-  double prefill_token_seconds() const { return per_token_; }
+  /// Expected seconds of a prompt token beside decodes; 0 if unknown.
+  double prefill_token_seconds() const {
+    return per_token_ > 0.0 ? per_token_ : kSmallChunkFactor * per_token_pure_;
+  }
 
  private:
   static constexpr std::size_t kNumSizes = 12;
+  static constexpr double kSmallChunkFactor = 1.5;
 
   Options options_;
   std::array<double, kNumSizes> decode_{};  // by power of two of num_decodes; 0: unknown
-  double per_token_ = 0.0;
-  std::int32_t last_mixed_tokens_ = 0;  // prompt tokens of the last step that also decoded
+  double per_token_ = 0.0;                  // beside decodes
+  double per_token_pure_ = 0.0;             // in steps that only prefill
+  std::int32_t last_mixed_tokens_ = 0;      // prompt tokens of the last step that also decoded
 };
 
 }  // namespace mlxd

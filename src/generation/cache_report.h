@@ -37,9 +37,9 @@ struct CacheExplanation {
   std::int32_t cached_tokens = 0;
   CacheOutcome outcome = CacheOutcome::kNothingCached;
   std::int32_t position = 0;
-  std::string prompt_before;        // the prompt's text just before `position`
-  std::string prompt_after;         // and from it on
-  std::string cached_after;         // the cached prompt's from it on; empty if another client's
+  std::string prompt_before;  // the prompt's text just before `position`
+  std::string prompt_after;   // and from it on
+  std::string cached_after;   // the cached prompt's from it on; empty if another client's
   bool same_client = false;
 };
 

@@ -32,10 +32,10 @@ struct Usage {
 struct TokenEvent {
   TokenId token = kNoToken;
   std::optional<float> logprob;
-  std::vector<TokenLogprob> top_logprobs;  // most probable first
+  std::vector<TokenLogprob> top_logprobs;    // most probable first
   std::shared_ptr<const CacheReport> cache;  // with the first token
-  std::optional<FinishReason> finish;      // set on the last event, together with its token
-  std::optional<Error> error;              // the request failed; no token
+  std::optional<FinishReason> finish;        // set on the last event, together with its token
+  std::optional<Error> error;                // the request failed; no token
 };
 
 }  // namespace mlxd

@@ -8,15 +8,16 @@
 namespace mlxd {
 
 Result<GenerationRequest> GenerationRequest::create(Fields fields, const GenerationLimits& limits) {
-  if (fields.prompt.empty()) return invalid_argument("prompt is empty, must have at least one token", "prompt");
+  if (fields.prompt.empty())
+    return invalid_argument("prompt is empty, must have at least one token", "prompt");
   for (const TokenId token : fields.prompt) {
     if (token < 0 || token >= limits.vocab_size)
-      return invalid_argument("prompt has token " + std::to_string(token) +
-                                  ", the vocabulary has ids 0 to " + std::to_string(limits.vocab_size - 1),
+      return invalid_argument("prompt has token " + std::to_string(token) + ", the vocabulary has ids 0 to " +
+                                  std::to_string(limits.vocab_size - 1),
                               "prompt");
   }
-  const auto room = static_cast<std::int64_t>(limits.context_tokens) -
-                    static_cast<std::int64_t>(fields.prompt.size());
+  const auto room =
+      static_cast<std::int64_t>(limits.context_tokens) - static_cast<std::int64_t>(fields.prompt.size());
   if (room < 1)
     return Error(ErrorKind::kTooLarge,
                  "the prompt has " + std::to_string(fields.prompt.size()) +

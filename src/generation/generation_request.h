@@ -48,8 +48,8 @@ class GenerationRequest {
     bool explain_cache = false;
   };
 
-  /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary, sampling out of range; kTooLarge: a
-  /// prompt that leaves no room for one token, with both numbers. An absent seed is drawn here.
+  /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary, sampling out of range; kTooLarge:
+  /// a prompt that leaves no room for one token, with both numbers. An absent seed is drawn here.
   static Result<GenerationRequest> create(Fields fields, const GenerationLimits& limits);
 
   const std::vector<TokenId>& prompt() const { return fields_.prompt; }

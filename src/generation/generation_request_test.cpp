@@ -54,7 +54,10 @@ TEST(GenerationRequest, names_the_field_and_value_that_it_refuses) {
       {[](auto& f) { f.prompt.assign(10, 1); }, ErrorKind::kTooLarge, "prompt", "has 10 tokens"},
       {[](auto& f) { f.prompt.assign(25, 1); }, ErrorKind::kTooLarge, "prompt", "holds 10"},
       {[](auto& f) { f.max_tokens = -1; }, ErrorKind::kInvalidArgument, "max_tokens", "-1"},
-      {[](auto& f) { f.stop_strings = {"a", ""}; }, ErrorKind::kInvalidArgument, "stop", "empty"},
+      {[](auto& f) {
+         f.stop_strings = {"a", ""};
+       },
+       ErrorKind::kInvalidArgument, "stop", "empty"},
       {[](auto& f) { f.sampling.temperature = 2.5F; }, ErrorKind::kInvalidArgument, "temperature", "2.5"},
       {[nan](auto& f) { f.sampling.temperature = nan; }, ErrorKind::kInvalidArgument, "temperature", "nan"},
       {[](auto& f) { f.sampling.top_p = 0.0F; }, ErrorKind::kInvalidArgument, "top_p", "is 0,"},
@@ -64,13 +67,17 @@ TEST(GenerationRequest, names_the_field_and_value_that_it_refuses) {
        "repetition_penalty", "above 0"},
       {[](auto& f) { f.sampling.presence_penalty = -3.0F; }, ErrorKind::kInvalidArgument, "presence_penalty",
        "-3"},
-      {[](auto& f) { f.sampling.frequency_penalty = 3.0F; }, ErrorKind::kInvalidArgument,
-       "frequency_penalty", "between -2 and 2"},
+      {[](auto& f) { f.sampling.frequency_penalty = 3.0F; }, ErrorKind::kInvalidArgument, "frequency_penalty",
+       "between -2 and 2"},
       {[](auto& f) { f.sampling.top_logprobs = 21; }, ErrorKind::kInvalidArgument, "top_logprobs", "21"},
-      {[](auto& f) { f.sampling.logit_bias = {{100, 1.0F}}; }, ErrorKind::kInvalidArgument, "logit_bias",
-       "token 100"},
-      {[](auto& f) { f.sampling.logit_bias = {{1, 101.0F}}; }, ErrorKind::kInvalidArgument, "logit_bias",
-       "101"},
+      {[](auto& f) {
+         f.sampling.logit_bias = {{100, 1.0F}};
+       },
+       ErrorKind::kInvalidArgument, "logit_bias", "token 100"},
+      {[](auto& f) {
+         f.sampling.logit_bias = {{1, 101.0F}};
+       },
+       ErrorKind::kInvalidArgument, "logit_bias", "101"},
   };
   for (const Case& c : cases) {
     auto fields = valid_fields();

@@ -15,8 +15,8 @@ struct LogitBias {
   float bias = 0.0F;  // added to the logit, -100 … 100
 };
 
-/// Order of application: penalties, bias, (mask), then temperature 0 → the largest logit (lowest id on a tie);
-/// otherwise logits / temperature, top_k, top_p, min_p, one seeded draw.
+/// Order of application: penalties, bias, (mask), then temperature 0 → the largest logit (lowest id on a
+/// tie); otherwise logits / temperature, top_k, top_p, min_p, one seeded draw.
 struct SamplingParams {
   float temperature = 1.0F;         // 0 … 2; 0 is greedy
   float top_p = 1.0F;               // (0, 1]

@@ -1,4 +1,5 @@
-// What a request's text pipeline makes of its tokens: the one event stream that every dialect encodes. Values.
+// What a request's text pipeline makes of its tokens: the one event stream that every dialect encodes.
+// Values.
 #pragma once
 
 #include <optional>
@@ -13,7 +14,7 @@ namespace mlxd {
 
 struct TokenText {
   TokenId token = kNoToken;
-  std::string text;   // the token's own bytes as text (may be a partial character: see bytes)
+  std::string text;  // the token's own bytes as text (may be a partial character: see bytes)
   std::string bytes;
   float logprob = 0.0F;
   struct Alternative {

@@ -42,8 +42,8 @@ class Exchange {
   void respond_error(int status, const Error& error, int retry_after_s = 0);
 
   /// Head of a streamed answer; `response.body` is its first piece. Then `send` and, once, `end`. While
-  /// nothing is sent for the server's keep-alive time, what `keep_alive` gives then (e.g. an SSE comment) goes
-  /// out; empty: never.
+  /// nothing is sent for the server's keep-alive time, what `keep_alive` gives then (e.g. an SSE comment)
+  /// goes out; empty: never.
   void begin_stream(Response response, std::function<std::string()> keep_alive = {});
   void send(std::string_view bytes);
   void end();

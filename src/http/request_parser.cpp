@@ -72,7 +72,8 @@ RequestParser::State RequestParser::put(std::string_view input, std::size_t& con
   boost::beast::error_code code;
   consumed = 0;
   // Beast asserts that it sees the whole of a last chunk when it looks at it again.
-  if (impl_->header_seen && impl_->parser.chunked() && !impl_->parser.is_done() && may_be_cut_last_chunk(input))
+  if (impl_->header_seen && impl_->parser.chunked() && !impl_->parser.is_done() &&
+      may_be_cut_last_chunk(input))
     return State::kNeedMore;
   while (consumed < input.size() && !impl_->parser.is_done()) {
     const std::size_t step =

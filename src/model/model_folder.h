@@ -14,8 +14,8 @@ namespace mlxd {
 
 class ModelFolder {
  public:
-  /// Errors name file, thing and what to do: kNotFound, kCorruptData (shapes, missing tensors, absurd numbers),
-  /// kUnsupported (unknown model_type, quantization this build lacks).
+  /// Errors name file, thing and what to do: kNotFound, kCorruptData (shapes, missing tensors, absurd
+  /// numbers), kUnsupported (unknown model_type, quantization this build lacks).
   static Result<ModelFolder> open(const std::filesystem::path& folder);
 
   const std::filesystem::path& path() const { return path_; }

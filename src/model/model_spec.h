@@ -1,6 +1,6 @@
 // A model's architecture as data: what a backend computes, with the names of the weights it needs. An
-// architecture file (model/architectures/) turns config.json and tensor names into one of these; a backend reads
-// nothing else. Sizes are counts of elements; names are full tensor-name prefixes without ".weight".
+// architecture file (model/architectures/) turns config.json and tensor names into one of these; a backend
+// reads nothing else. Sizes are counts of elements; names are full tensor-name prefixes without ".weight".
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct Quantization {
   bool operator==(const Quantization&) const = default;
 };
 
-/// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales and NAME.biases;
-/// if has_bias NAME.bias. Dense weights are F16, BF16 or F32.
+/// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales and
+/// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32.
 struct LinearSpec {
   std::string name;
   std::int32_t in_features = 0;
@@ -39,8 +39,8 @@ struct NormSpec {
   float weight_offset = 0.0F;
 };
 
-/// Rotary position embedding over the first `rotary_dim` elements of each head. Scaling variants (linear, llama3,
-/// …) are already folded into the frequencies.
+/// Rotary position embedding over the first `rotary_dim` elements of each head. Scaling variants (linear,
+/// llama3, …) are already folded into the frequencies.
 struct RopeSpec {
   /// Angle per position of each pair, radians; size rotary_dim / 2.
   std::vector<float> inverse_frequencies;
@@ -54,12 +54,13 @@ struct RopeSpec {
 struct AttentionSpec {
   LinearSpec q_proj, k_proj, v_proj, o_proj;
   std::int32_t num_heads = 0;
-  std::int32_t num_kv_heads = 0;  // divides num_heads; query head h reads kv head h / (num_heads / num_kv_heads)
+  std::int32_t num_kv_heads =
+      0;  // divides num_heads; query head h reads kv head h / (num_heads / num_kv_heads)
   std::int32_t head_dim = 0;
-  float scale = 1.0F;                     // on q·k
-  std::optional<std::int32_t> rope;       // index into ModelSpec::ropes; absent: no positions
-  std::int32_t layer_group = 0;           // index into ModelSpec::layer_groups
-  std::int32_t index_in_group = 0;        // which K/V slab of the group's pages
+  float scale = 1.0F;                // on q·k
+  std::optional<std::int32_t> rope;  // index into ModelSpec::ropes; absent: no positions
+  std::int32_t layer_group = 0;      // index into ModelSpec::layer_groups
+  std::int32_t index_in_group = 0;   // which K/V slab of the group's pages
 };
 
 enum class Activation : std::uint8_t { kSilu, kGeluTanh };

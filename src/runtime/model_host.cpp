@@ -44,7 +44,9 @@ Result<void> check_backend(const std::string& name) {
 Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& memory) {
   const std::size_t taken = memory.weight_bytes + memory.scratch_bytes;
   if (memory_bytes > taken) return memory_bytes - taken;
-  const auto mebibytes = [](std::size_t bytes) { return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB"; };
+  const auto mebibytes = [](std::size_t bytes) {
+    return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB";
+  };
   return Error(ErrorKind::kOutOfMemory, "the model's weights and scratch take " + mebibytes(taken) +
                                             ", the memory given to it is " + mebibytes(memory_bytes) +
                                             ": give it more");
@@ -83,22 +85,22 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   const std::filesystem::path path = named_folder(given);
   ModelFolder folder = TRY(ModelFolder::open(path));
   KvWish wish{.model_context_tokens = folder.spec().context_tokens,
-                    .context_tokens = options.context_tokens,
-                    .kv_bytes = options.kv_bytes,
-                    .max_running = options.max_running};
+              .context_tokens = options.context_tokens,
+              .kv_bytes = options.kv_bytes,
+              .max_running = options.max_running};
   Tokenizer tokenizer = TRY(Tokenizer::open(path));
   std::optional<ChatTemplate> chat_template = open_template(path);
 
   // A context longer than the model's is refused before any weight is read.
-  TRY(plan_kv({.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
-              [](std::int32_t num_pages) { return static_cast<std::size_t>(num_pages); }, SIZE_MAX));
+  TRY(plan_kv(
+      {.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
+      [](std::int32_t num_pages) { return static_cast<std::size_t>(num_pages); }, SIZE_MAX));
   auto plan = std::make_shared<KvPlan>();
   EngineOptions engine_options;
   engine_options.max_running = options.max_running;
-  engine_options.choose_num_pages = [wish, plan, memory_bytes = options.memory_bytes,
-                                     step_tokens = engine_options.step_token_budget](
-                                        const BackendInfo& info,
-                                        const BackendMemory& memory) -> Result<std::int32_t> {
+  engine_options.choose_num_pages =
+      [wish, plan, memory_bytes = options.memory_bytes, step_tokens = engine_options.step_token_budget](
+          const BackendInfo& info, const BackendMemory& memory) -> Result<std::int32_t> {
     KvWish asked = wish;
     if (asked.kv_bytes == 0 && memory_bytes > 0) asked.kv_bytes = TRY(kv_bytes_of(memory_bytes, memory));
     *plan = TRY(plan_kv(asked, cost_of(info, wish.max_running, step_tokens), free_memory_bytes()));

@@ -46,8 +46,8 @@ class ModelHost {
   const ChatTemplate* chat_template() const;  // nullptr: the folder has none
   const std::vector<TokenId>& eos_tokens() const;
   GenerationLimits limits() const;
-  /// Changes the quota for weights, K/V pages and scratch while running; see EngineThread::resize. Any thread but
-  /// the engine's. Errors: kOutOfMemory if it cannot hold one page beside the weights, with both numbers.
+  /// Changes the quota for weights, K/V pages and scratch while running; see EngineThread::resize. Any thread
+  /// but the engine's. Errors: kOutOfMemory if it cannot hold one page beside the weights, with both numbers.
   Result<void> set_memory_bytes(std::size_t memory_bytes);
   double load_seconds() const;
   std::int64_t loaded_at() const;  // seconds since 1970

@@ -140,14 +140,14 @@ void ApiServer::Impl::add_routes(http::Router& router) {
 Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
   auto impl = std::make_unique<Impl>(options);
   Impl* raw = impl.get();
-  impl->generation =
-      std::make_unique<GenerationHandlers>(GenerationHandlers::Options{.shelf = &impl->shelf,
-                                                                       .workers = &impl->workers,
-                                                                       .metrics = &impl->metrics,
-                                                                       .dispatchers = &impl->dispatchers,
-                                                                       .ready = &impl->ready,
-                                                                       .strict = options.strict,
-                                                                       .request_timeout = options.request_timeout});
+  impl->generation = std::make_unique<GenerationHandlers>(
+      GenerationHandlers::Options{.shelf = &impl->shelf,
+                                  .workers = &impl->workers,
+                                  .metrics = &impl->metrics,
+                                  .dispatchers = &impl->dispatchers,
+                                  .ready = &impl->ready,
+                                  .strict = options.strict,
+                                  .request_timeout = options.request_timeout});
   http::Router router;
   impl->add_routes(router);
   options.http.render_error = render_error;

@@ -29,7 +29,7 @@ struct AppOptions {
   std::string kv_format = "fp16";   // fp16 | bf16 | int8
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
-  std::int32_t max_running = 64;    // sequences in one step
+  std::int32_t max_running = 64;  // sequences in one step
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;
   std::string log_level = "info";  // trace | debug | info | warn | error | off

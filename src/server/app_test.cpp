@@ -12,8 +12,7 @@ TEST(App, serves_a_snapshot_of_the_hub_cache_by_its_repository_and_others_by_the
   testing::TemporaryFolder cache;
   const std::filesystem::path snapshot = cache.path() / "models--org--some--name" / "snapshots" / "0123abc";
   const std::filesystem::path plain = cache.path() / "plain";
-  for (const auto& folder : {snapshot, plain})
-    ASSERT_TRUE(testing::write_synthetic_model(folder, {}).ok());
+  for (const auto& folder : {snapshot, plain}) ASSERT_TRUE(testing::write_synthetic_model(folder, {}).ok());
   AppOptions options;
   options.port = 0;
   options.models = {snapshot, plain};
@@ -23,8 +22,8 @@ TEST(App, serves_a_snapshot_of_the_hub_cache_by_its_repository_and_others_by_the
   ASSERT_TRUE(app.ok()) << app.error().message;
   const auto client = http::Client::create((*app)->url()).take_value();
   for (const char* name : {"org/some--name", "plain"}) {
-    const auto answer = client.post("/v1/completions", R"({"prompt":"a","max_tokens":1,"model":")" +
-                                                           std::string(name) + "\"}");
+    const auto answer = client.post("/v1/completions",
+                                    R"({"prompt":"a","max_tokens":1,"model":")" + std::string(name) + "\"}");
     ASSERT_TRUE(answer.ok()) << answer.error().message;
     EXPECT_EQ(answer->status, 200) << answer->body;
     EXPECT_NE(answer->body.find(R"("model":")" + std::string(name)), std::string::npos) << answer->body;

@@ -1,6 +1,6 @@
-// Numbers for who asks: equal credentials, equal number, within this run of the program. Credentials are never
-// compared by a hash, so no two clients can be taken for one. Bounded: who was not seen for longest is forgotten
-// and gets a new number when it comes back. Thread-safe.
+// Numbers for who asks: equal credentials, equal number, within this run of the program. Credentials are
+// never compared by a hash, so no two clients can be taken for one. Bounded: who was not seen for longest is
+// forgotten and gets a new number when it comes back. Thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -258,7 +258,8 @@ Usage GenerationRun::usage() const {
     const auto choices = static_cast<std::size_t>(num_choices_);
     if (i % choices != 0 || !branch.cache) continue;
     usage.cached_prompt_tokens += branch.cache->cached_tokens;
-    if (branch.cache->explained) usage.cache.push_back(explain(*branch.cache, explained_prompts_[i / choices]));
+    if (branch.cache->explained)
+      usage.cache.push_back(explain(*branch.cache, explained_prompts_[i / choices]));
   }
   return usage;
 }
@@ -278,8 +279,10 @@ CacheExplanation GenerationRun::explain(const CacheReport& report, const std::ve
   explanation.cached_tokens = report.cached_tokens;
   explanation.outcome = report.outcome;
   explanation.position = report.position;
-  explanation.prompt_before = text(tokens.subspan(static_cast<std::size_t>(position - before), static_cast<std::size_t>(before)));
-  explanation.prompt_after = text(tokens.subspan(static_cast<std::size_t>(position), static_cast<std::size_t>(after)));
+  explanation.prompt_before =
+      text(tokens.subspan(static_cast<std::size_t>(position - before), static_cast<std::size_t>(before)));
+  explanation.prompt_after =
+      text(tokens.subspan(static_cast<std::size_t>(position), static_cast<std::size_t>(after)));
   explanation.same_client = report.same_client;
   const std::span<const TokenId> cached = report.cached_continuation;
   explanation.cached_after = text(cached.first(std::min(cached.size(), std::size_t{kTokensAround})));

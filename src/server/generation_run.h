@@ -84,7 +84,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   bool streaming_ = false;
   bool done_ = false;
   std::int32_t prompt_tokens_ = 0;
-  std::int32_t num_choices_ = 1;                        // of each prompt
+  std::int32_t num_choices_ = 1;                         // of each prompt
   std::vector<std::vector<TokenId>> explained_prompts_;  // kept only to explain the cache
 };
 

@@ -49,7 +49,9 @@ class GenerationSharing : public ::testing::Test {
     return R"({"model":"scripted","temperature":0,"max_tokens":4,"prompt":")" + prompt + '"' + more + "}";
   }
   std::int64_t cached(const std::string& body, const std::string& headers = {}) const {
-    return post(body, headers).at_pointer("/usage/prompt_tokens_details/cached_tokens").to_number<std::int64_t>();
+    return post(body, headers)
+        .at_pointer("/usage/prompt_tokens_details/cached_tokens")
+        .to_number<std::int64_t>();
   }
   bool eventually(const std::function<bool(const EngineStats&)>& condition) const {
     for (int i = 0; i < 20000; ++i) {
@@ -72,9 +74,12 @@ TEST_F(GenerationSharing, counts_the_prompt_tokens_that_were_there) {
   EXPECT_EQ(cached(completion(std::string(100, 'a') + "cc|")), 100);
   EXPECT_EQ(cached(completion("zz|")), 0);
   // Each of several prompts; a prompt counts once for all its choices.
-  EXPECT_EQ(cached(R"({"model":"scripted","max_tokens":2,"n":3,"prompt":[")" + text_ + R"(",")" + text_ + "\"]}"), 320);
+  EXPECT_EQ(
+      cached(R"({"model":"scripted","max_tokens":2,"n":3,"prompt":[")" + text_ + R"(",")" + text_ + "\"]}"),
+      320);
   const std::string chat =
-      R"({"model":"scripted","temperature":0,"max_tokens":2,"messages":[{"role":"user","content":")" + text_ + "\"}]}";
+      R"({"model":"scripted","temperature":0,"max_tokens":2,"messages":[{"role":"user","content":")" + text_ +
+      "\"}]}";
   const auto chat_cached = [&] {
     return post(chat, {}, 200, "/v1/chat/completions")
         .at_pointer("/usage/prompt_tokens_details/cached_tokens")
@@ -87,8 +92,10 @@ TEST_F(GenerationSharing, counts_the_prompt_tokens_that_were_there) {
 TEST_F(GenerationSharing, counts_them_in_streams_too) {
   serve();
   const std::string body = completion(text_, R"(,"stream":true,"stream_options":{"include_usage":true})");
-  EXPECT_NE(raw().request("POST", "/v1/completions", body).body.find(R"("cached_tokens":0)"), std::string::npos);
-  EXPECT_NE(raw().request("POST", "/v1/completions", body).body.find(R"("cached_tokens":160)"), std::string::npos);
+  EXPECT_NE(raw().request("POST", "/v1/completions", body).body.find(R"("cached_tokens":0)"),
+            std::string::npos);
+  EXPECT_NE(raw().request("POST", "/v1/completions", body).body.find(R"("cached_tokens":160)"),
+            std::string::npos);
 }
 
 TEST_F(GenerationSharing, salts_keep_caches_apart) {
@@ -124,7 +131,11 @@ TEST_F(GenerationSharing, explains_the_cache_to_those_who_ask) {
   cache = post(completion("zz|"), ask).at_pointer("/mlxd/cache");
   EXPECT_EQ(cache.at("outcome").as_string(), "nothing_cached");
   // One for each prompt, and in the last chunk of a stream.
-  EXPECT_EQ(post(R"({"model":"scripted","max_tokens":2,"prompt":["ab|","cd|"]})", ask).at_pointer("/mlxd/cache").as_array().size(), 2U);
+  EXPECT_EQ(post(R"({"model":"scripted","max_tokens":2,"prompt":["ab|","cd|"]})", ask)
+                .at_pointer("/mlxd/cache")
+                .as_array()
+                .size(),
+            2U);
   const std::string streamed =
       raw().request("POST", "/v1/completions", completion(text_, R"(,"stream":true)"), ask).body;
   http::SseParser parser;
@@ -174,7 +185,8 @@ TEST_F(GenerationSharing, ends_what_takes_longer_than_its_time) {
   serve({.context_tokens = 1 << 30, .num_pages = 1 << 16}, std::move(options));
   const std::string endless = R"({"model":"scripted","temperature":0,"max_tokens":2000000,"prompt":"L|")";
   const json::value whole = post(endless + "}", {}, 504);
-  EXPECT_NE(std::string(whole.at_pointer("/error/message").as_string()).find("time limit"), std::string::npos);
+  EXPECT_NE(std::string(whole.at_pointer("/error/message").as_string()).find("time limit"),
+            std::string::npos);
   const auto streamed = raw().request("POST", "/v1/completions", endless + R"(,"stream":true})");
   EXPECT_EQ(streamed.status, 200);
   EXPECT_NE(streamed.body.find("time limit"), std::string::npos);

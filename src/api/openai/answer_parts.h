@@ -14,8 +14,8 @@ std::string answer_head(const AnswerInfo& info, std::string_view id_prefix, std:
 /// The object of "usage".
 void append_usage(std::string& out, const Usage& usage);
 
-/// ,"mlxd":{"cache":…} if the usage explains the cache: an object, or a list of one for each prompt if there are
-/// several.
+/// ,"mlxd":{"cache":…} if the usage explains the cache: an object, or a list of one for each prompt if there
+/// are several.
 void append_cache(std::string& out, const Usage& usage);
 
 /// A token's name in log-probabilities: its text, or its bytes as \xNN where they are no whole characters.

@@ -131,9 +131,9 @@ Result<void> read_cache_salt(const json::value& value, std::string_view field, R
   draft.call.cache_salt = TRY(read_string(value, field));
   const std::size_t bytes = draft.call.cache_salt.size();
   if (bytes > 0 && bytes <= kMostBytes) return {};
-  return invalid_argument("cache_salt has " + std::to_string(bytes) + " bytes, must have 1 to " +
-                              std::to_string(kMostBytes),
-                          std::string(field));
+  return invalid_argument(
+      "cache_salt has " + std::to_string(bytes) + " bytes, must have 1 to " + std::to_string(kMostBytes),
+      std::string(field));
 }
 
 Result<void> read_stream(const json::value& value, std::string_view field, RequestDraft& draft) {

@@ -128,7 +128,8 @@ Result<void> FakeBackend::check_table(const StepBatch& batch, const BatchSequenc
 FakeBackend::Slot& FakeBackend::slot(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
                                      std::int32_t position) {
   const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
-  return slots_[group][batch.page_ids[entry] * kPageTokens + static_cast<std::size_t>(position % kPageTokens)];
+  return slots_[group]
+               [batch.page_ids[entry] * kPageTokens + static_cast<std::size_t>(position % kPageTokens)];
 }
 
 Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequence& sequence) {
@@ -157,15 +158,16 @@ Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequen
   return {};
 }
 
-// hash_ = what the slots say that positions 0 … last_position see; prefix_ = the first group's tokens of them.
+// hash_ = what the slots say that positions 0 … last_position see; prefix_ = the first group's tokens of
+// them.
 Result<void> FakeBackend::read_prefix(const StepBatch& batch, const BatchSequence& sequence,
                                       std::int32_t last_position) {
   prefix_.clear();
   hash_ = 0;
   for (std::size_t group = 0; group < slots_.size(); ++group) {
     const std::int32_t window = options_.windows[group];
-    for (std::int32_t position = window > 0 ? std::max(0, last_position - window + 1) : 0; position <= last_position;
-         ++position) {
+    for (std::int32_t position = window > 0 ? std::max(0, last_position - window + 1) : 0;
+         position <= last_position; ++position) {
       const Slot& source = slot(batch, sequence, group, position);
       if (source.position != position)
         return wrong("position " + std::to_string(position) + " reads a slot written for position " +

@@ -25,7 +25,7 @@ class FakeBackend : public Backend {
     std::int32_t max_pages = 1 << 20;  // resize_pages beyond: kOutOfMemory
     /// By layer group; 0: it keeps everything.
     std::vector<std::int32_t> windows = {0};
-    std::uint64_t model_seed = 1;      // another seed is another model
+    std::uint64_t model_seed = 1;  // another seed is another model
     /// If set, the most probable token after a prefix (its logit is far above the hashed ones); kNoToken: the
     /// hash.
     std::function<TokenId(std::span<const TokenId> prefix)> script = {};
