@@ -44,6 +44,8 @@ TEST_F(SettingsTest, HaveDefaults) {
   EXPECT_TRUE(settings->models().empty());
   EXPECT_EQ(settings->backend(), "auto");
   EXPECT_EQ(settings->memory_bytes(), 0U);
+  EXPECT_EQ(settings->kv_format(), "fp16");
+  EXPECT_EQ(settings->request_timeout_s(), 900);
   EXPECT_FALSE(settings->strict());
   EXPECT_EQ(settings->value("port").source, SettingSource::kDefault);
 }
@@ -82,6 +84,9 @@ TEST_F(SettingsTest, RefuseAWrongValueNamingItAndItsPlace) {
   EXPECT_EQ(refusal({{"port", {"1", "2"}}}), "--port: given 2 times, must be one value");
   EXPECT_EQ(refusal({{"backend", {"mlx"}}}), "--backend: this build has no 'mlx' backend: use auto or cpu");
   EXPECT_EQ(refusal({{"backend", {"gpu"}}}), "--backend: 'gpu' is none of auto, cpu");
+  EXPECT_EQ(refusal({{"kv-format", {"fp32"}}}), "--kv-format: 'fp32' is none of fp16, bf16, int8");
+  EXPECT_THAT(refusal({{"request-timeout", {"-1"}}}),
+              HasSubstr("--request-timeout: '-1' is not a whole number"));
   setenv("MLXD_STRICT", "perhaps", 1);
   EXPECT_EQ(refusal(), "MLXD_STRICT: 'perhaps' is neither on nor off");
   unsetenv("MLXD_STRICT");

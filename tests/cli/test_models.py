@@ -1,12 +1,16 @@
 """Commands that load the demo model: one answer in a pipe, a conversation at a terminal, bench, serve."""
 
+import concurrent.futures
+import http.client
 import json
 import os
+import random
 import re
 import signal
 import stat
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 
 from program import BINARY, MODEL, TIMEOUT_S, ProgramTest
@@ -46,6 +50,11 @@ class OneAnswer(ProgramTest):
         seeded = [self.run_program("run", "--seed", "7", "--max-tokens", "12", stdin="Tell a story.")[0]
                   for _ in range(2)]
         self.assertEqual(*seeded)
+
+    def test_kv_formats_answer_too(self):
+        for kv_format in ("bf16", "int8"):
+            out, _ = self.run_program("run", *GREEDY, "--kv-format", kv_format, stdin=QUESTION)
+            self.assertIn("William Shakespeare", out)
 
     def test_nothing_to_answer_is_an_error(self):
         for stdin in ("", "\n", "  \n"):
@@ -273,6 +282,37 @@ class Serve(ProgramTest):
         child.send_signal(signal.SIGTERM)
         self.assertEqual(child.wait(TIMEOUT_S), 0)
         self.assertEqual(child.stdout.read(), b"")
+
+    def test_memory_does_not_grow_with_the_requests_served(self):
+        # So little K/V that the first twenty requests have touched all of it.
+        child = self.start("--port", "0", "--memory", "190MB", MLXD_LOG_LEVEL="error")
+        url = urllib.parse.urlsplit(self.ready_url(child))
+        draw = random.Random(7)
+
+        def ask(_):
+            cancel, words = draw.random() < 0.3, draw.randrange(10, 300)
+            body = {"model": MODEL, "prompt": " ".join(draw.choice(("red", "green", "blue")) for _ in range(words)),
+                    "max_tokens": draw.randrange(1, 24), "stream": cancel or draw.random() < 0.5,
+                    "seed": draw.randrange(1000)}
+            connection = http.client.HTTPConnection(url.netloc, timeout=TIMEOUT_S)
+            connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            self.assertEqual(response.status, 200)
+            if cancel:
+                response.fp.readline()
+            else:
+                response.read()
+            connection.close()
+
+        def resident_after(requests):
+            with concurrent.futures.ThreadPoolExecutor(8) as crowd:
+                list(crowd.map(ask, range(requests)))
+            with urllib.request.urlopen(url.geturl() + "/metrics", timeout=TIMEOUT_S) as page:
+                return float(re.search(r"^mlxd_resident_memory_bytes (.+)$", page.read().decode(), re.M)[1])
+
+        few = resident_after(24)
+        many = resident_after(120)
+        self.assertLess(many, few * 1.02)
 
     def test_opens_the_browser_when_asked(self):
         # A stand-in for the desktop's opener notes what it was given.
