@@ -8,6 +8,10 @@
 namespace mlxd {
 namespace {
 
+// Of those that wait for a prefix being computed; each costs a look into the cache, and a crowd of equal prompts may
+// wait.
+constexpr std::int32_t kMostPassedOver = 32;
+
 bool by_arrival(const Sequence* a, const Sequence* b) { return a->arrival() < b->arrival(); }
 
 std::int32_t common_tokens(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -27,6 +31,7 @@ Scheduler::Scheduler(KvCache& cache, Options options)
   chunks_.reserve(most);
   newly_started_.reserve(most);
   prefilling_.reserve(most);
+  line_.reserve(most);
 }
 
 void Scheduler::add(Sequence& sequence) {
@@ -145,28 +150,35 @@ bool Scheduler::try_plan_prefill(Sequence& sequence, std::int32_t most_tokens) {
 // Lets in, by rank, whoever has room.
 void Scheduler::admit() {
   // Whoever was just displaced would be let in again at once, to be displaced again.
-  if (preempted_in_step_) return;
-  passed_over_.clear();
-  while (waiting_.size() > passed_over_.size()) {
-    Sequence* next = nullptr;
-    for (Sequence* const sequence : waiting_) {
-      if (std::find(passed_over_.begin(), passed_over_.end(), sequence) != passed_over_.end()) continue;
-      if (next == nullptr || rank(*sequence) < rank(*next)) next = sequence;
+  if (preempted_in_step_ || waiting_.empty()) return;
+  line_.clear();
+  for (Sequence* const sequence : waiting_) line_.push_back({rank(*sequence), sequence});
+  const auto later = [](const Ranked& a, const Ranked& b) { return b.rank < a.rank; };
+  std::make_heap(line_.begin(), line_.end(), later);
+  for (std::int32_t passed_over = 0; !line_.empty() && passed_over < kMostPassedOver;) {
+    std::pop_heap(line_.begin(), line_.end(), later);
+    Sequence& next = *line_.back().sequence;
+    line_.pop_back();
+    switch (try_admit(next)) {
+      case Admission::kAdmitted:
+        break;
+      case Admission::kPassedOver:
+        ++passed_over;
+        break;
+      case Admission::kNoRoom:
+        return;
     }
-    const std::size_t before = passed_over_.size();
-    if (!try_admit(*next) && passed_over_.size() == before) return;
   }
 }
 
-// False if it has to wait; it is in passed_over_ then if others may go before it.
-bool Scheduler::try_admit(Sequence& sequence) {
+Scheduler::Admission Scheduler::try_admit(Sequence& sequence) {
+  // The usual case in a crowd, told before anything is looked up.
+  if (num_running() >= options_.max_running && !may_displace(sequence)) return Admission::kNoRoom;
   KvCache::Match match = cache_.find(sequence.tokens(), sequence.request().cache_salt());
-  if (waits_for_running_prefix(sequence, match)) {
-    passed_over_.push_back(&sequence);
-    return false;
-  }
+  if (waits_for_running_prefix(sequence, match)) return Admission::kPassedOver;
   while (num_running() >= options_.max_running || !has_pages_for(sequence, match)) {
-    if (!displaces_for(sequence)) return false;
+    if (!may_displace(sequence)) return Admission::kNoRoom;
+    preempt(last_ranked());
     match = cache_.find(sequence.tokens(), sequence.request().cache_salt());
   }
   waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &sequence));
@@ -175,7 +187,7 @@ bool Scheduler::try_admit(Sequence& sequence) {
       running_.begin(), running_.end(), sequence.arrival(),
       [](std::uint64_t arrival, const Running& running) { return arrival < running.sequence->arrival(); });
   running_.insert(place, {&sequence, 0, sequence.level(now_)});
-  return true;
+  return Admission::kAdmitted;
 }
 
 // Whether all known tokens of a waiting sequence, and its first own one, would find pages beyond what the
@@ -198,13 +210,9 @@ bool Scheduler::has_pages_for(const Sequence& sequence, KvCache::Match& match) c
   return fits();
 }
 
-// Makes a running sequence of a lower level give way to a waiting one. False if there is none.
-bool Scheduler::displaces_for(const Sequence& sequence) {
-  if (running_.empty()) return false;
-  const std::size_t last = last_ranked();
-  if (running_[last].level <= sequence.level(now_)) return false;
-  preempt(last);
-  return true;
+// Whether a running sequence is of a lower level and has to give way to this waiting one.
+bool Scheduler::may_displace(const Sequence& sequence) const {
+  return !running_.empty() && running_[last_ranked()].level > sequence.level(now_);
 }
 
 // Whether a running sequence is about to compute so much of what this one's prompt begins with, beyond what

@@ -83,13 +83,23 @@ class Scheduler {
     auto operator<=>(const Rank&) const = default;
   };
 
+  struct Ranked {
+    Rank rank;
+    Sequence* sequence = nullptr;
+  };
+  enum class Admission {
+    kAdmitted,
+    kPassedOver,  // waits for a prefix that is being computed; others may go before it
+    kNoRoom,      // nobody may go before it
+  };
+
   Rank rank(const Sequence& sequence) const;
   void schedule_decodes();
   void schedule_prefills();
   void admit();
-  bool try_admit(Sequence& sequence);
+  Admission try_admit(Sequence& sequence);
   bool has_pages_for(const Sequence& sequence, KvCache::Match& match) const;
-  bool displaces_for(const Sequence& sequence);
+  bool may_displace(const Sequence& sequence) const;
   bool waits_for_running_prefix(const Sequence& sequence, const KvCache::Match& match) const;
   void emit_plan();
   void plan(Sequence& sequence, std::int32_t num_tokens);
@@ -110,7 +120,7 @@ class Scheduler {
   std::vector<ScheduledChunk> chunks_;
   std::vector<Sequence*> newly_started_;
   std::vector<Sequence*> prefilling_;  // of the step being planned
-  std::vector<Sequence*> passed_over_;
+  std::vector<Ranked> line_;  // a heap of those who wait, while some are admitted
   TimePoint now_{};
   std::int32_t budget_left_ = 0;
   std::int32_t prefill_left_ = 0;
