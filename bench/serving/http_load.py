@@ -79,7 +79,9 @@ class Stream(threading.Thread):
                     raise RuntimeError(f"in mid-stream: {chunk['error']}")
                 text = "".join(choice.get("text") or (choice.get("delta") or {}).get("content") or ""
                                for choice in chunk.get("choices", ()))
-                if text:
+                ended = any(choice.get("finish_reason") for choice in chunk.get("choices", ()))
+                # A token that is no text, as random weights choose them, still shows when the answer ends.
+                if text or (ended and not self.token_times):
                     self.token_times.append(now)
                     self.text += text
                 if self.is_enough:
@@ -87,7 +89,7 @@ class Stream(threading.Thread):
             response.close()
             connection.close()
             if not self.token_times:
-                raise RuntimeError("the stream had no text")
+                raise RuntimeError("the stream had no token")
         except (OSError, ValueError, RuntimeError, http.client.HTTPException) as error:
             self.error = error
 
