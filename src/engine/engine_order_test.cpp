@@ -194,22 +194,23 @@ TEST(StepPacer, keeps_a_steps_time_near_its_bound) {
   pacer.observe(0, 512, 0.256);             // 0.5 ms a token
   EXPECT_EQ(pacer.prefill_tokens(4), 508);
   pacer.observe(4, 0, 0.010);
-  EXPECT_EQ(pacer.prefill_tokens(4), 16);  // 2 × 10 ms / (1.5 × 0.5 ms) = 26, in tiles of 16
-  for (int i = 0; i < 50; ++i) pacer.observe(4, 16, 0.010 + 16 * 0.0005);
-  EXPECT_EQ(pacer.prefill_tokens(4), 32);
+  EXPECT_EQ(pacer.prefill_tokens(4), 40);  // 2 × 10 ms / 0.5 ms
   EXPECT_EQ(pacer.prefill_tokens(0), 512);
   // A machine twice as slow.
   for (int i = 0; i < 50; ++i) pacer.observe(4, 32, 0.010 + 32 * 0.001);
-  EXPECT_EQ(pacer.prefill_tokens(4), 16);
+  EXPECT_EQ(pacer.prefill_tokens(4), 20);
   // A fast one: chunks grow by doubling at most.
-  for (int i = 0; i < 100; ++i) pacer.observe(4, 16, 0.010 + 16 * 0.00001);
-  EXPECT_EQ(pacer.prefill_tokens(4), 64);
-  pacer.observe(4, 64, 0.010 + 64 * 0.00001);
-  EXPECT_EQ(pacer.prefill_tokens(4), 128);
+  for (int i = 0; i < 100; ++i) pacer.observe(4, 20, 0.010 + 20 * 0.00001);
+  EXPECT_EQ(pacer.prefill_tokens(4), 40);
+  pacer.observe(4, 40, 0.010 + 40 * 0.00001);
+  EXPECT_EQ(pacer.prefill_tokens(4), 80);
+  // Where the next prefill begins, its tokens cost what they cost without decodes.
+  pacer.observe(4, 0, 0.010);
+  EXPECT_EQ(pacer.prefill_tokens(4), 40);
   // Never less than the least, nor more than the budget leaves.
   for (int i = 0; i < 50; ++i) pacer.observe(4, 128, 10.0);
   EXPECT_EQ(pacer.prefill_tokens(4), StepPacer::kLeastTokens);
-  EXPECT_EQ(pacer.prefill_tokens(508), 4);
+  EXPECT_EQ(pacer.prefill_tokens(509), 3);
   EXPECT_EQ(pacer.prefill_tokens(600), 0);
 }
 

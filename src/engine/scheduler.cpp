@@ -8,8 +8,8 @@
 namespace mlxd {
 namespace {
 
-// Of those that wait for a prefix being computed; each costs a look into the cache, and a crowd of equal prompts may
-// wait.
+// Of those that wait for a prefix being computed; each costs a look into the cache, and a crowd of equal
+// prompts may wait.
 constexpr std::int32_t kMostPassedOver = 32;
 
 bool by_arrival(const Sequence* a, const Sequence* b) { return a->arrival() < b->arrival(); }

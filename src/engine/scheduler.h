@@ -40,7 +40,7 @@ class Scheduler {
   struct Options {
     std::int32_t max_running = 0;  // at most step_token_budget, so that a prefill always moves
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.0;  // see StepPacer
+    double gap_ratio = 3.3;  // see StepPacer
   };
   Scheduler(KvCache& cache, Options options);
 
@@ -120,7 +120,7 @@ class Scheduler {
   std::vector<ScheduledChunk> chunks_;
   std::vector<Sequence*> newly_started_;
   std::vector<Sequence*> prefilling_;  // of the step being planned
-  std::vector<Ranked> line_;  // a heap of those who wait, while some are admitted
+  std::vector<Ranked> line_;           // a heap of those who wait, while some are admitted
   TimePoint now_{};
   std::int32_t budget_left_ = 0;
   std::int32_t prefill_left_ = 0;

@@ -6,19 +6,24 @@
 namespace mlxd {
 namespace {
 
-// Chunks are whole tiles of rows for the kernels.
-constexpr std::int32_t kTile = 16;
-constexpr double kNewWeight = 0.2;
-constexpr double kNewWeightRising = 0.5;
+// Chunks are multiples of this.
+constexpr std::int32_t kTile = 4;
+// Weights of a new measurement. A rising cost is believed sooner than a falling one: a chunk that takes
+// longer than thought is a gap in everyone's stream.
+constexpr double kDecodeWeight = 0.1;
+constexpr double kPureWeight = 0.3;
+constexpr double kRisingWeight = 0.5;
+constexpr double kFallingWeight = 0.15;
 constexpr std::int32_t kUnknownCostTokens = 128;
-constexpr std::int32_t kLeastGrowth = 64;
+// The time of fewer is mostly that of the pass itself.
+constexpr std::int32_t kLeastPureTokens = 16;
+constexpr std::int32_t kLeastGrowth = 32;
 
 std::size_t size_class(std::int32_t num_decodes) {
   return static_cast<std::size_t>(std::bit_width(static_cast<std::uint32_t>(num_decodes - 1)));
 }
 
-void learn(double& average, double value) {
-  const double weight = value > average ? kNewWeightRising : kNewWeight;
+void learn(double& average, double value, double weight) {
   average = average > 0.0 ? average + weight * (value - average) : value;
 }
 
@@ -38,6 +43,10 @@ double StepPacer::decode_seconds(std::int32_t num_decodes) const {
   return 0.0;
 }
 
+double StepPacer::prefill_token_seconds() const {
+  return begins_ ? std::max(per_token_, per_token_pure_) : per_token_;
+}
+
 std::int32_t StepPacer::prefill_tokens(std::int32_t num_decodes) const {
   const std::int32_t most = std::max(0, options_.step_token_budget - num_decodes);
   const double decode = decode_seconds(num_decodes);
@@ -53,17 +62,22 @@ std::int32_t StepPacer::prefill_tokens(std::int32_t num_decodes) const {
 void StepPacer::observe(std::int32_t num_decodes, std::int32_t prefill_tokens, double seconds) {
   if (seconds <= 0.0) return;
   if (prefill_tokens == 0) {
-    if (num_decodes > 0) learn(decode_[std::min(size_class(num_decodes), kNumSizes - 1)], seconds);
+    begins_ = true;
+    if (num_decodes > 0)
+      learn(decode_[std::min(size_class(num_decodes), kNumSizes - 1)], seconds, kDecodeWeight);
     return;
   }
-  if (num_decodes > 0) last_mixed_tokens_ = prefill_tokens;
   if (num_decodes == 0) {
-    // A few tokens' time is mostly that of the pass itself.
-    if (prefill_tokens >= kTile) learn(per_token_pure_, seconds / prefill_tokens);
+    if (prefill_tokens >= kLeastPureTokens) learn(per_token_pure_, seconds / prefill_tokens, kPureWeight);
     return;
   }
   const double decode = decode_seconds(num_decodes);
-  if (decode > 0.0) learn(per_token_, std::max((seconds - decode) / prefill_tokens, 1e-9));
+  per_token_ = prefill_token_seconds();
+  begins_ = false;
+  last_mixed_tokens_ = prefill_tokens;
+  if (decode <= 0.0) return;
+  const double measured = std::max((seconds - decode) / prefill_tokens, 1e-9);
+  learn(per_token_, measured, measured > per_token_ ? kRisingWeight : kFallingWeight);
 }
 
 }  // namespace mlxd

@@ -6,14 +6,15 @@
 //
 //   seconds = decode(num_decodes) + prefill_tokens * per_token
 //
-// with both terms moving averages of what was measured in such steps; before the first of them a prompt token
-// is taken to cost half as much again as in the large chunks of a step that only prefills. Until something
-// has been measured, and where nothing decodes, the whole budget is given. Times that rise are believed
-// sooner than times that fall, and beside decodes a chunk at most doubles from one step to the next. Prefill
-// never stops: a step gives it at least kLeastTokens.
+// with both terms moving averages of what was measured in such steps. A few prompt tokens ride along with the
+// decodes' pass over the weights for next to nothing, so where a prefill begins a token is taken to cost at
+// least what it does in steps that only prefill. Until something has been measured, and where nothing
+// decodes, the whole budget is given. Beside decodes a chunk at most doubles from one step to the next.
+// Prefill never stops: a step gives it at least kLeastTokens.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace mlxd {
@@ -22,9 +23,9 @@ class StepPacer {
  public:
   struct Options {
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.0;
+    double gap_ratio = 3.3;
   };
-  static constexpr std::int32_t kLeastTokens = 16;
+  static constexpr std::int32_t kLeastTokens = 4;
 
   explicit StepPacer(Options options) : options_(options) {}
 
@@ -36,18 +37,16 @@ class StepPacer {
   /// Expected seconds of a step that only decodes; 0 if unknown.
   double decode_seconds(std::int32_t num_decodes) const;
   /// Expected seconds of a prompt token beside decodes; 0 if unknown.
-  double prefill_token_seconds() const {
-    return per_token_ > 0.0 ? per_token_ : kSmallChunkFactor * per_token_pure_;
-  }
+  double prefill_token_seconds() const;
 
  private:
   static constexpr std::size_t kNumSizes = 12;
-  static constexpr double kSmallChunkFactor = 1.5;
 
   Options options_;
   std::array<double, kNumSizes> decode_{};  // by power of two of num_decodes; 0: unknown
   double per_token_ = 0.0;                  // beside decodes
   double per_token_pure_ = 0.0;             // in steps that only prefill
+  bool begins_ = true;                      // the last step had no prefill beside decodes
   std::int32_t last_mixed_tokens_ = 0;      // prompt tokens of the last step that also decoded
 };
 
