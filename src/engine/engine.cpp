@@ -98,6 +98,7 @@ Result<void> Engine::submit(SequenceId id, GenerationRequest request) {
 }
 
 void Engine::cancel(SequenceId id) {
+  std::erase_if(untold_, [id](const SequenceEvent& event) { return event.id == id; });
   if (!sequences_.contains(id)) return;
   ++stats_.requests_cancelled;
   retire(id);

@@ -203,6 +203,13 @@ TEST(EngineSharing, what_can_never_fit_a_smaller_memory_ends_with_the_reason) {
   EXPECT_EQ(harness.answers[1].error->kind, ErrorKind::kOutOfMemory);
   EXPECT_EQ(harness.answers[2].tokens, answer_alone(request_of(make_prompt(60, 2), 20)));
   EXPECT_EQ(harness.engine->resize(0).error().kind, ErrorKind::kInvalidArgument);
+  // Who has left by then is not told.
+  harness.submit(3, request_of(make_prompt(60, 3), 90));
+  ASSERT_TRUE(harness.engine->resize(3).ok());
+  EXPECT_FALSE(harness.engine->idle());
+  harness.engine->cancel(3);
+  EXPECT_TRUE(harness.engine->idle());
+  EXPECT_FALSE(harness.answers[3].ended());
 }
 
 TEST(EngineSharing, a_memory_that_the_system_refuses_changes_nothing) {

@@ -113,6 +113,7 @@ class EngineLoop {
     bool logged = false;
     for (SequenceEvent& event : events) {
       const auto stream = streams_.find(event.id);
+      if (stream == streams_.end()) continue;
       if (event.event.error && !std::exchange(logged, true))
         log::error("a step of the engine failed: {}", event.event.error->message);
       const bool last = event.event.finish || event.event.error;
