@@ -133,6 +133,43 @@ TEST_F(ModelHostTest, a_shorter_context_limits_requests) {
             60U);
 }
 
+TEST_F(ModelHostTest, a_quota_for_everything_leaves_k_v_the_rest_and_can_change) {
+  constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
+  ModelHostOptions options;
+  options.memory_bytes = 64 * kMebibyte;
+  auto host = ModelHost::load(path(), options);
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  const auto taken = [&] {
+    const BackendMemory memory = (*host)->engine().backend_memory();
+    return memory.weight_bytes + memory.page_bytes + memory.scratch_bytes;
+  };
+  EXPECT_LE(taken(), options.memory_bytes);
+  const std::int32_t before = (*host)->engine().stats().capacity_pages;
+  GenerationStream stream = submit(**host, {1, 2, 3, 4}, {.temperature = 1.0F, .seed = 3}, 40);
+  const auto alone = read(**host, submit(**host, {1, 2, 3, 4}, {.temperature = 1.0F, .seed = 3}, 40));
+  ASSERT_TRUE((*host)->set_memory_bytes(48 * kMebibyte).ok());
+  EXPECT_LT((*host)->engine().stats().capacity_pages, before);
+  EXPECT_LE(taken(), 48 * kMebibyte);
+  EXPECT_EQ(read(**host, std::move(stream)).tokens, alone.tokens);
+  ASSERT_TRUE((*host)->set_memory_bytes(64 * kMebibyte).ok());
+  EXPECT_EQ((*host)->engine().stats().capacity_pages, before);
+
+  const auto refused = (*host)->set_memory_bytes(1);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kOutOfMemory);
+  EXPECT_EQ((*host)->engine().stats().capacity_pages, before);
+  options.memory_bytes = 1;
+  EXPECT_EQ(ModelHost::load(path(), options).error().kind, ErrorKind::kOutOfMemory);
+}
+
+TEST_F(ModelHostTest, a_k_v_format_that_is_none_is_refused) {
+  ModelHostOptions options;
+  options.kv_format = "fp32";
+  EXPECT_EQ(ModelHost::load(path(), options).error().kind, ErrorKind::kInvalidArgument);
+  options.kv_format = "int8";
+  EXPECT_TRUE(ModelHost::load(path(), options).ok());
+}
+
 // With a real model, named by MLXD_TEST_MODEL.
 TEST(RealModel, eight_streams_together_say_what_each_says_alone) {
   const char* folder = std::getenv("MLXD_TEST_MODEL");
