@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "backends/cpu/reference_executor.h"
 #include "backends/cpu/thread_pool.h"
 #include "engine/sampler.h"
+#include "engine/step_check.h"
 
 namespace mlxd {
 namespace {
@@ -45,7 +47,6 @@ class LoadedCpuBackend final : public CpuBackend {
   };
 
   Result<void> check(const StepBatch& batch) const;
-  Result<void> check_pages(const StepBatch& batch, const BatchSequence& sequence, std::size_t group) const;
   void spread(const StepBatch& batch);
   void sample(const StepBatch& batch, StepResult& result);
   void sample_chunk(std::span<const SampleRow> rows, StepResult& result);
@@ -120,57 +121,14 @@ Result<void> LoadedCpuBackend::copy_pages(std::size_t group, std::span<const Pag
   return {};
 }
 
-Result<void> LoadedCpuBackend::check_pages(const StepBatch& batch, const BatchSequence& sequence,
-                                           std::size_t group) const {
-  const std::int32_t last_position = sequence.first_position + sequence.num_tokens - 1;
-  const BatchSequence::PageTable& table = sequence.page_tables[group];
-  if (table.begin < 0 || table.count <= last_position / kPageTokens ||
-      static_cast<std::size_t>(table.begin) + static_cast<std::size_t>(table.count) > batch.page_ids.size()) {
-    return bad_step("page table too short for position " + std::to_string(last_position));
-  }
-  const auto num_pages = static_cast<PageId>(executor_->pages()[group].num_pages());
-  const std::int32_t window = info_.page_groups[group].window_tokens;
-  const std::int32_t first_seen = window > 0 ? std::max(0, sequence.first_position - window + 1) : 0;
-  for (std::int32_t i = 0; i < table.count; ++i) {
-    const PageId page = batch.page_ids[static_cast<std::size_t>(table.begin + i)];
-    const bool behind_window = i < first_seen / kPageTokens;
-    if (page >= num_pages && !(page == kNoPage && behind_window)) {
-      return bad_step("page that is not allocated");
-    }
-  }
-  return {};
-}
-
 Result<void> LoadedCpuBackend::check(const StepBatch& batch) const {
-  if (batch.tokens.size() > static_cast<std::size_t>(info_.max_batch_tokens))
-    return bad_step("too many tokens");
-  if (batch.sequences.size() > static_cast<std::size_t>(info_.max_batch_sequences)) {
-    return bad_step("too many sequences");
-  }
-  for (const TokenInput token : batch.tokens) {
-    const bool valid = token.is_id()
-                           ? token.token() < info_.vocab_size
-                           : static_cast<std::size_t>(token.previous_row()) < previous_tokens_.size();
-    if (!valid) return bad_step("token out of range");
-  }
-  std::int32_t next_token = 0;
-  for (const BatchSequence& sequence : batch.sequences) {
-    if (sequence.first_token != next_token || sequence.num_tokens <= 0 || sequence.first_position < 0) {
-      return bad_step("sequences do not cover the tokens in order");
-    }
-    if (sequence.num_tokens > context_tokens_ - sequence.first_position) {
-      return bad_step("position beyond the context of " + std::to_string(context_tokens_) + " tokens");
-    }
-    next_token += sequence.num_tokens;
-    for (std::size_t group = 0; group < info_.page_groups.size(); ++group)
-      TRY(check_pages(batch, sequence, group));
-  }
-  if (static_cast<std::size_t>(next_token) != batch.tokens.size())
-    return bad_step("tokens without a sequence");
-  for (const SampleRow& row : batch.samples) {
-    if (row.token_index < 0 || row.token_index >= next_token) return bad_step("sample row without a token");
-  }
-  return {};
+  std::array<std::int32_t, kMaxLayerGroups> num_pages{};
+  for (std::size_t group = 0; group < info_.page_groups.size(); ++group)
+    num_pages[group] = executor_->pages()[group].num_pages();
+  return check_step(batch, info_,
+                    {.context_tokens = context_tokens_,
+                     .num_pages = std::span(num_pages).first(info_.page_groups.size()),
+                     .previous_samples = previous_tokens_.size()});
 }
 
 /// What sequences say, said per token.
