@@ -7,16 +7,6 @@ namespace {
 
 bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
 
-Result<void> check_vector(const WeightMap& weights, const std::string& name, std::int64_t size) {
-  const TensorView* tensor = TRY(weights.get(name));
-  if (!is_float(tensor->dtype) || tensor->shape != std::vector<std::int64_t>{size}) {
-    return corrupt_data(weights.folder().string() + ": tensor " + name + ": must be F16, BF16 or F32 [" +
-                        std::to_string(size) + "], is " + std::string(to_string(tensor->dtype)) + " with " +
-                        std::to_string(tensor->num_elements()) + " elements");
-  }
-  return {};
-}
-
 }  // namespace
 
 const Architecture* find_architecture(std::string_view model_type) {
@@ -46,17 +36,31 @@ Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name,
   linear.has_bias = has_bias;
   linear.quantization =
       TRY(input.quantization.of_module(input.weights, linear.name, linear.in_features, linear.out_features));
-  if (has_bias) TRY(check_vector(input.weights, linear.name + ".bias", out_features));
+  if (has_bias) TRY(check_vector(input, linear.name + ".bias", out_features));
   return linear;
 }
 
-Result<NormSpec> make_norm(const ArchitectureInput& input, std::string name, std::int64_t size, double eps) {
-  NormSpec norm;
+Result<NormSpec> make_norm(const ArchitectureInput& input, const NormSpec& like, std::string name,
+                           std::int64_t size) {
+  NormSpec norm = like;
   norm.name = std::move(name);
   norm.size = static_cast<std::int32_t>(size);
-  norm.eps = static_cast<float>(eps);
-  TRY(check_vector(input.weights, norm.name + ".weight", size));
+  if (norm.has_weight) TRY(check_vector(input, norm.name + ".weight", size));
+  if (norm.has_bias) TRY(check_vector(input, norm.name + ".bias", size));
   return norm;
+}
+
+Result<void> check_vector(const ArchitectureInput& input, const std::string& name, std::int64_t size) {
+  const TensorView* tensor = TRY(input.weights.get(name));
+  // Its dimensions may be heads and head_dim, or experts and outputs.
+  if (!is_float(tensor->dtype) || tensor->shape.empty() || tensor->shape.size() > 2 ||
+      tensor->num_elements() != size) {
+    return corrupt_data(input.weights.folder().string() + ": tensor " + name +
+                        ": must be F16, BF16 or F32 [" + std::to_string(size) + "], is " +
+                        std::string(to_string(tensor->dtype)) + " with " +
+                        std::to_string(tensor->num_elements()) + " elements");
+  }
+  return {};
 }
 
 }  // namespace mlxd

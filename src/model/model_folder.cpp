@@ -8,6 +8,7 @@
 #include "model/config_reader.h"
 #include "model/json.h"
 #include "model/quantization.h"
+#include "model/spec_modules.h"
 
 namespace mlxd {
 namespace {
@@ -37,24 +38,6 @@ Result<std::vector<std::int32_t>> read_eos(const ConfigReader& config, std::int3
   return tokens;
 }
 
-// Calls `visit` for every distinct linear layer and norm of the spec.
-template <typename Linear, typename Norm>
-void visit_modules(const ModelSpec& spec, const Linear& visit_linear, const Norm& visit_norm) {
-  visit_linear(spec.embedding);
-  for (const LayerSpec& layer : spec.layers) {
-    visit_norm(layer.attention_norm);
-    visit_norm(layer.mlp_norm);
-    const AttentionSpec& attention = layer.attention;
-    for (const LinearSpec* linear :
-         {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj, &layer.mlp.gate_proj,
-          &layer.mlp.up_proj, &layer.mlp.down_proj}) {
-      visit_linear(*linear);
-    }
-  }
-  visit_norm(spec.final_norm);
-  if (!spec.tied_embeddings) visit_linear(spec.lm_head);
-}
-
 std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
   std::set<std::string, std::less<>> names;
   visit_modules(
@@ -66,7 +49,11 @@ std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
         names.insert(linear.name + ".scales");
         names.insert(linear.name + ".biases");
       },
-      [&](const NormSpec& norm) { names.insert(norm.name + ".weight"); });
+      [&](const NormSpec& norm) {
+        if (norm.has_weight) names.insert(norm.name + ".weight");
+        if (norm.has_bias) names.insert(norm.name + ".bias");
+      },
+      [&](const std::string& name, std::int32_t) { names.insert(name); });
   return names;
 }
 
@@ -78,7 +65,10 @@ std::int64_t count_parameters(const ModelSpec& spec) {
         count += std::int64_t{linear.in_features} * linear.out_features;
         if (linear.has_bias) count += linear.out_features;
       },
-      [&](const NormSpec& norm) { count += norm.size; });
+      [&](const NormSpec& norm) {
+        count += (norm.has_weight ? norm.size : 0) + (norm.has_bias ? norm.size : 0);
+      },
+      [&](const std::string&, std::int32_t size) { count += size; });
   return count;
 }
 

@@ -78,7 +78,7 @@ TEST_F(ModelFolderTest, opens_every_kind_of_synthetic_model) {
         ASSERT_TRUE(model.ok()) << model.error().message;
         const Quantization expected =
             bits == 0 ? Quantization{} : Quantization{QuantizationMode::kAffine, bits, group_size};
-        EXPECT_EQ(model->spec().layers.at(1).mlp.down_proj.quantization, expected);
+        EXPECT_EQ(model->spec().layers.at(1).mlp->down_proj.quantization, expected);
         EXPECT_EQ(model->spec().tied_embeddings, tied);
         EXPECT_EQ(model->spec().lm_head.name, tied ? "model.embed_tokens" : "lm_head");
       }
@@ -99,11 +99,11 @@ TEST_F(ModelFolderTest, describes_the_model_completely) {
   EXPECT_EQ(spec.context_tokens, 512);
   EXPECT_EQ(spec.embedding.quantization.bits, 8);
   EXPECT_EQ(spec.layers[0].attention.q_proj.quantization.bits, 4);
-  EXPECT_EQ(spec.layers[1].attention.k_proj.name, "model.layers.1.self_attn.k_proj");
+  EXPECT_EQ(spec.layers[1].attention.k_proj->name, "model.layers.1.self_attn.k_proj");
   EXPECT_EQ(spec.layers[1].attention.index_in_group, 1);
-  EXPECT_EQ(spec.layers[0].attention.k_proj.out_features, 32);
+  EXPECT_EQ(spec.layers[0].attention.k_proj->out_features, 32);
   EXPECT_EQ(spec.layers[0].attention.scale, 0.25F);
-  EXPECT_EQ(spec.layers[0].attention_norm.eps, 1e-5F);
+  EXPECT_EQ(spec.layers[0].attention_norm->eps, 1e-5F);
   EXPECT_TRUE(spec.ropes.at(0).traditional);
   EXPECT_EQ(spec.ropes[0].inverse_frequencies.size(), 8U);
   EXPECT_EQ(spec.layer_groups.at(0).num_layers, 2);

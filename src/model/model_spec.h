@@ -21,22 +21,56 @@ struct Quantization {
   bool operator==(const Quantization&) const = default;
 };
 
+/// Which rows of the stored tensors are a layer's, where one tensor holds several layers (fused projections,
+/// stacked experts): row r is stored row first + r / run * period + r % run. total 0: exactly the layer's.
+struct StoredRows {
+  std::int64_t total = 0;
+  std::int64_t first = 0;
+  std::int64_t run = 1;
+  std::int64_t period = 1;
+  bool operator==(const StoredRows&) const = default;
+
+  std::int64_t at(std::int64_t row) const {
+    return total == 0 ? row : first + row / run * period + row % run;
+  }
+};
+
 /// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales and
-/// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32.
+/// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32. Tensors of stacked experts have
+/// one dimension more in front.
 struct LinearSpec {
   std::string name;
   std::int32_t in_features = 0;
   std::int32_t out_features = 0;
   Quantization quantization;
   bool has_bias = false;
+  StoredRows rows;
+
+  std::int64_t stored_rows() const { return rows.total == 0 ? out_features : rows.total; }
 };
 
-/// y = x / sqrt(mean(x²) + eps) * (w + weight_offset); tensor NAME.weight [size].
+enum class NormKind : std::uint8_t {
+  kRms,    // y = x / sqrt(mean(x²) + eps) · w
+  kLayer,  // y = (x − mean(x)) / sqrt(variance(x) + eps) · w + b
+};
+
+/// w is tensor NAME.weight [size] plus weight_offset, or 1 if there is none; b is NAME.bias [size], or 0.
 struct NormSpec {
   std::string name;
   std::int32_t size = 0;
   float eps = 1e-5F;
   float weight_offset = 0.0F;
+  NormKind kind = NormKind::kRms;
+  bool has_weight = true;
+  bool has_bias = false;
+};
+
+/// A norm of all heads' queries or keys.
+struct HeadNormSpec {
+  /// Its size is head_dim (one weight for all heads) or that of all heads together.
+  NormSpec norm;
+  /// Mean and variance are of all heads together, not of each.
+  bool over_all_heads = false;
 };
 
 /// Rotary position embedding over the first `rotary_dim` elements of each head. Scaling variants (linear,
@@ -51,32 +85,99 @@ struct RopeSpec {
   float attention_factor = 1.0F;
 };
 
+/// Queries at position p are multiplied by 1 + beta · ln(1 + ⌊p / original_tokens⌋) (llama 4's temperature).
+struct PositionScaling {
+  float beta = 0.0F;
+  std::int32_t original_tokens = 1;
+};
+
 struct AttentionSpec {
-  LinearSpec q_proj, k_proj, v_proj, o_proj;
+  LinearSpec q_proj, o_proj;
+  /// Absent: the layer reads the K/V of an earlier one, which has its layer_group and index_in_group.
+  std::optional<LinearSpec> k_proj, v_proj;
+  /// The attention's output is multiplied by sigmoid(gate_proj(input)) before o_proj.
+  std::optional<LinearSpec> gate_proj;
   std::int32_t num_heads = 0;
   std::int32_t num_kv_heads =
       0;  // divides num_heads; query head h reads kv head h / (num_heads / num_kv_heads)
   std::int32_t head_dim = 0;
-  float scale = 1.0F;                // on q·k
+  std::optional<HeadNormSpec> q_norm, k_norm;
+  bool norm_after_rope = false;
+  float scale = 1.0F;    // on q·k
+  float softcap = 0.0F;  // scores become softcap · tanh(score / softcap); 0: they stay
+  std::string sinks;     // tensor [num_heads]: a score more in each softmax, of no value; empty: none
   std::optional<std::int32_t> rope;  // index into ModelSpec::ropes; absent: no positions
-  std::int32_t layer_group = 0;      // index into ModelSpec::layer_groups
-  std::int32_t index_in_group = 0;   // which K/V slab of the group's pages
+  std::optional<PositionScaling> position_scaling;
+  std::int32_t layer_group = 0;     // index into ModelSpec::layer_groups
+  std::int32_t index_in_group = 0;  // which K/V slab of the group's pages
+
+  bool has_kv() const { return k_proj.has_value(); }
 };
 
-enum class Activation : std::uint8_t { kSilu, kGeluTanh };
+enum class Activation : std::uint8_t {
+  kSilu,
+  kGeluTanh,  // the approximation by tanh
+  kGelu,      // exact, by erf
+  kRelu,
+  kRelu2,          // max(x, 0)²
+  kSigmoid,        // of gates
+  kClampedSwiGlu,  // gpt-oss: gate ≤ 7, −7 ≤ up ≤ 7; gate · sigmoid(1.702 · gate) · (up + 1)
+};
 
-/// down(activation(gate(x)) * up(x))
+/// down(activation(gate(x)) * up(x)), or without a gate down(activation(up(x)))
 struct MlpSpec {
-  LinearSpec gate_proj, up_proj, down_proj;
+  std::optional<LinearSpec> gate_proj;
+  LinearSpec up_proj, down_proj;
   Activation activation = Activation::kSilu;
 };
 
-/// h = x + attention(norm(x)); out = h + mlp(norm(h))
+enum class RouterScoring : std::uint8_t {
+  kSoftmax,          // over all experts
+  kSoftmaxOfChosen,  // over the chosen ones' logits
+  kSigmoid,
+};
+
+/// Which experts a token goes to, and with what weight. Of equal scores the lower index wins.
+struct RouterSpec {
+  LinearSpec gate;
+  RouterScoring scoring = RouterScoring::kSoftmax;
+  /// Tensor [experts] added to the scores for choosing, not for weighing; empty: none.
+  std::string correction_bias;
+  std::int32_t experts_per_token = 1;
+  /// Experts are chosen within the best top_groups of num_groups equal groups, whose score is the sum of
+  /// their `group_best` best experts.
+  std::int32_t num_groups = 1;
+  std::int32_t top_groups = 1;
+  std::int32_t group_best = 1;
+  /// Weights are divided by their sum (plus normalize_eps), then multiplied by `scale`.
+  bool normalize = false;
+  float normalize_eps = 0.0F;
+  float scale = 1.0F;
+  /// The weight multiplies the expert's input, not its output (llama 4).
+  bool weigh_input = false;
+};
+
+/// Σ weight_e · expert_e(x) over the chosen experts, plus shared(x) · sigmoid(shared_gate(x)).
+struct MoeSpec {
+  RouterSpec router;
+  std::vector<MlpSpec> experts;  // all of one shape and activation
+  std::optional<MlpSpec> shared;
+  std::optional<LinearSpec> shared_gate;  // one output
+};
+
+/// h = x + r · post(attention(norm(x))); out = h + r · post(mlp(norm(h))), where a norm that is absent
+/// changes nothing and r is residual_scale. parallel: out = x + r · attention(norm(x)) + r · mlp(norm(x)),
+/// with the same norm if mlp_norm is absent.
 struct LayerSpec {
-  NormSpec attention_norm;
+  std::optional<NormSpec> attention_norm;
   AttentionSpec attention;
-  NormSpec mlp_norm;
-  MlpSpec mlp;
+  std::optional<NormSpec> attention_post_norm;
+  std::optional<NormSpec> mlp_norm;
+  std::optional<MlpSpec> mlp;  // either this
+  std::optional<MoeSpec> moe;  // or this
+  std::optional<NormSpec> mlp_post_norm;
+  bool parallel = false;
+  float residual_scale = 1.0F;
 };
 
 enum class LayerGroupKind : std::uint8_t { kAttention };
@@ -99,11 +200,17 @@ struct ModelSpec {
   std::int32_t vocab_size = 0;
   std::int32_t context_tokens = 0;  // max_position_embeddings
   LinearSpec embedding;
+  float embedding_scale = 1.0F;
+  /// Learned positions [positions, hidden_size] that are added to the embeddings.
+  std::optional<LinearSpec> position_embedding;
+  std::optional<NormSpec> embedding_norm;
   std::vector<LayerSpec> layers;
   NormSpec final_norm;
   /// Logits of the vocabulary; equals `embedding` if the weights are tied.
   LinearSpec lm_head;
   bool tied_embeddings = false;
+  float logits_scale = 1.0F;
+  float logits_softcap = 0.0F;  // after the scale, as in AttentionSpec; 0: none
   std::vector<RopeSpec> ropes;
   std::vector<LayerGroup> layer_groups;
 };

@@ -30,8 +30,10 @@ Error wrong_shape(const WeightMap& weights, const TensorView& tensor, const std:
                       ", must be " + requirement);
 }
 
+/// Whether the last dimension is of `rows` rows, all dimensions before it together: experts may be stacked.
 bool is_matrix(const TensorView& tensor, std::int64_t rows) {
-  return tensor.shape.size() == 2 && tensor.shape[0] == rows && tensor.shape[1] > 0;
+  if (tensor.shape.size() < 2 || tensor.shape.size() > 3 || tensor.shape.back() <= 0) return false;
+  return tensor.num_elements() / tensor.shape.back() == rows;
 }
 
 Result<Quantization> read_parameters(const ConfigReader& config) {
@@ -125,7 +127,8 @@ Result<Quantization> QuantizationConfig::of_module(const WeightMap& weights, con
       return corrupt_data(weights.folder().string() + ": tensor " + name +
                           ".scales is missing, but config.json says that " + name + " is quantized");
     }
-    if (!is_float(weight->dtype) || weight->shape != std::vector<std::int64_t>{out_features, in_features}) {
+    if (!is_float(weight->dtype) || !is_matrix(*weight, out_features) ||
+        weight->shape.back() != in_features) {
       return wrong_shape(
           weights, *weight,
           "F16, BF16 or F32 [" + std::to_string(out_features) + ", " + std::to_string(in_features) + "]");

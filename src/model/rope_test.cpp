@@ -11,7 +11,7 @@ namespace {
 
 Result<RopeSpec> read(const std::string& config, std::int32_t rotary_dim = 64) {
   const boost::json::value value = parse_json(config, "test").take_value();
-  return read_rope(ConfigReader(value.get_object(), "config.json"), rotary_dim, false);
+  return read_rope(ConfigReader(value.get_object(), "config.json"), {.rotary_dim = rotary_dim});
 }
 
 void check(const std::string& config, std::size_t index, double expected) {

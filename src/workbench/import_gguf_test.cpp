@@ -148,14 +148,14 @@ TEST_F(ImportTest, every_type_keeps_every_value_exactly) {
     for (std::size_t i = 0; i < model->spec().layers.size(); ++i) {
       const LayerSpec& layer = model->spec().layers[i];
       const std::string block = "blk." + std::to_string(i) + ".";
-      ASSERT_TRUE(layer.attention.q_proj.has_bias && layer.mlp.up_proj.has_bias);
+      ASSERT_TRUE(layer.attention.q_proj.has_bias && layer.mlp->up_proj.has_bias);
       check(block + "attn_q", layer.attention.q_proj, TinyGguf::kHeadDim);
       check(block + "attn_k", layer.attention.k_proj, TinyGguf::kHeadDim);
       check(block + "attn_v", layer.attention.v_proj, 0);
       check(block + "attn_output", layer.attention.o_proj, 0);
-      check(block + "ffn_gate", layer.mlp.gate_proj, 0);
-      check(block + "ffn_up", layer.mlp.up_proj, 0);
-      check(block + "ffn_down", layer.mlp.down_proj, 0);
+      check(block + "ffn_gate", *layer.mlp->gate_proj, 0);
+      check(block + "ffn_up", layer.mlp->up_proj, 0);
+      check(block + "ffn_down", layer.mlp->down_proj, 0);
     }
   }
 }
@@ -203,8 +203,8 @@ TEST_F(ImportTest, mixed_types_get_an_entry_for_each_module_that_differs) {
   const auto model = ModelFolder::open(report->folder);
   ASSERT_TRUE(model.ok()) << model.error().message;
   EXPECT_EQ(model->spec().lm_head.quantization.bits, 8);
-  EXPECT_EQ(model->spec().layers[0].mlp.up_proj.quantization.bits, 4);
-  EXPECT_EQ(model->spec().layers[1].mlp.up_proj.quantization.mode, QuantizationMode::kNone);
+  EXPECT_EQ(model->spec().layers[0].mlp->up_proj.quantization.bits, 4);
+  EXPECT_EQ(model->spec().layers[1].mlp->up_proj.quantization.mode, QuantizationMode::kNone);
 }
 
 // 128 * 1000 is beyond half precision, where the scale itself is not.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/vector.h"
 #include "base/check.h"
 
 namespace mlxd {
@@ -226,6 +227,7 @@ void PagedAttention::attend_segment(const Item& item, std::int32_t segment, cons
   work.format = options_.pages->layout().format;
   work.blocks = scratch.blocks.data();
   work.scores = scratch.scores.data();
+  work.softcap = spec.softcap;
   options_.kernels->attend(work, from_row(out, rows.first, spec.head_dim));
 }
 
@@ -297,6 +299,10 @@ void PagedAttention::finish(const Item& item, const AttentionLayer& layer,
     const std::int32_t token = item.first_token + row / item.num_heads;
     const std::int32_t head = first_head + row % item.num_heads;
     float* out = layer.out + (static_cast<std::ptrdiff_t>(token) * spec.num_heads + head) * spec.head_dim;
+    if (layer.sinks != nullptr) {
+      const auto score = ScalarVector::broadcast(layer.sinks[head] - state.maximum[row]);
+      state.sum[row] += exp<ScalarVector>(score).lane[0];
+    }
     options_.kernels->finish(state, row, out, spec.head_dim);
   }
 }

@@ -23,7 +23,8 @@ struct AttentionLayer {
   const AttentionSpec* spec = nullptr;
   const float* queries = nullptr;  // [tokens, query_stride], scaled and rotated; head h at h * head_dim
   std::ptrdiff_t query_stride = 0;
-  float* out = nullptr;  // [tokens, num_heads * head_dim]
+  float* out = nullptr;          // [tokens, num_heads * head_dim]
+  const float* sinks = nullptr;  // [num_heads], or null: scores of no value, as in AttentionSpec
 };
 
 class PagedAttention {

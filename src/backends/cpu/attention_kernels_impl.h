@@ -58,6 +58,7 @@ struct AttendKernelOf {
     }
     for (std::int32_t row = 0; row < segment.rows; ++row) {
       float* scores = segment.scores + row * kSegmentKeys;
+      if (segment.softcap > 0.0F) cap(segment, row, scores);
       softmax(scores, segment.key_begins[row], segment.key_ends[row], out.maximum[row], out.sum[row]);
       if constexpr (kScaled) scale_weights(segment, row, scores);
     }
@@ -129,6 +130,11 @@ struct AttendKernelOf {
         }
       }
     }
+  }
+
+  static void cap(const AttentionSegment& segment, std::int32_t row, float* scores) {
+    for (std::int32_t i = segment.key_begins[row] / kLanes * kLanes; i < segment.key_ends[row]; i += kLanes)
+      V::store(scores + i, capped<V>(V::load(scores + i), segment.softcap));
   }
 
   /// Scores [begin, end) become exponentials, zero out to whole vectors.

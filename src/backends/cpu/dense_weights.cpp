@@ -16,29 +16,36 @@ T load(const std::byte* from) {
   return value;
 }
 
-/// A float tensor of exactly `count` elements, in fp32.
-Result<std::vector<float>> read_floats(const std::string& name, std::size_t count, const WeightMap& weights) {
+/// `rows` rows of `columns` floats, those of a tensor of `stored.total` rows (or exactly `rows`) that
+/// `stored` selects, in fp32.
+Result<std::vector<float>> read_floats(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                       const StoredRows& stored, const WeightMap& weights) {
   const TensorView& tensor = *TRY(weights.get(name));
-  if (static_cast<std::size_t>(tensor.num_elements()) != count) {
+  const std::int64_t stored_rows = stored.total == 0 ? rows : stored.total;
+  if (tensor.num_elements() != stored_rows * columns) {
     return corrupt_data("tensor " + name + " has " + std::to_string(tensor.num_elements()) +
-                        " elements, not " + std::to_string(count));
+                        " elements, not " + std::to_string(stored_rows * columns));
   }
-  std::vector<float> values(count);
-  const std::byte* data = tensor.data.data();
-  switch (tensor.dtype) {
-    case DType::kF32:
-      std::memcpy(values.data(), data, count * sizeof(float));
-      break;
-    case DType::kF16:
-      for (std::size_t i = 0; i < count; ++i) values[i] = half_to_float(load<std::uint16_t>(data + 2 * i));
-      break;
-    case DType::kBF16:
-      for (std::size_t i = 0; i < count; ++i)
-        values[i] = bfloat16_to_float(load<std::uint16_t>(data + 2 * i));
-      break;
-    default:
-      return unsupported("tensor " + name + " is of type " + std::string(to_string(tensor.dtype)) +
-                         "; expected F16, BF16 or F32");
+  const auto width = static_cast<std::size_t>(columns);
+  std::vector<float> values(static_cast<std::size_t>(rows) * width);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    float* out = values.data() + static_cast<std::size_t>(row) * width;
+    const std::byte* data =
+        tensor.data.data() + static_cast<std::size_t>(stored.at(row)) * width * size_of(tensor.dtype);
+    switch (tensor.dtype) {
+      case DType::kF32:
+        std::memcpy(out, data, width * sizeof(float));
+        break;
+      case DType::kF16:
+        for (std::size_t i = 0; i < width; ++i) out[i] = half_to_float(load<std::uint16_t>(data + 2 * i));
+        break;
+      case DType::kBF16:
+        for (std::size_t i = 0; i < width; ++i) out[i] = bfloat16_to_float(load<std::uint16_t>(data + 2 * i));
+        break;
+      default:
+        return unsupported("tensor " + name + " is of type " + std::string(to_string(tensor.dtype)) +
+                           "; expected F16, BF16 or F32");
+    }
   }
   for (const float value : values) {
     if (!std::isfinite(value)) {
@@ -51,39 +58,54 @@ Result<std::vector<float>> read_floats(const std::string& name, std::size_t coun
 
 }  // namespace
 
-Result<std::vector<float>> read_norm(const NormSpec& spec, const WeightMap& weights) {
-  std::vector<float> values =
-      TRY(read_floats(spec.name + ".weight", static_cast<std::size_t>(spec.size), weights));
-  for (float& value : values) value += spec.weight_offset;
-  return values;
+Result<std::vector<float>> read_vector(const std::string& name, std::int32_t size, const WeightMap& weights) {
+  return read_floats(name, 1, size, {}, weights);
+}
+
+Result<DenseNorm> read_norm(const NormSpec& spec, const WeightMap& weights) {
+  DenseNorm norm;
+  norm.kind = spec.kind;
+  norm.eps = spec.eps;
+  if (spec.has_weight) {
+    norm.weight = TRY(read_vector(spec.name + ".weight", spec.size, weights));
+    for (float& value : norm.weight) value += spec.weight_offset;
+  } else {
+    norm.weight.assign(static_cast<std::size_t>(spec.size), 1.0F);
+  }
+  if (spec.has_bias) norm.bias = TRY(read_vector(spec.name + ".bias", spec.size, weights));
+  return norm;
 }
 
 Result<std::vector<float>> read_bias(const LinearSpec& spec, const WeightMap& weights) {
   if (!spec.has_bias) return std::vector<float>{};
-  return read_floats(spec.name + ".bias", static_cast<std::size_t>(spec.out_features), weights);
+  return read_floats(spec.name + ".bias", spec.out_features, 1, spec.rows, weights);
 }
 
 Result<std::vector<float>> read_linear(const LinearSpec& spec, const WeightMap& weights) {
+  if (spec.quantization.mode == QuantizationMode::kNone)
+    return read_floats(spec.name + ".weight", spec.out_features, spec.in_features, spec.rows, weights);
   const auto rows = static_cast<std::size_t>(spec.out_features);
   const auto columns = static_cast<std::size_t>(spec.in_features);
-  if (spec.quantization.mode == QuantizationMode::kNone) {
-    return read_floats(spec.name + ".weight", rows * columns, weights);
-  }
   const auto bits = static_cast<std::size_t>(spec.quantization.bits);
   const auto group_size = static_cast<std::size_t>(spec.quantization.group_size);
   const std::size_t groups = columns / group_size;
-  const std::vector<float> scales = TRY(read_floats(spec.name + ".scales", rows * groups, weights));
-  const std::vector<float> biases = TRY(read_floats(spec.name + ".biases", rows * groups, weights));
+  const auto read_groups = [&](const char* part) {
+    return read_floats(spec.name + part, spec.out_features, static_cast<std::int64_t>(groups), spec.rows,
+                       weights);
+  };
+  const std::vector<float> scales = TRY(read_groups(".scales"));
+  const std::vector<float> biases = TRY(read_groups(".biases"));
   const TensorView& codes = *TRY(weights.get(spec.name + ".weight"));
   const std::size_t row_bytes = columns * bits / 8;
-  if (codes.data.size() != rows * row_bytes) {
+  if (codes.data.size() != static_cast<std::size_t>(spec.stored_rows()) * row_bytes) {
     return corrupt_data("tensor " + codes.name + " has " + std::to_string(codes.data.size()) +
                         " bytes, not " + std::to_string(rows * row_bytes));
   }
   std::vector<float> values(rows * columns);
   const std::uint32_t mask = (1U << bits) - 1U;
   for (std::size_t row = 0; row < rows; ++row) {
-    const std::byte* packed = codes.data.data() + row * row_bytes;
+    const auto stored = static_cast<std::size_t>(spec.rows.at(static_cast<std::int64_t>(row)));
+    const std::byte* packed = codes.data.data() + stored * row_bytes;
     for (std::size_t k = 0; k < columns; ++k) {
       // A code of up to 8 bits lies in at most two bytes.
       const std::size_t bit = k * bits;

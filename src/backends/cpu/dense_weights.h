@@ -3,6 +3,8 @@
 // naming the tensor.
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -11,8 +13,17 @@
 
 namespace mlxd {
 
-/// The norm's factors [size], weight_offset added.
-Result<std::vector<float>> read_norm(const NormSpec& spec, const WeightMap& weights);
+/// A norm ready to be applied: y = (x − mean, of kLayer) / deviation · weight + bias.
+struct DenseNorm {
+  NormKind kind = NormKind::kRms;
+  float eps = 0.0F;
+  std::vector<float> weight;  // [size], weight_offset added; ones if there is none
+  std::vector<float> bias;    // [size], or empty
+};
+Result<DenseNorm> read_norm(const NormSpec& spec, const WeightMap& weights);
+
+/// A tensor of `size` floats.
+Result<std::vector<float>> read_vector(const std::string& name, std::int32_t size, const WeightMap& weights);
 
 /// A linear layer's weights in fp32 [out_features, in_features], dequantized; its pages are dropped.
 Result<std::vector<float>> read_linear(const LinearSpec& spec, const WeightMap& weights);

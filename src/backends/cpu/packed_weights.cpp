@@ -81,11 +81,11 @@ Error wrong_type(const TensorView& tensor, const char* wanted) {
 
 /// The 16 rows of a block in the source; null past the last row.
 std::array<const std::byte*, kBlock> row_pointers(const TensorView& tensor, std::int32_t first_row,
-                                                  std::int32_t out_features, std::size_t row_bytes) {
+                                                  const LinearSpec& spec, std::size_t row_bytes) {
   std::array<const std::byte*, kBlock> rows{};
-  for (std::int32_t lane = 0; lane < kBlock && first_row + lane < out_features; ++lane) {
+  for (std::int32_t lane = 0; lane < kBlock && first_row + lane < spec.out_features; ++lane) {
     rows[static_cast<std::size_t>(lane)] =
-        tensor.data.data() + static_cast<std::size_t>(first_row + lane) * row_bytes;
+        tensor.data.data() + static_cast<std::size_t>(spec.rows.at(first_row + lane)) * row_bytes;
   }
   return rows;
 }
@@ -170,17 +170,16 @@ Result<void> check_rows(const TensorView& tensor, const std::array<const std::by
 Result<void> pack_affine_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
   const PackedFormat& format = source.format;
   const std::int32_t bits = source.spec.quantization.bits;
-  const std::int32_t out_features = source.spec.out_features;
   const auto groups = static_cast<std::size_t>(format.num_groups());
   const auto codes =
-      row_pointers(*source.weight, first_row, out_features,
+      row_pointers(*source.weight, first_row, source.spec,
                    static_cast<std::size_t>(format.in_features) * static_cast<std::size_t>(bits) / 8);
   const ScalarType scales_type = *scalar_type_of(source.scales->dtype);
   const ScalarType biases_type = *scalar_type_of(source.biases->dtype);
   const auto scales =
-      row_pointers(*source.scales, first_row, out_features, groups * scalar_bytes(scales_type));
+      row_pointers(*source.scales, first_row, source.spec, groups * scalar_bytes(scales_type));
   const auto biases =
-      row_pointers(*source.biases, first_row, out_features, groups * scalar_bytes(biases_type));
+      row_pointers(*source.biases, first_row, source.spec, groups * scalar_bytes(biases_type));
   TRY(check_rows(*source.scales, scales, first_row, groups));
   TRY(check_rows(*source.biases, biases, first_row, groups));
 
@@ -221,7 +220,7 @@ void transpose(const std::array<const std::byte*, kBlock>& rows, std::int32_t fe
 Result<void> pack_dense_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
   const PackedFormat& format = source.format;
   const std::int32_t features = source.spec.in_features;
-  const auto rows = row_pointers(*source.weight, first_row, source.spec.out_features,
+  const auto rows = row_pointers(*source.weight, first_row, source.spec,
                                  static_cast<std::size_t>(features) * scalar_bytes(format.scalar_type));
   TRY(check_rows(*source.weight, rows, first_row, static_cast<std::size_t>(features)));
   if (format.scalar_type == ScalarType::kF32) {
@@ -252,7 +251,7 @@ Result<void> find_affine(const LinearSpec& spec, const WeightMap& weights, Weigh
   const auto biases_type = scalar_type_of(source.biases->dtype);
   if (!scales_type) return wrong_type(*source.scales, "F16, BF16 or F32");
   if (!biases_type) return wrong_type(*source.biases, "F16, BF16 or F32");
-  const std::int64_t out = spec.out_features;
+  const std::int64_t out = spec.stored_rows();
   const std::int64_t groups = spec.in_features / q.group_size;
   TRY(check_size(*source.weight, out * spec.in_features * q.bits / 32));
   TRY(check_size(*source.scales, out * groups));
@@ -286,7 +285,7 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
   } else {
     const auto type = scalar_type_of(source.weight->dtype);
     if (!type) return wrong_type(*source.weight, "F16, BF16 or F32");
-    TRY(check_size(*source.weight, static_cast<std::int64_t>(spec.out_features) * spec.in_features));
+    TRY(check_size(*source.weight, spec.stored_rows() * spec.in_features));
     source.format.dense = true;
     source.format.scalar_type = *type;
     source.format.in_features = (spec.in_features + 31) / 32 * 32;
@@ -294,7 +293,7 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
   if (spec.has_bias) {
     source.bias = TRY(weights.get(spec.name + ".bias"));
     if (!scalar_type_of(source.bias->dtype)) return wrong_type(*source.bias, "F16, BF16 or F32");
-    TRY(check_size(*source.bias, spec.out_features));
+    TRY(check_size(*source.bias, spec.stored_rows()));
   }
   return source;
 }
@@ -346,7 +345,8 @@ Result<void> load_bias(const WeightSource& source, float* out) {
   const auto count = static_cast<std::size_t>(source.spec.out_features);
   const std::byte* data = source.bias->data.data();
   for (std::size_t i = 0; i < count; ++i) {
-    const std::byte* p = data + i * scalar_bytes(type);
+    const auto stored = static_cast<std::size_t>(source.spec.rows.at(static_cast<std::int64_t>(i)));
+    const std::byte* p = data + stored * scalar_bytes(type);
     if (!all_finite(p, 1, type)) return not_finite(*source.bias, static_cast<std::int32_t>(i));
     out[i] = to_float(p, type);
   }

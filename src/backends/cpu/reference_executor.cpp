@@ -1,10 +1,10 @@
 #include "backends/cpu/reference_executor.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
-#include "backends/cpu/dense_weights.h"
 #include "backends/cpu/vector.h"
 
 namespace mlxd {
@@ -12,6 +12,15 @@ namespace {
 
 // Output rows that a piece of a product covers: their weights stay in cache while all tokens pass.
 constexpr std::int64_t kPieceRows = 32;
+constexpr std::size_t kMaxPairs = 512;  // of the widest head
+
+std::size_t most_experts(const ModelSpec& spec) {
+  std::size_t most = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    if (layer.moe) most = std::max(most, layer.moe->experts.size());
+  }
+  return most;
+}
 
 /// Σ a[i] · b[i] in 16 partial sums, which compilers turn into vectors.
 float dot(const float* a, const float* b, std::size_t n) {
@@ -26,9 +35,60 @@ float dot(const float* a, const float* b, std::size_t n) {
   return total;
 }
 
+float sigmoid(float x) { return 1.0F / (1.0F + std::exp(-x)); }
+
 float activate(Activation activation, float x) {
-  if (activation == Activation::kSilu) return x / (1.0F + std::exp(-x));
-  return 0.5F * x * (1.0F + std::tanh(0.7978845608F * (x + 0.044715F * x * x * x)));
+  switch (activation) {
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kGeluTanh:
+      return 0.5F * x * (1.0F + std::tanh(0.7978845608F * (x + 0.044715F * x * x * x)));
+    case Activation::kGelu:
+      return 0.5F * x * (1.0F + std::erf(x * 0.7071067812F));
+    case Activation::kRelu:
+      return std::max(x, 0.0F);
+    case Activation::kRelu2:
+      return std::max(x, 0.0F) * std::max(x, 0.0F);
+    case Activation::kSigmoid:
+      return sigmoid(x);
+    case Activation::kClampedSwiGlu:
+      return std::min(x, 7.0F) * sigmoid(1.702F * std::min(x, 7.0F));
+  }
+  return x;
+}
+
+float gate(Activation activation, float gate, float up) {
+  if (activation == Activation::kClampedSwiGlu) up = std::clamp(up, -7.0F, 7.0F) + 1.0F;
+  return activate(activation, gate) * up;
+}
+
+float softcap(float x, float cap) { return cap > 0.0F ? cap * std::tanh(x / cap) : x; }
+
+/// y [n] = norm of x [n], whose weights begin at `weight` (and biases at the same place).
+void normalize_row(const DenseNorm& norm, const float* x, std::size_t weight, std::size_t n, float* y) {
+  const auto count = static_cast<float>(n);
+  float mean = 0.0F;
+  if (norm.kind == NormKind::kLayer) {
+    for (std::size_t i = 0; i < n; ++i) mean += x[i];
+    mean /= count;
+  }
+  float sum = 0.0F;
+  for (std::size_t i = 0; i < n; ++i) sum += (x[i] - mean) * (x[i] - mean);
+  const float factor = 1.0F / std::sqrt(sum / count + norm.eps);
+  for (std::size_t i = 0; i < n; ++i) {
+    y[i] = (x[i] - mean) * factor * norm.weight[weight + i];
+    if (!norm.bias.empty()) y[i] += norm.bias[weight + i];
+  }
+}
+
+/// Norm of the heads of one token, in place.
+void normalize_heads(const HeadNormSpec& spec, const DenseNorm& norm, std::size_t num_heads,
+                     std::size_t head_dim, float* heads) {
+  if (spec.over_all_heads) return normalize_row(norm, heads, 0, num_heads * head_dim, heads);
+  for (std::size_t h = 0; h < num_heads; ++h) {
+    const std::size_t weight = norm.weight.size() == head_dim ? 0 : h * head_dim;
+    normalize_row(norm, heads + h * head_dim, weight, head_dim, heads + h * head_dim);
+  }
 }
 
 /// x [n] becomes what a block of the format gives back of it.
@@ -56,7 +116,11 @@ void round_to(KvFormat format, float* x, std::size_t n) {
 }  // namespace
 
 ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options)
-    : spec_(spec), pool_(pool), kernels_(vector_kernels(options.isa)), kv_format_(options.kv_format) {
+    : spec_(spec),
+      pool_(pool),
+      kernels_(vector_kernels(options.isa)),
+      kv_format_(options.kv_format),
+      routing_(most_experts(spec)) {
   for (const LayerGroup& group : spec.layer_groups)
     pages_.emplace_back(group, KvFormat::kFloat32, options.touch_pages);
   for (const RopeSpec& rope : spec.ropes) ropes_.emplace_back(rope, spec.context_tokens);
@@ -65,82 +129,48 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
   std::int32_t intermediate = 0;
   for (const LayerSpec& layer : spec.layers) {
     q = std::max(q, layer.attention.q_proj.out_features);
-    kv = std::max(kv, layer.attention.k_proj.out_features);
-    intermediate = std::max(intermediate, layer.mlp.gate_proj.out_features);
+    kv = std::max(kv, layer.attention.num_kv_heads * layer.attention.head_dim);
+    if (layer.mlp) intermediate = std::max(intermediate, layer.mlp->up_proj.out_features);
+    if (layer.moe) {
+      intermediate = std::max(intermediate, layer.moe->experts.front().up_proj.out_features);
+      if (layer.moe->shared) intermediate = std::max(intermediate, layer.moe->shared->up_proj.out_features);
+    }
   }
   const auto rows = static_cast<std::size_t>(std::max<std::int32_t>(options.max_batch_tokens, kLogitRows));
-  for (std::vector<float>* buffer : {&x_, &normed_, &y_}) {
-    buffer->resize(rows * static_cast<std::size_t>(spec.hidden_size));
+  const auto hidden = static_cast<std::size_t>(spec.hidden_size);
+  for (Rows* buffer : {&x_, &normed_, &y_}) buffer->resize(rows * hidden);
+  for (Rows* buffer : {&q_, &attended_, &head_gates_}) buffer->resize(rows * static_cast<std::size_t>(q));
+  for (Rows* buffer : {&k_, &v_}) buffer->resize(rows * static_cast<std::size_t>(kv));
+  for (Rows* buffer : {&gate_, &up_}) buffer->resize(rows * static_cast<std::size_t>(intermediate));
+  if (const std::size_t experts = most_experts(spec); experts > 0) {
+    router_logits_.resize(rows * experts);
+    shared_gates_.resize(rows);
+    for (Rows* buffer : {&expert_input_, &expert_output_}) buffer->resize(rows * hidden);
   }
-  for (std::vector<float>* buffer : {&q_, &attended_}) buffer->resize(rows * static_cast<std::size_t>(q));
-  for (std::vector<float>* buffer : {&k_, &v_}) buffer->resize(rows * static_cast<std::size_t>(kv));
-  for (std::vector<float>* buffer : {&gate_, &up_})
-    buffer->resize(rows * static_cast<std::size_t>(intermediate));
   scores_.resize(static_cast<std::size_t>(pool.num_threads()));
   for (std::vector<float>& scores : scores_) scores.resize(static_cast<std::size_t>(spec.context_tokens));
-}
-
-Result<ReferenceExecutor::DenseLinear> ReferenceExecutor::read(const LinearSpec& spec,
-                                                               const WeightMap& weights) {
-  DenseLinear linear;
-  linear.in_features = spec.in_features;
-  linear.out_features = spec.out_features;
-  linear.weights = TRY(read_linear(spec, weights));
-  linear.bias = TRY(read_bias(spec, weights));
-  return linear;
 }
 
 Result<std::unique_ptr<ReferenceExecutor>> ReferenceExecutor::load(const ModelSpec& spec,
                                                                    const WeightMap& weights, ThreadPool& pool,
                                                                    const Options& options) {
   std::unique_ptr<ReferenceExecutor> executor(new ReferenceExecutor(spec, pool, options));
-  executor->embedding_ = TRY(read_linear(spec.embedding, weights));
-  for (const LayerSpec& layer_spec : spec.layers) {
-    Layer layer;
-    layer.attention_norm = TRY(read_norm(layer_spec.attention_norm, weights));
-    layer.mlp_norm = TRY(read_norm(layer_spec.mlp_norm, weights));
-    const AttentionSpec& attention = layer_spec.attention;
-    layer.q_proj = TRY(read(attention.q_proj, weights));
-    layer.k_proj = TRY(read(attention.k_proj, weights));
-    layer.v_proj = TRY(read(attention.v_proj, weights));
-    layer.o_proj = TRY(read(attention.o_proj, weights));
-    layer.gate_proj = TRY(read(layer_spec.mlp.gate_proj, weights));
-    layer.up_proj = TRY(read(layer_spec.mlp.up_proj, weights));
-    layer.down_proj = TRY(read(layer_spec.mlp.down_proj, weights));
-    executor->layers_.push_back(std::move(layer));
-    if (options.progress) {
-      options.progress(static_cast<float>(executor->layers_.size()) /
-                       static_cast<float>(spec.layers.size() + 1));
-    }
-  }
-  executor->final_norm_ = TRY(read_norm(spec.final_norm, weights));
-  if (!spec.tied_embeddings) executor->lm_head_ = TRY(read(spec.lm_head, weights));
-  if (options.progress) options.progress(1.0F);
+  executor->model_ = TRY(DenseModel::read(spec, weights, options.progress));
   return executor;
 }
 
-std::size_t ReferenceExecutor::weight_bytes() const {
-  std::size_t count = embedding_.size() + lm_head_.weights.size() + final_norm_.size();
-  for (const Layer& layer : layers_) {
-    for (const DenseLinear* linear : {&layer.q_proj, &layer.k_proj, &layer.v_proj, &layer.o_proj,
-                                      &layer.gate_proj, &layer.up_proj, &layer.down_proj}) {
-      count += linear->weights.size() + linear->bias.size();
-    }
-    count += layer.attention_norm.size() + layer.mlp_norm.size();
-  }
-  return count * sizeof(float);
-}
+std::size_t ReferenceExecutor::weight_bytes() const { return model_.num_floats * sizeof(float); }
 
 std::size_t ReferenceExecutor::scratch_bytes() const {
   std::size_t count = scores_.size() * static_cast<std::size_t>(spec_.context_tokens);
-  for (const std::vector<float>* buffer : {&x_, &normed_, &q_, &k_, &v_, &attended_, &gate_, &up_, &y_}) {
+  for (const Rows* buffer : {&x_, &normed_, &q_, &k_, &v_, &attended_, &head_gates_, &gate_, &up_, &y_,
+                             &router_logits_, &expert_input_, &expert_output_, &shared_gates_}) {
     count += buffer->size();
   }
   return count * sizeof(float);
 }
 
-void ReferenceExecutor::apply(const DenseLinear& linear, const std::vector<float>& x, std::size_t rows,
-                              std::vector<float>& y) {
+void ReferenceExecutor::apply(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) {
   const auto out = static_cast<std::size_t>(linear.out_features);
   const auto in = static_cast<std::size_t>(linear.in_features);
   pool_.parallel_for(
@@ -157,14 +187,22 @@ void ReferenceExecutor::apply(const DenseLinear& linear, const std::vector<float
       });
 }
 
-void ReferenceExecutor::normalize(const std::vector<float>& x, std::size_t rows,
-                                  const std::vector<float>& weight, float eps, std::vector<float>& y) {
-  const std::size_t n = weight.size();
-  for (std::size_t row = 0; row < rows; ++row) {
-    const float* from = x.data() + row * n;
-    const float factor = 1.0F / std::sqrt(dot(from, from, n) / static_cast<float>(n) + eps);
-    for (std::size_t i = 0; i < n; ++i) y[row * n + i] = from[i] * factor * weight[i];
+/// y = norm(x), or x if there is none; y may be x.
+void ReferenceExecutor::normalize(const Rows& x, std::size_t rows, const std::optional<DenseNorm>& norm,
+                                  Rows& y) const {
+  const auto n = static_cast<std::size_t>(spec_.hidden_size);
+  if (!norm) {
+    if (&x != &y) std::copy_n(x.begin(), rows * n, y.begin());
+    return;
   }
+  for (std::size_t row = 0; row < rows; ++row)
+    normalize_row(*norm, x.data() + row * n, 0, n, y.data() + row * n);
+}
+
+void ReferenceExecutor::add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows) {
+  normalize(y_, rows, post, y_);
+  const std::size_t count = rows * static_cast<std::size_t>(spec_.hidden_size);
+  for (std::size_t i = 0; i < count; ++i) x_[i] += y_[i] * scale;
 }
 
 float* ReferenceExecutor::kv_block(const StepInput& step, const AttentionSpec& attention, std::size_t token,
@@ -177,35 +215,54 @@ float* ReferenceExecutor::kv_block(const StepInput& step, const AttentionSpec& a
   return reinterpret_cast<float*>(pages_[group].block(page, attention.index_in_group, kv_head));
 }
 
-void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionSpec& attention) {
+/// Norm, rotation and temperature of one token's queries or keys, in place.
+void ReferenceExecutor::prepare_head(const StepInput& step, const AttentionSpec& attention, std::size_t token,
+                                     bool is_query, const DenseLayer& layer, float* heads) {
   const auto head_dim = static_cast<std::size_t>(attention.head_dim);
+  const auto num_heads = static_cast<std::size_t>(is_query ? attention.num_heads : attention.num_kv_heads);
+  const auto& norm_spec = is_query ? attention.q_norm : attention.k_norm;
+  const auto& norm = is_query ? layer.q_norm : layer.k_norm;
+  if (norm && !attention.norm_after_rope) normalize_heads(*norm_spec, *norm, num_heads, head_dim, heads);
+  const std::int32_t position = step.positions[token];
+  if (attention.rope) {
+    const RopeTable& rope = ropes_[static_cast<std::size_t>(*attention.rope)];
+    const auto pairs = static_cast<std::size_t>(rope.num_pairs());
+    std::array<float, kMaxPairs> cosines;
+    std::array<float, kMaxPairs> sines;
+    rope.fill(position, cosines.data(), sines.data());
+    for (std::size_t h = 0; h < num_heads; ++h) {
+      float* head = heads + h * head_dim;
+      for (std::size_t i = 0; i < pairs; ++i) {
+        float& a = rope.traditional() ? head[2 * i] : head[i];
+        float& b = rope.traditional() ? head[2 * i + 1] : head[i + pairs];
+        const float rotated = a * cosines[i] - b * sines[i];
+        b = b * cosines[i] + a * sines[i];
+        a = rotated;
+      }
+    }
+  }
+  if (norm && attention.norm_after_rope) normalize_heads(*norm_spec, *norm, num_heads, head_dim, heads);
+  if (is_query && attention.position_scaling) {
+    const float factor = position_factor(*attention.position_scaling, position);
+    for (std::size_t i = 0; i < num_heads * head_dim; ++i) heads[i] *= factor;
+  }
+}
+
+void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionSpec& attention,
+                                         const DenseLayer& layer) {
+  const auto head_dim = static_cast<std::size_t>(attention.head_dim);
+  const std::size_t kv_size = static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
   pool_.parallel_for(
       static_cast<std::int64_t>(step.tokens.size()), 8,
       [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-        float cosines[256];
-        float sines[256];
         for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
+          prepare_head(step, attention, token, true, layer,
+                       q_.data() + token * static_cast<std::size_t>(attention.num_heads) * head_dim);
+          if (!attention.has_kv()) continue;
+          float* k = k_.data() + token * kv_size;
+          prepare_head(step, attention, token, false, layer, k);
+          const float* v = v_.data() + token * kv_size;
           const std::int32_t position = step.positions[token];
-          float* q = q_.data() + token * static_cast<std::size_t>(attention.num_heads) * head_dim;
-          float* k = k_.data() + token * static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
-          const float* v = v_.data() + token * static_cast<std::size_t>(attention.num_kv_heads) * head_dim;
-          if (attention.rope) {
-            const RopeTable& rope = ropes_[static_cast<std::size_t>(*attention.rope)];
-            rope.fill(position, cosines, sines);
-            const auto pairs = static_cast<std::size_t>(rope.num_pairs());
-            for (std::int32_t h = 0; h < attention.num_heads + attention.num_kv_heads; ++h) {
-              float* head = h < attention.num_heads
-                                ? q + static_cast<std::size_t>(h) * head_dim
-                                : k + static_cast<std::size_t>(h - attention.num_heads) * head_dim;
-              for (std::size_t i = 0; i < pairs; ++i) {
-                float& a = rope.traditional() ? head[2 * i] : head[i];
-                float& b = rope.traditional() ? head[2 * i + 1] : head[i + pairs];
-                const float rotated = a * cosines[i] - b * sines[i];
-                b = b * cosines[i] + a * sines[i];
-                a = rotated;
-              }
-            }
-          }
           for (std::int32_t h = 0; h < attention.num_kv_heads; ++h) {
             float* block = kv_block(step, attention, token, position, h);
             const auto row = static_cast<std::size_t>(position % kPageTokens);
@@ -220,20 +277,22 @@ void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionS
       });
 }
 
-void ReferenceExecutor::attend(const StepInput& step, const AttentionSpec& attention) {
+void ReferenceExecutor::attend(const StepInput& step, const AttentionSpec& attention,
+                               const DenseLayer& layer) {
   const std::int64_t heads = attention.num_heads;
   pool_.parallel_for(static_cast<std::int64_t>(step.tokens.size()) * heads, 8,
                      [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
                        for (std::int64_t item = begin; item < end; ++item) {
-                         attend_row(step, attention, static_cast<std::size_t>(item / heads),
+                         attend_row(step, attention, layer, static_cast<std::size_t>(item / heads),
                                     static_cast<std::int32_t>(item % heads),
                                     scores_[static_cast<std::size_t>(thread)]);
                        }
                      });
 }
 
-void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& attention, std::size_t token,
-                                   std::int32_t head, std::vector<float>& scores) {
+void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& attention,
+                                   const DenseLayer& layer, std::size_t token, std::int32_t head,
+                                   std::vector<float>& scores) {
   const auto head_dim = static_cast<std::size_t>(attention.head_dim);
   const std::int32_t kv_head = head / (attention.num_heads / attention.num_kv_heads);
   const std::int32_t keys = step.positions[token] + 1;
@@ -245,16 +304,18 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
   const float* q = q_.data() + row * head_dim;
   float* out = attended_.data() + row * head_dim;
 
-  float maximum = -INFINITY;
+  const bool has_sink = !layer.sinks.empty();
+  const float sink = has_sink ? layer.sinks[static_cast<std::size_t>(head)] : 0.0F;
+  float maximum = has_sink ? sink : -INFINITY;
   for (std::int32_t key = first_key; key < keys; ++key) {
     const float* k = kv_block(step, attention, token, key, kv_head) +
                      static_cast<std::size_t>(key % kPageTokens) * head_dim;
-    const float score = dot(q, k, head_dim) * attention.scale;
+    const float score = softcap(dot(q, k, head_dim) * attention.scale, attention.softcap);
     scores[static_cast<std::size_t>(key)] = score;
     maximum = std::max(maximum, score);
   }
   std::fill(out, out + head_dim, 0.0F);
-  float sum = 0.0F;
+  float sum = has_sink ? std::exp(sink - maximum) : 0.0F;
   for (std::int32_t key = first_key; key < keys; ++key) {
     const float* v = kv_block(step, attention, token, key, kv_head) +
                      static_cast<std::size_t>(kPageTokens + key % kPageTokens) * head_dim;
@@ -265,38 +326,112 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
   for (std::size_t d = 0; d < head_dim; ++d) out[d] /= sum;
 }
 
+/// y_ = attention(input), the step's K/V written.
+void ReferenceExecutor::run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
+                                      const Rows& input) {
+  const std::size_t rows = step.tokens.size();
+  apply(layer.q_proj, input, rows, q_);
+  if (layer.k_proj) apply(*layer.k_proj, input, rows, k_);
+  if (layer.v_proj) apply(*layer.v_proj, input, rows, v_);
+  rotate_and_store(step, spec.attention, layer);
+  attend(step, spec.attention, layer);
+  if (layer.gate_proj) {
+    apply(*layer.gate_proj, input, rows, head_gates_);
+    const std::size_t count = rows * static_cast<std::size_t>(layer.gate_proj->out_features);
+    for (std::size_t i = 0; i < count; ++i) attended_[i] *= sigmoid(head_gates_[i]);
+  }
+  apply(layer.o_proj, attended_, rows, y_);
+}
+
+void ReferenceExecutor::run_mlp(const MlpSpec& spec, const DenseMlp& mlp, const Rows& input, std::size_t rows,
+                                Rows& y) {
+  apply(mlp.up_proj, input, rows, up_);
+  if (mlp.gate_proj) apply(*mlp.gate_proj, input, rows, gate_);
+  const auto intermediate = static_cast<std::size_t>(mlp.up_proj.out_features);
+  pool_.parallel_for(
+      static_cast<std::int64_t>(rows), 8, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+        const std::size_t last = static_cast<std::size_t>(end) * intermediate;
+        for (std::size_t j = static_cast<std::size_t>(begin) * intermediate; j < last; ++j) {
+          gate_[j] =
+              mlp.gate_proj ? gate(spec.activation, gate_[j], up_[j]) : activate(spec.activation, up_[j]);
+        }
+      });
+  apply(mlp.down_proj, gate_, rows, y);
+}
+
+/// Each expert on the rows that chose it.
+void ReferenceExecutor::run_moe(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows,
+                                Rows& y) {
+  const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
+  const std::size_t num_experts = moe.experts.size();
+  const auto per_token = static_cast<std::size_t>(spec.router.experts_per_token);
+  apply(moe.router, input, rows, router_logits_);
+  std::vector<ChosenExpert> chosen(rows * per_token);
+  for (std::size_t row = 0; row < rows; ++row) {
+    route_token(spec.router, std::span(router_logits_).subspan(row * num_experts, num_experts),
+                moe.correction_bias, routing_, std::span(chosen).subspan(row * per_token, per_token));
+  }
+  if (moe.shared) {
+    run_mlp(*spec.shared, *moe.shared, input, rows, y);
+    if (moe.shared_gate) apply(*moe.shared_gate, input, rows, shared_gates_);
+    for (std::size_t i = 0; moe.shared_gate && i < rows * hidden; ++i)
+      y[i] *= sigmoid(shared_gates_[i / hidden]);
+  } else {
+    std::fill_n(y.begin(), rows * hidden, 0.0F);
+  }
+  for (std::size_t expert = 0; expert < num_experts; ++expert) {
+    std::vector<std::size_t> pairs;  // of token and choice
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      if (static_cast<std::size_t>(chosen[i].expert) == expert) pairs.push_back(i);
+    }
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      const float factor = spec.router.weigh_input ? chosen[pairs[i]].weight : 1.0F;
+      for (std::size_t d = 0; d < hidden; ++d)
+        expert_input_[i * hidden + d] = input[pairs[i] / per_token * hidden + d] * factor;
+    }
+    if (pairs.empty()) continue;
+    run_mlp(spec.experts[expert], moe.experts[expert], expert_input_, pairs.size(), expert_output_);
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      const float factor = spec.router.weigh_input ? 1.0F : chosen[pairs[i]].weight;
+      for (std::size_t d = 0; d < hidden; ++d)
+        y[pairs[i] / per_token * hidden + d] += expert_output_[i * hidden + d] * factor;
+    }
+  }
+}
+
 void ReferenceExecutor::forward(const StepInput& step) {
   const std::size_t rows = step.tokens.size();
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
   for (std::size_t row = 0; row < rows; ++row) {
-    std::copy_n(embedding_.data() + static_cast<std::size_t>(step.tokens[row]) * hidden, hidden,
-                x_.data() + row * hidden);
+    const float* token =
+        model_.embedding.weights.data() + static_cast<std::size_t>(step.tokens[row]) * hidden;
+    float* x = x_.data() + row * hidden;
+    for (std::size_t d = 0; d < hidden; ++d) x[d] = token[d] * spec_.embedding_scale;
+    if (!model_.position_embedding) continue;
+    const float* position =
+        model_.position_embedding->weights.data() + static_cast<std::size_t>(step.positions[row]) * hidden;
+    for (std::size_t d = 0; d < hidden; ++d) x[d] += position[d];
   }
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const Layer& layer = layers_[i];
+  if (model_.embedding_norm) normalize(x_, rows, model_.embedding_norm, x_);
+  for (std::size_t i = 0; i < model_.layers.size(); ++i) {
+    const DenseLayer& layer = model_.layers[i];
     const LayerSpec& spec = spec_.layers[i];
-    normalize(x_, rows, layer.attention_norm, spec.attention_norm.eps, normed_);
-    apply(layer.q_proj, normed_, rows, q_);
-    apply(layer.k_proj, normed_, rows, k_);
-    apply(layer.v_proj, normed_, rows, v_);
-    rotate_and_store(step, spec.attention);
-    attend(step, spec.attention);
-    apply(layer.o_proj, attended_, rows, y_);
-    for (std::size_t j = 0; j < rows * hidden; ++j) x_[j] += y_[j];
-
-    normalize(x_, rows, layer.mlp_norm, spec.mlp_norm.eps, normed_);
-    apply(layer.gate_proj, normed_, rows, gate_);
-    apply(layer.up_proj, normed_, rows, up_);
-    const auto intermediate = static_cast<std::size_t>(layer.gate_proj.out_features);
-    pool_.parallel_for(static_cast<std::int64_t>(rows), 8,
-                       [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-                         const std::size_t last = static_cast<std::size_t>(end) * intermediate;
-                         for (std::size_t j = static_cast<std::size_t>(begin) * intermediate; j < last; ++j) {
-                           gate_[j] = activate(spec.mlp.activation, gate_[j]) * up_[j];
-                         }
-                       });
-    apply(layer.down_proj, gate_, rows, y_);
-    for (std::size_t j = 0; j < rows * hidden; ++j) x_[j] += y_[j];
+    const auto run_second = [&](const std::optional<DenseNorm>& norm, Rows& y) {
+      normalize(x_, rows, norm, normed_);
+      if (spec.mlp) return run_mlp(*spec.mlp, *layer.mlp, normed_, rows, y);
+      run_moe(*spec.moe, *layer.moe, normed_, rows, y);
+    };
+    normalize(x_, rows, layer.attention_norm, normed_);
+    run_attention(step, spec, layer, normed_);
+    if (spec.parallel) {
+      const Rows attention_output = y_;
+      run_second(layer.mlp_norm ? layer.mlp_norm : layer.attention_norm, y_);
+      for (std::size_t j = 0; j < rows * hidden; ++j) y_[j] += attention_output[j];
+    } else {
+      add_to_residual(layer.attention_post_norm, spec.residual_scale, rows);
+      run_second(layer.mlp_norm, y_);
+    }
+    add_to_residual(layer.mlp_post_norm, spec.residual_scale, rows);
   }
 }
 
@@ -306,19 +441,19 @@ void ReferenceExecutor::compute_logits(std::span<const std::int32_t> token_indic
   const auto vocab = static_cast<std::size_t>(spec_.vocab_size);
   const std::size_t rows = token_indices.size();
   for (std::size_t i = 0; i < rows; ++i) {
-    std::copy_n(x_.data() + static_cast<std::size_t>(token_indices[i]) * hidden, hidden,
-                y_.data() + i * hidden);
+    normalize_row(model_.final_norm, x_.data() + static_cast<std::size_t>(token_indices[i]) * hidden, 0,
+                  hidden, normed_.data() + i * hidden);
   }
-  normalize(y_, rows, final_norm_, spec_.final_norm.eps, normed_);
-  const std::vector<float>& vocabulary = spec_.tied_embeddings ? embedding_ : lm_head_.weights;
+  const DenseLinear& head = model_.lm_head ? *model_.lm_head : model_.embedding;
   pool_.parallel_for(spec_.vocab_size, kPieceRows, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     kernels_.product(normed_.data(), spec_.hidden_size, static_cast<std::int32_t>(rows),
-                     vocabulary.data() + static_cast<std::size_t>(begin) * hidden, spec_.hidden_size,
+                     head.weights.data() + static_cast<std::size_t>(begin) * hidden, spec_.hidden_size,
                      static_cast<std::int32_t>(end - begin), logits + begin, spec_.vocab_size);
-    if (lm_head_.bias.empty()) return;
     for (std::size_t i = 0; i < rows; ++i) {
-      for (std::int64_t o = begin; o < end; ++o) {
-        logits[i * vocab + static_cast<std::size_t>(o)] += lm_head_.bias[static_cast<std::size_t>(o)];
+      for (auto o = static_cast<std::size_t>(begin); o < static_cast<std::size_t>(end); ++o) {
+        float& logit = logits[i * vocab + o];
+        if (!head.bias.empty()) logit += head.bias[o];
+        logit = softcap(logit * spec_.logits_scale, spec_.logits_softcap);
       }
     }
   });

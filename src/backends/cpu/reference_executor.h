@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "backends/cpu/executor.h"
+#include "backends/cpu/expert_routing.h"
+#include "backends/cpu/reference_weights.h"
 #include "backends/cpu/rope_table.h"
 #include "backends/cpu/thread_pool.h"
 #include "backends/cpu/vector_kernels.h"
@@ -39,28 +41,25 @@ class ReferenceExecutor : public Executor {
                       std::span<Peak> peaks) override;
 
  private:
-  struct DenseLinear {
-    std::int32_t in_features = 0;
-    std::int32_t out_features = 0;
-    std::vector<float> weights;  // [out_features, in_features]
-    std::vector<float> bias;     // empty if there is none
-  };
-  struct Layer {
-    std::vector<float> attention_norm, mlp_norm;
-    DenseLinear q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj;
-  };
+  using Rows = std::vector<float>;  // [rows, features]
 
   ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options);
-  static Result<DenseLinear> read(const LinearSpec& spec, const WeightMap& weights);
 
   /// y [rows, out_features] = x [rows, in_features] · weightsᵀ + bias
-  void apply(const DenseLinear& linear, const std::vector<float>& x, std::size_t rows, std::vector<float>& y);
-  void normalize(const std::vector<float>& x, std::size_t rows, const std::vector<float>& weight, float eps,
-                 std::vector<float>& y);
-  void rotate_and_store(const StepInput& step, const AttentionSpec& attention);
-  void attend(const StepInput& step, const AttentionSpec& attention);
-  void attend_row(const StepInput& step, const AttentionSpec& attention, std::size_t token, std::int32_t head,
-                  std::vector<float>& scores);
+  void apply(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y);
+  void normalize(const Rows& x, std::size_t rows, const std::optional<DenseNorm>& norm, Rows& y) const;
+  /// x_ += post(y_) · residual_scale
+  void add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows);
+  void run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
+                     const Rows& input);
+  void rotate_and_store(const StepInput& step, const AttentionSpec& attention, const DenseLayer& layer);
+  void prepare_head(const StepInput& step, const AttentionSpec& attention, std::size_t token, bool is_query,
+                    const DenseLayer& layer, float* heads);
+  void attend(const StepInput& step, const AttentionSpec& attention, const DenseLayer& layer);
+  void attend_row(const StepInput& step, const AttentionSpec& attention, const DenseLayer& layer,
+                  std::size_t token, std::int32_t head, std::vector<float>& scores);
+  void run_mlp(const MlpSpec& spec, const DenseMlp& mlp, const Rows& input, std::size_t rows, Rows& y);
+  void run_moe(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows, Rows& y);
   float* kv_block(const StepInput& step, const AttentionSpec& attention, std::size_t token,
                   std::int32_t position, std::int32_t kv_head) const;
 
@@ -70,12 +69,12 @@ class ReferenceExecutor : public Executor {
   const KvFormat kv_format_;
   std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
-  std::vector<float> embedding_;
-  std::vector<Layer> layers_;
-  std::vector<float> final_norm_;
-  DenseLinear lm_head_;  // empty if tied: then the embedding serves
+  DenseModel model_;
   // Scratch, [max_batch_tokens, features].
-  std::vector<float> x_, normed_, q_, k_, v_, attended_, gate_, up_, y_;
+  Rows x_, normed_, q_, k_, v_, attended_, head_gates_, gate_, up_, y_;
+  // Of experts.
+  Rows router_logits_, expert_input_, expert_output_, shared_gates_;
+  RoutingScratch routing_;
   std::vector<std::vector<float>> scores_;  // by thread, [context_tokens]
 };
 

@@ -41,4 +41,9 @@ void RopeTable::fill(std::int32_t position, float* cosines, float* sines) const 
   }
 }
 
+float position_factor(const PositionScaling& scaling, std::int32_t position) {
+  const double turns = std::floor(static_cast<double>(position) / scaling.original_tokens);
+  return static_cast<float>(1.0 + static_cast<double>(scaling.beta) * std::log(1.0 + turns));
+}
+
 }  // namespace mlxd

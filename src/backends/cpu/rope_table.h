@@ -30,4 +30,7 @@ class RopeTable {
   std::vector<std::complex<double>> fine_;    // [position % 256, pair]
 };
 
+/// What queries at a position are multiplied with.
+float position_factor(const PositionScaling& scaling, std::int32_t position);
+
 }  // namespace mlxd

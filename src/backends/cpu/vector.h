@@ -177,6 +177,45 @@ inline typename V::F exp(typename V::F x) {
   return V::select_less(x, lowest, V::zero(), V::scale_by_power_of_two(p, n));
 }
 
+/// 1 / (1 + e^-x)
+template <typename V>
+inline typename V::F sigmoid(typename V::F x) {
+  const typename V::F one = V::broadcast(1.0F);
+  return V::div(one, V::add(one, exp<V>(V::sub(V::zero(), x))));
+}
+
+/// Absolute error < 2e-7.
+template <typename V>
+inline typename V::F tanh(typename V::F x) {
+  const typename V::F one = V::broadcast(1.0F);
+  const typename V::F two = V::broadcast(2.0F);
+  return V::sub(one, V::div(two, V::add(one, exp<V>(V::mul(x, two)))));
+}
+
+/// cap · tanh(x / cap)
+template <typename V>
+inline typename V::F capped(typename V::F x, float cap) {
+  return V::mul(tanh<V>(V::mul(x, V::broadcast(1.0F / cap))), V::broadcast(cap));
+}
+
+/// x · Φ(x), Φ the normal distribution, whose tail is exp(−x²/2) times a polynomial (Abramowitz and Stegun,
+/// 7.1.26); absolute error of Φ < 2e-7.
+template <typename V>
+inline typename V::F gelu(typename V::F x) {
+  using F = typename V::F;
+  const F zero = V::zero();
+  const F one = V::broadcast(1.0F);
+  const F a = V::mul(V::max(x, V::sub(zero, x)), V::broadcast(0.7071067812F));
+  const F t = V::div(one, V::fma(a, V::broadcast(0.3275911F), one));
+  F p = V::broadcast(0.5F * 1.061405429F);
+  p = V::fma(p, t, V::broadcast(0.5F * -1.453152027F));
+  p = V::fma(p, t, V::broadcast(0.5F * 1.421413741F));
+  p = V::fma(p, t, V::broadcast(0.5F * -0.284496736F));
+  p = V::fma(p, t, V::broadcast(0.5F * 0.254829592F));
+  const F tail = V::mul(V::mul(p, t), exp<V>(V::sub(zero, V::mul(a, a))));
+  return V::mul(x, V::select_less(x, zero, tail, V::sub(one, tail)));
+}
+
 /// x / (1 + e^-x)
 template <typename V>
 inline typename V::F silu(typename V::F x) {

@@ -21,7 +21,7 @@ inline constexpr std::int32_t kSegmentPages = 8;
 inline constexpr std::int32_t kSegmentKeys = kSegmentPages * kPageTokens;
 
 /// Elements of the largest head the kernels take.
-inline constexpr std::int32_t kMaxKernelHeadDim = 256;
+inline constexpr std::int32_t kMaxKernelHeadDim = 512;
 
 /// Softmax over some keys, not yet divided: largest score, sum of exponentials against it, weighted values.
 struct AttentionState {
@@ -43,6 +43,7 @@ struct AttentionSegment {
   /// prefetch after the last. Others are not read.
   const std::byte* const* blocks = nullptr;
   float* scores = nullptr;  // scratch [rows, kSegmentKeys]
+  float softcap = 0.0F;     // scores become softcap · tanh(score / softcap); 0: they stay
 };
 
 struct VectorKernels {
@@ -50,9 +51,21 @@ struct VectorKernels {
   float (*inverse_rms)(const float* x, std::int32_t n, float eps);
   /// out = (x · factor) · weight
   void (*normalize)(const float* x, const float* weight, float factor, float* out, std::int32_t n);
+  /// Σ x / n
+  float (*mean)(const float* x, std::int32_t n);
+  /// 1 / sqrt(mean((x − mean)²) + eps) over x [n].
+  float (*inverse_deviation)(const float* x, float mean, std::int32_t n, float eps);
+  /// out = (x − mean) · factor · weight + bias; bias may be null, out may be x
+  void (*normalize_centered)(const float* x, const float* weight, const float* bias, float mean, float factor,
+                             float* out, std::int32_t n);
   /// x += y
   void (*add_to)(const float* y, float* x, std::int32_t n);
-  /// out = activation(gate) · up; out may be gate or up
+  /// x += y · factor
+  void (*add_scaled)(const float* y, float factor, float* x, std::int32_t n);
+  /// x = cap · tanh(x / cap)
+  void (*softcap)(float* x, float cap, std::int32_t n);
+  /// out = activation(gate) · up (+ 1 and clamped, of kClampedSwiGlu); up may be null: activation(gate). out
+  /// may be gate or up
   void (*gate)(Activation activation, const float* gate, const float* up, float* out, std::int32_t n);
   /// Rotates the first 2 · pairs elements of a head in place.
   void (*rotate)(float* head, const float* cosines, const float* sines, std::int32_t pairs, bool traditional);

@@ -49,26 +49,104 @@ struct VectorKernelsOf {
     }
   }
 
+  static void add_scaled(const float* y, float factor, float* x, std::int32_t n) {
+    const F factors = V::broadcast(factor);
+    for (std::int32_t i = 0; i < n; i += kLanes)
+      store_up_to(x + i, V::fma(load_up_to(y + i, n - i), factors, load_up_to(x + i, n - i)), n - i);
+  }
+
+  static float mean(const float* x, std::int32_t n) {
+    F sum = V::zero();
+    for (std::int32_t i = 0; i < n; i += kLanes) sum = V::add(sum, load_up_to(x + i, n - i));
+    return V::reduce_add(sum) / static_cast<float>(n);
+  }
+
+  static float inverse_deviation(const float* x, float mean, std::int32_t n, float eps) {
+    const F means = V::broadcast(mean);
+    F sum = V::zero();
+    for (std::int32_t i = 0; i < n; i += kLanes) {
+      const F value = V::first_lanes(V::sub(load_up_to(x + i, n - i), means), n - i, 0.0F);
+      sum = V::fma(value, value, sum);
+    }
+    return 1.0F / __builtin_sqrtf(V::reduce_add(sum) / static_cast<float>(n) + eps);
+  }
+
+  static void normalize_centered(const float* x, const float* weight, const float* bias, float mean,
+                                 float factor, float* out, std::int32_t n) {
+    const F means = V::broadcast(mean);
+    const F factors = V::broadcast(factor);
+    for (std::int32_t i = 0; i < n; i += kLanes) {
+      const F value = V::mul(V::sub(load_up_to(x + i, n - i), means), factors);
+      const F offset = bias != nullptr ? load_up_to(bias + i, n - i) : V::zero();
+      store_up_to(out + i, V::fma(value, load_up_to(weight + i, n - i), offset), n - i);
+    }
+  }
+
+  static void softcap(float* x, float cap, std::int32_t n) {
+    for (std::int32_t i = 0; i < n; i += kLanes)
+      store_up_to(x + i, capped<V>(load_up_to(x + i, n - i), cap), n - i);
+  }
+
+  static F load_up_to(const float* p, std::int32_t n) {
+    return n >= kLanes ? V::load(p) : V::load_partial(p, n);
+  }
+  static void store_up_to(float* p, F x, std::int32_t n) {
+    if (n >= kLanes) {
+      V::store(p, x);
+    } else {
+      V::store_partial(p, x, n);
+    }
+  }
+
+  template <Activation kActivation>
+  static F activated(F x) {
+    if constexpr (kActivation == Activation::kSilu) return silu<V>(x);
+    if constexpr (kActivation == Activation::kGeluTanh) return gelu_tanh<V>(x);
+    if constexpr (kActivation == Activation::kGelu) return gelu<V>(x);
+    if constexpr (kActivation == Activation::kSigmoid) return sigmoid<V>(x);
+    if constexpr (kActivation == Activation::kRelu) return V::max(x, V::zero());
+    if constexpr (kActivation == Activation::kRelu2) {
+      const F positive = V::max(x, V::zero());
+      return V::mul(positive, positive);
+    }
+    if constexpr (kActivation == Activation::kClampedSwiGlu) {
+      const F clamped = V::min(x, V::broadcast(7.0F));
+      return V::mul(clamped, sigmoid<V>(V::mul(clamped, V::broadcast(1.702F))));
+    }
+  }
+
   template <Activation kActivation>
   static void gate_with(const float* gate, const float* up, float* out, std::int32_t n) {
     for (std::int32_t i = 0; i < n; i += kLanes) {
-      const bool whole = i + kLanes <= n;
-      const F g = whole ? V::load(gate + i) : V::load_partial(gate + i, n - i);
-      const F u = whole ? V::load(up + i) : V::load_partial(up + i, n - i);
-      const F activated = kActivation == Activation::kSilu ? silu<V>(g) : gelu_tanh<V>(g);
-      if (whole) {
-        V::store(out + i, V::mul(activated, u));
-      } else {
-        V::store_partial(out + i, V::mul(activated, u), n - i);
+      F value = activated<kActivation>(load_up_to(gate + i, n - i));
+      if (up != nullptr) {
+        F factor = load_up_to(up + i, n - i);
+        if constexpr (kActivation == Activation::kClampedSwiGlu) {
+          factor = V::max(V::min(factor, V::broadcast(7.0F)), V::broadcast(-7.0F));
+          factor = V::add(factor, V::broadcast(1.0F));
+        }
+        value = V::mul(value, factor);
       }
+      store_up_to(out + i, value, n - i);
     }
   }
 
   static void gate(Activation activation, const float* gate, const float* up, float* out, std::int32_t n) {
-    if (activation == Activation::kSilu) {
-      gate_with<Activation::kSilu>(gate, up, out, n);
-    } else {
-      gate_with<Activation::kGeluTanh>(gate, up, out, n);
+    switch (activation) {
+      case Activation::kSilu:
+        return gate_with<Activation::kSilu>(gate, up, out, n);
+      case Activation::kGeluTanh:
+        return gate_with<Activation::kGeluTanh>(gate, up, out, n);
+      case Activation::kGelu:
+        return gate_with<Activation::kGelu>(gate, up, out, n);
+      case Activation::kRelu:
+        return gate_with<Activation::kRelu>(gate, up, out, n);
+      case Activation::kRelu2:
+        return gate_with<Activation::kRelu2>(gate, up, out, n);
+      case Activation::kSigmoid:
+        return gate_with<Activation::kSigmoid>(gate, up, out, n);
+      case Activation::kClampedSwiGlu:
+        return gate_with<Activation::kClampedSwiGlu>(gate, up, out, n);
     }
   }
 
@@ -229,7 +307,12 @@ struct VectorKernelsOf {
     using Attention = AttentionKernelsOf<V>;
     return {.inverse_rms = inverse_rms,
             .normalize = normalize,
+            .mean = mean,
+            .inverse_deviation = inverse_deviation,
+            .normalize_centered = normalize_centered,
             .add_to = add_to,
+            .add_scaled = add_scaled,
+            .softcap = softcap,
             .gate = gate,
             .rotate = rotate,
             .scale = scale,

@@ -161,6 +161,37 @@ Result<void> LoadedMlxBackend::collect(StepHandle handle, StepResult& result) {
   return {};
 }
 
+bool is_whole(const LinearSpec& linear) { return linear.rows.total == 0; }
+
+/// Whether a layer is pre-norm attention and a gated MLP, without anything that llama does not have.
+bool is_plain(const LayerSpec& layer) {
+  const AttentionSpec& attention = layer.attention;
+  if (!layer.attention_norm || !layer.mlp_norm || !layer.mlp || !layer.mlp->gate_proj) return false;
+  if (!attention.k_proj || !attention.v_proj || attention.gate_proj) return false;
+  for (const NormSpec* norm : {&*layer.attention_norm, &*layer.mlp_norm}) {
+    if (norm->kind != NormKind::kRms || !norm->has_weight || norm->has_bias) return false;
+  }
+  for (const LinearSpec* linear :
+       {&attention.q_proj, &*attention.k_proj, &*attention.v_proj, &attention.o_proj, &*layer.mlp->gate_proj,
+        &layer.mlp->up_proj, &layer.mlp->down_proj}) {
+    if (!is_whole(*linear)) return false;
+  }
+  const bool known_activation =
+      layer.mlp->activation == Activation::kSilu || layer.mlp->activation == Activation::kGeluTanh;
+  return known_activation && !layer.attention_post_norm && !layer.mlp_post_norm && !layer.parallel &&
+         layer.residual_scale == 1.0F && !attention.q_norm && !attention.k_norm &&
+         attention.softcap == 0.0F && attention.sinks.empty() && !attention.position_scaling;
+}
+
+/// Whether the rest of a model is.
+bool is_plain(const ModelSpec& spec) {
+  return spec.embedding_scale == 1.0F && !spec.position_embedding && !spec.embedding_norm &&
+         spec.final_norm.kind == NormKind::kRms && spec.final_norm.has_weight && !spec.final_norm.has_bias &&
+         spec.logits_scale == 1.0F && spec.logits_softcap == 0.0F &&
+         std::all_of(spec.layers.begin(), spec.layers.end(),
+                     [](const LayerSpec& layer) { return is_plain(layer); });
+}
+
 }  // namespace
 
 Result<std::unique_ptr<MlxBackend>> MlxBackend::load(const ModelSpec& spec, const WeightMap& weights,
@@ -168,6 +199,10 @@ Result<std::unique_ptr<MlxBackend>> MlxBackend::load(const ModelSpec& spec, cons
   if (spec.layers.empty() || spec.layer_groups.size() > kMaxLayerGroups) {
     return unsupported("a model with " + std::to_string(spec.layers.size()) + " layers in " +
                        std::to_string(spec.layer_groups.size()) + " groups");
+  }
+  if (!is_plain(spec)) {
+    return unsupported("model_type " + spec.model_type +
+                       " has layers that the mlx backend does not compute; use the cpu backend");
   }
   std::unique_ptr<MlxExecutor> executor = TRY(MlxExecutor::load(spec, weights, options.progress));
   return std::unique_ptr<MlxBackend>(std::make_unique<LoadedMlxBackend>(spec, options, std::move(executor)));

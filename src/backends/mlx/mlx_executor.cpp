@@ -402,11 +402,11 @@ Result<void> MlxExecutor::start(const StepBatch& batch, std::span<const TokenId>
       const auto group = static_cast<std::size_t>(spec.attention.layer_group);
       KvPool& pool = pools[group][static_cast<std::size_t>(spec.attention.index_in_group)];
       const mx::array normed =
-          mx::fast::rms_norm(x, layer.attention_norm, spec.attention_norm.eps, state.stream);
+          mx::fast::rms_norm(x, layer.attention_norm, spec.attention_norm->eps, state.stream);
       x = mx::add(x, state.run_attention(spec.attention, layer, normed, steps[group], rotations, pool),
                   state.stream);
-      const mx::array mlp_input = mx::fast::rms_norm(x, layer.mlp_norm, spec.mlp_norm.eps, state.stream);
-      x = mx::add(x, state.run_mlp(spec.mlp, layer, mlp_input), state.stream);
+      const mx::array mlp_input = mx::fast::rms_norm(x, layer.mlp_norm, spec.mlp_norm->eps, state.stream);
+      x = mx::add(x, state.run_mlp(*spec.mlp, layer, mlp_input), state.stream);
     }
     wanted.push_back(state.run_head(x, batch));
     // From here on only the new pools are held, so that evaluation writes them in place.

@@ -80,12 +80,12 @@ class Reader {
   }
 
   Result<MlxLayer> read(const LayerSpec& spec) {
-    mx::array attention_norm = TRY(read(spec.attention_norm));
-    mx::array mlp_norm = TRY(read(spec.mlp_norm));
+    mx::array attention_norm = TRY(read(*spec.attention_norm));
+    mx::array mlp_norm = TRY(read(*spec.mlp_norm));
     std::vector<MlxLinear> linears;
     for (const LinearSpec* linear :
-         {&spec.attention.q_proj, &spec.attention.k_proj, &spec.attention.v_proj, &spec.attention.o_proj,
-          &spec.mlp.gate_proj, &spec.mlp.up_proj, &spec.mlp.down_proj}) {
+         {&spec.attention.q_proj, &*spec.attention.k_proj, &*spec.attention.v_proj, &spec.attention.o_proj,
+          &*spec.mlp->gate_proj, &spec.mlp->up_proj, &spec.mlp->down_proj}) {
       linears.push_back(TRY(read(*linear)));
     }
     return MlxLayer{.attention_norm = std::move(attention_norm),

@@ -44,10 +44,15 @@ inline constexpr std::int64_t kMaxWidth = 1'048'576;
 inline constexpr std::int64_t kMaxHeads = 4'096;
 inline constexpr std::int64_t kMaxHeadDim = 1'024;
 
-/// A linear layer or embedding, its tensors checked. With `has_bias`, NAME.bias must be [out].
+/// A linear layer or embedding, its tensors checked. With `has_bias`, NAME.bias must be [out]. Tensors of
+/// stacked experts may have one dimension more in front.
 Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
                                std::int64_t out_features, bool has_bias);
-/// A norm, its tensor checked.
-Result<NormSpec> make_norm(const ArchitectureInput& input, std::string name, std::int64_t size, double eps);
+/// A norm whose kind, weights and eps `like` says, its tensors checked; `size` elements in one or two
+/// dimensions.
+Result<NormSpec> make_norm(const ArchitectureInput& input, const NormSpec& like, std::string name,
+                           std::int64_t size);
+/// Checks a tensor of `size` floats.
+Result<void> check_vector(const ArchitectureInput& input, const std::string& name, std::int64_t size);
 
 }  // namespace mlxd

@@ -1,0 +1,102 @@
+#include "backends/cpu/expert_routing.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backends/cpu/vector.h"
+
+namespace mlxd {
+namespace {
+
+// vector.h's, so that it has the same bits with every library.
+float exponential(float x) { return exp<ScalarVector>(ScalarVector::broadcast(x)).lane[0]; }
+
+void softmax(std::span<float> values) {
+  const float largest = *std::max_element(values.begin(), values.end());
+  float sum = 0.0F;
+  for (float& value : values) {
+    value = exponential(value - largest);
+    sum += value;
+  }
+  for (float& value : values) value /= sum;
+}
+
+/// Sum of the `count` largest values.
+float sum_of_best(std::span<const float> values, std::int32_t count) {
+  float sum = 0.0F;
+  std::size_t last = values.size();  // the one taken last
+  for (std::int32_t taken = 0; taken < count; ++taken) {
+    std::size_t best = values.size();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const bool left =
+          last == values.size() || values[i] < values[last] || (values[i] == values[last] && i > last);
+      if (left && (best == values.size() || values[i] > values[best])) best = i;
+    }
+    if (best == values.size()) break;
+    sum += values[best];
+    last = best;
+  }
+  return sum;
+}
+
+/// Scores of all groups but the best become zero.
+void mask_groups(const RouterSpec& spec, std::span<float> scores, std::span<float> sums) {
+  const std::size_t size = scores.size() / sums.size();
+  for (std::size_t group = 0; group < sums.size(); ++group)
+    sums[group] = sum_of_best(scores.subspan(group * size, size), spec.group_best);
+  for (std::size_t group = 0; group < sums.size(); ++group) {
+    std::int32_t better = 0;
+    for (std::size_t other = 0; other < sums.size(); ++other) {
+      if (sums[other] > sums[group] || (sums[other] == sums[group] && other < group)) ++better;
+    }
+    if (better >= spec.top_groups) {
+      const std::span<float> masked = scores.subspan(group * size, size);
+      std::fill(masked.begin(), masked.end(), 0.0F);
+    }
+  }
+}
+
+}  // namespace
+
+void route_token(const RouterSpec& spec, std::span<const float> logits, std::span<const float> correction,
+                 RoutingScratch& scratch, std::span<ChosenExpert> chosen) {
+  const std::span<float> scores(scratch.scores.data(), logits.size());
+  std::copy(logits.begin(), logits.end(), scores.begin());
+  if (spec.scoring == RouterScoring::kSoftmax) softmax(scores);
+  if (spec.scoring == RouterScoring::kSigmoid) {
+    for (float& score : scores) score = 1.0F / (1.0F + exponential(-score));
+  }
+  const std::span<float> choice(scratch.choice.data(), logits.size());
+  std::copy(scores.begin(), scores.end(), choice.begin());
+  for (std::size_t i = 0; i < correction.size(); ++i) choice[i] += correction[i];
+  if (spec.num_groups > 1)
+    mask_groups(spec, choice, std::span(scratch.groups).first(static_cast<std::size_t>(spec.num_groups)));
+
+  for (ChosenExpert& one : chosen) {
+    std::size_t best = choice.size();
+    // NaN is never larger: a token whose logits are none still goes somewhere.
+    for (std::size_t i = 0; i < choice.size(); ++i) {
+      if (choice[i] == -INFINITY) continue;
+      if (best == choice.size() || choice[i] > choice[best]) best = i;
+    }
+    if (best == choice.size()) best = 0;
+    one = {static_cast<std::int32_t>(best), scores[best]};
+    choice[best] = -INFINITY;
+  }
+  std::sort(chosen.begin(), chosen.end(),
+            [](const ChosenExpert& a, const ChosenExpert& b) { return a.expert < b.expert; });
+  if (spec.scoring == RouterScoring::kSoftmaxOfChosen) {
+    std::span<float> weights(scratch.choice.data(), chosen.size());
+    for (std::size_t i = 0; i < chosen.size(); ++i) weights[i] = chosen[i].weight;
+    softmax(weights);
+    for (std::size_t i = 0; i < chosen.size(); ++i) chosen[i].weight = weights[i];
+  }
+  float sum = spec.normalize_eps;
+  for (const ChosenExpert& one : chosen) sum += one.weight;
+  for (ChosenExpert& one : chosen) {
+    if (spec.normalize) one.weight /= sum;
+    one.weight *= spec.scale;
+  }
+}
+
+}  // namespace mlxd

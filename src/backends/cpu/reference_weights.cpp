@@ -1,0 +1,108 @@
+#include "backends/cpu/reference_weights.h"
+
+#include <utility>
+
+namespace mlxd {
+namespace {
+
+class Reader {
+ public:
+  explicit Reader(const WeightMap& weights) : weights_(weights) {}
+
+  std::size_t num_floats() const { return num_floats_; }
+
+  Result<DenseLinear> read(const LinearSpec& spec) {
+    DenseLinear linear;
+    linear.in_features = spec.in_features;
+    linear.out_features = spec.out_features;
+    linear.weights = TRY(read_linear(spec, weights_));
+    linear.bias = TRY(read_bias(spec, weights_));
+    num_floats_ += linear.weights.size() + linear.bias.size();
+    return linear;
+  }
+
+  Result<DenseNorm> read(const NormSpec& spec) {
+    DenseNorm norm = TRY(read_norm(spec, weights_));
+    num_floats_ += norm.weight.size() + norm.bias.size();
+    return norm;
+  }
+
+  Result<std::optional<DenseLinear>> read(const std::optional<LinearSpec>& spec) {
+    if (!spec) return std::optional<DenseLinear>();
+    return std::optional(TRY(read(*spec)));
+  }
+
+  Result<std::optional<DenseNorm>> read(const std::optional<NormSpec>& spec) {
+    if (!spec) return std::optional<DenseNorm>();
+    return std::optional(TRY(read(*spec)));
+  }
+
+  Result<DenseMlp> read(const MlpSpec& spec) {
+    DenseMlp mlp;
+    mlp.gate_proj = TRY(read(spec.gate_proj));
+    mlp.up_proj = TRY(read(spec.up_proj));
+    mlp.down_proj = TRY(read(spec.down_proj));
+    return mlp;
+  }
+
+  Result<DenseMoe> read(const MoeSpec& spec) {
+    DenseMoe moe;
+    moe.router = TRY(read(spec.router.gate));
+    if (!spec.router.correction_bias.empty()) {
+      moe.correction_bias = TRY(
+          read_vector(spec.router.correction_bias, static_cast<std::int32_t>(spec.experts.size()), weights_));
+    }
+    for (const MlpSpec& expert : spec.experts) moe.experts.push_back(TRY(read(expert)));
+    if (spec.shared) moe.shared = TRY(read(*spec.shared));
+    moe.shared_gate = TRY(read(spec.shared_gate));
+    return moe;
+  }
+
+  Result<DenseLayer> read(const LayerSpec& spec) {
+    DenseLayer layer;
+    layer.attention_norm = TRY(read(spec.attention_norm));
+    layer.attention_post_norm = TRY(read(spec.attention_post_norm));
+    layer.mlp_norm = TRY(read(spec.mlp_norm));
+    layer.mlp_post_norm = TRY(read(spec.mlp_post_norm));
+    const AttentionSpec& attention = spec.attention;
+    if (attention.q_norm) layer.q_norm = TRY(read(attention.q_norm->norm));
+    if (attention.k_norm) layer.k_norm = TRY(read(attention.k_norm->norm));
+    layer.q_proj = TRY(read(attention.q_proj));
+    layer.k_proj = TRY(read(attention.k_proj));
+    layer.v_proj = TRY(read(attention.v_proj));
+    layer.gate_proj = TRY(read(attention.gate_proj));
+    layer.o_proj = TRY(read(attention.o_proj));
+    if (!attention.sinks.empty())
+      layer.sinks = TRY(read_vector(attention.sinks, attention.num_heads, weights_));
+    if (spec.mlp) layer.mlp = TRY(read(*spec.mlp));
+    if (spec.moe) layer.moe = TRY(read(*spec.moe));
+    return layer;
+  }
+
+ private:
+  const WeightMap& weights_;
+  std::size_t num_floats_ = 0;
+};
+
+}  // namespace
+
+Result<DenseModel> DenseModel::read(const ModelSpec& spec, const WeightMap& weights,
+                                    const std::function<void(float)>& progress) {
+  Reader reader(weights);
+  DenseModel model;
+  model.embedding = TRY(reader.read(spec.embedding));
+  model.position_embedding = TRY(reader.read(spec.position_embedding));
+  model.embedding_norm = TRY(reader.read(spec.embedding_norm));
+  for (const LayerSpec& layer : spec.layers) {
+    model.layers.push_back(TRY(reader.read(layer)));
+    if (progress)
+      progress(static_cast<float>(model.layers.size()) / static_cast<float>(spec.layers.size() + 1));
+  }
+  model.final_norm = TRY(reader.read(spec.final_norm));
+  if (!spec.tied_embeddings) model.lm_head = TRY(reader.read(spec.lm_head));
+  model.num_floats = reader.num_floats();
+  if (progress) progress(1.0F);
+  return model;
+}
+
+}  // namespace mlxd

@@ -1,0 +1,61 @@
+// A spec's weights in fp32, for the reference executor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "backends/cpu/dense_weights.h"
+#include "base/result.h"
+#include "model/model_spec.h"
+#include "model/weight_map.h"
+
+namespace mlxd {
+
+struct DenseLinear {
+  std::int32_t in_features = 0;
+  std::int32_t out_features = 0;
+  std::vector<float> weights;  // [out_features, in_features]
+  std::vector<float> bias;     // empty if there is none
+};
+
+struct DenseMlp {
+  std::optional<DenseLinear> gate_proj;
+  DenseLinear up_proj, down_proj;
+};
+
+struct DenseMoe {
+  DenseLinear router;
+  std::vector<float> correction_bias;  // empty if there is none
+  std::vector<DenseMlp> experts;
+  std::optional<DenseMlp> shared;
+  std::optional<DenseLinear> shared_gate;
+};
+
+struct DenseLayer {
+  std::optional<DenseNorm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
+  std::optional<DenseNorm> q_norm, k_norm;
+  DenseLinear q_proj, o_proj;
+  std::optional<DenseLinear> k_proj, v_proj, gate_proj;
+  std::vector<float> sinks;
+  std::optional<DenseMlp> mlp;
+  std::optional<DenseMoe> moe;
+};
+
+struct DenseModel {
+  DenseLinear embedding;
+  std::optional<DenseLinear> position_embedding;
+  std::optional<DenseNorm> embedding_norm;
+  std::vector<DenseLayer> layers;
+  DenseNorm final_norm;
+  std::optional<DenseLinear> lm_head;  // absent if tied: then the embedding serves
+  std::size_t num_floats = 0;
+
+  /// Errors: kCorruptData, kUnsupported. `progress` may be empty.
+  static Result<DenseModel> read(const ModelSpec& spec, const WeightMap& weights,
+                                 const std::function<void(float)>& progress);
+};
+
+}  // namespace mlxd

@@ -1,0 +1,38 @@
+// EXAONE 4: norms after attention and MLP only, and over each query and key; layers of a pattern, of which
+// those with a window rotate.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"exaone4"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.set_attention_bias(false);
+  plan.mlp_bias = false;
+  plan.head_norms = HeadNorms::kEachHead;
+  plan.names.attention_norm.clear();
+  plan.names.attention_post_norm = "post_attention_layernorm";
+  plan.names.mlp_norm.clear();
+  plan.names.mlp_post_norm = "post_feedforward_layernorm";
+  TRY(plan.add_rope(config, {}));
+  const std::string pattern = TRY(config.string_or("sliding_window_pattern", ""));
+  if (!pattern.empty()) {
+    TRY(plan.read_windows(config, [&](std::size_t i) { return pattern[i % pattern.size()] == 'L'; }));
+    for (LayerPlan& layer : plan.layers) {
+      if (!layer.slides) layer.rope.reset();
+    }
+  }
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture exaone4_architecture;
+const Architecture exaone4_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

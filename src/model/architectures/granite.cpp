@@ -1,0 +1,27 @@
+// Granite 3: llama with multipliers on embeddings, scores, residuals and logits.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"granite"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.attention_scale = TRY(config.number("attention_multiplier", 1e-9, 1e6));
+  plan.embedding_scale = TRY(config.number("embedding_multiplier", 1e-9, 1e6));
+  plan.residual_scale = TRY(config.number("residual_multiplier", 1e-9, 1e6));
+  plan.logits_scale = 1.0 / TRY(config.number("logits_scaling", 1e-9, 1e6));
+  TRY(plan.add_rope(config, {}));
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture granite_architecture;
+const Architecture granite_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

@@ -1,0 +1,33 @@
+// MiniCPM: llama with multipliers on embeddings, residuals (by depth) and logits (by width).
+#include <array>
+#include <cmath>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"minicpm"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.embedding_scale = TRY(config.number("scale_emb", 1e-9, 1e6));
+  plan.residual_scale =
+      TRY(config.number("scale_depth", 1e-9, 1e6)) / std::sqrt(static_cast<double>(plan.layers.size()));
+  const double base = TRY(config.number("dim_model_base", 1.0, 1e9));
+  const bool tied = TRY(config.boolean_or("tie_word_embeddings", false));
+  // mlx-lm scales the logits of models with a head of their own only.
+  if (!tied) plan.logits_scale = base / static_cast<double>(plan.hidden);
+  plan.tied = tied || input.weights.find("lm_head.weight") == nullptr;
+  TRY(plan.add_rope(
+      config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e6}));
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture minicpm_architecture;
+const Architecture minicpm_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

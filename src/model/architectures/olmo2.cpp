@@ -1,0 +1,28 @@
+// OLMo 2: norms only after attention and MLP, and over all queries and keys together.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"olmo2"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.head_norms = HeadNorms::kAllHeads;
+  plan.names.attention_norm.clear();
+  plan.names.attention_post_norm = "post_attention_layernorm";
+  plan.names.mlp_norm.clear();
+  plan.names.mlp_post_norm = "post_feedforward_layernorm";
+  TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false))}));
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture olmo2_architecture;
+const Architecture olmo2_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

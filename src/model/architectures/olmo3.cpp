@@ -1,0 +1,34 @@
+// OLMo 3: OLMo 2 with a window in three of four layers, whose rotation is not scaled.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"olmo3"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.head_norms = HeadNorms::kAllHeads;
+  plan.names.attention_norm.clear();
+  plan.names.attention_post_norm = "post_attention_layernorm";
+  plan.names.mlp_norm.clear();
+  plan.names.mlp_post_norm = "post_feedforward_layernorm";
+  plan.mlp_bias = false;
+  TRY(plan.add_rope(config, {}));
+  TRY(plan.add_rope(config, {.scaled = false}));
+  TRY(plan.read_windows(config, [](std::size_t i) { return (i + 1) % 4 != 0; }));
+  for (LayerPlan& layer : plan.layers) {
+    if (layer.slides) layer.rope = 1;
+  }
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture olmo3_architecture;
+const Architecture olmo3_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

@@ -1,0 +1,184 @@
+// The building kit of architectures that are a stack of attention and MLP layers: a plan says in which ways
+// one differs from llama, and build_decoder makes the spec of it, every tensor checked. An architecture's
+// file reads the plan's common part, changes what its model does otherwise, and builds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "model/architectures/architecture.h"
+#include "model/model_spec.h"
+#include "model/rope.h"
+
+namespace mlxd {
+
+/// Fields of config.json that some model types call otherwise. An empty name: not in the configuration.
+struct ConfigNames {
+  std::string hidden = "hidden_size";
+  std::string layers = "num_hidden_layers";
+  std::string intermediate = "intermediate_size";
+  std::string heads = "num_attention_heads";
+  std::string kv_heads = "num_key_value_heads";
+  std::string head_dim = "head_dim";
+  std::string eps = "rms_norm_eps";
+  std::string context = "max_position_embeddings";
+};
+
+/// What a configuration means where it is silent; 0: it must not be.
+struct ConfigDefaults {
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;  // 0: as many as heads
+  std::int64_t head_dim = 0;  // 0: hidden / heads
+  std::int64_t vocabulary = 0;
+};
+
+/// Tensor names; those of a layer follow "LAYERS<index>.". Empty: the model has no such module.
+struct DecoderNames {
+  std::string embedding = "model.embed_tokens";
+  std::string layers = "model.layers.";
+  std::string final_norm = "model.norm";
+  std::string lm_head = "lm_head";
+  std::string attention_norm = "input_layernorm";
+  std::string attention_post_norm{};
+  std::string mlp_norm = "post_attention_layernorm";
+  std::string mlp_post_norm{};
+  std::string q_proj = "self_attn.q_proj";
+  std::string k_proj = "self_attn.k_proj";
+  std::string v_proj = "self_attn.v_proj";
+  std::string o_proj = "self_attn.o_proj";
+  std::string q_norm = "self_attn.q_norm";
+  std::string k_norm = "self_attn.k_norm";
+  std::string sinks = "self_attn.sinks";
+  /// One tensor instead of q_proj, k_proj and v_proj.
+  std::string qkv_proj{};
+  std::string gate_proj = "mlp.gate_proj";
+  std::string up_proj = "mlp.up_proj";
+  std::string down_proj = "mlp.down_proj";
+  /// One tensor instead of gate_proj and up_proj, gate first.
+  std::string gate_up_proj{};
+
+  /// Puts `prefix` before the names that are not of a layer ("language_model.").
+  void add_prefix(std::string_view prefix);
+};
+
+enum class QkvLayout : std::uint8_t {
+  kStacked,  // all queries, all keys, all values
+  kGrouped,  // for each K/V head its queries, its key, its value
+};
+
+enum class HeadNorms : std::uint8_t {
+  kNone,
+  kEachHead,    // over each head, the same weights for all
+  kOwnWeights,  // over each head, weights [heads, head_dim]
+  kAllHeads,    // over the whole width
+};
+
+struct LayerPlan {
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t intermediate = 0;
+  std::int32_t window_tokens = 0;  // 0: none
+  /// Of a kind that has a window, even if that is as long as the context.
+  bool slides = false;
+  std::optional<std::int32_t> rope = 0;
+  std::optional<PositionScaling> position_scaling;
+  bool moe = false;
+};
+
+/// Names follow the layer's, as in DecoderNames.
+struct MoePlan {
+  RouterSpec router;  // all but its tensors
+  std::string router_name = "mlp.gate";
+  bool router_bias = false;
+  std::string correction_bias;
+  std::int64_t num_experts = 0;
+  std::int64_t intermediate = 0;
+  /// Stacked experts: NAME.{gate,up,down}_proj [experts, out, in].
+  std::string experts = "mlp.switch_mlp";
+  /// Where those are missing, one by one: NAME.<expert>.{names of `parts`}.
+  std::string single_experts = "mlp.experts";
+  std::string gate_proj = "gate_proj", up_proj = "up_proj", down_proj = "down_proj";  // of single experts
+  bool expert_bias = false;
+  Activation activation = Activation::kSilu;
+  std::string shared_expert = "mlp.shared_expert";
+  std::int64_t shared_intermediate = 0;  // 0: no shared expert
+  std::string shared_gate;
+};
+
+struct DecoderPlan {
+  std::string model_type;
+  std::int64_t hidden = 0;
+  std::int64_t vocabulary = 0;
+  std::int64_t context = 0;
+  std::vector<LayerPlan> layers;
+  DecoderNames names;
+  QkvLayout qkv_layout = QkvLayout::kStacked;
+
+  NormKind norm = NormKind::kRms;
+  double eps = 1e-6;
+  bool norm_weight = true;
+  bool norm_bias = false;
+  float norm_offset = 0.0F;
+  HeadNorms head_norms = HeadNorms::kNone;
+  bool norm_after_rope = false;
+
+  bool q_bias = false, k_bias = false, v_bias = false, o_bias = false, mlp_bias = false, lm_head_bias = false;
+  std::optional<double> attention_scale;  // absent: 1 / √head_dim
+  double attention_softcap = 0.0;
+  bool sinks = false;
+  bool parallel = false;
+  bool gated = true;
+  Activation activation = Activation::kSilu;
+
+  std::optional<MoePlan> moe;
+  std::vector<RopeSpec> ropes;
+  double embedding_scale = 1.0;
+  std::string position_embedding;  // tensor [positions, hidden]; empty: none
+  std::int64_t num_positions = 0;
+  bool embedding_norm = false;  // without weight
+  double residual_scale = 1.0;
+  double logits_scale = 1.0;
+  double logits_softcap = 0.0;
+  /// Absent: tie_word_embeddings, and where that is silent, whether there is an lm_head.
+  std::optional<bool> tied;
+
+  /// Reads sizes, eps, biases (attention_bias, mlp_bias) and what follows from them; no rope yet.
+  static Result<DecoderPlan> read(const ConfigReader& config, const ConfigNames& names = {},
+                                  const ConfigDefaults& defaults = {});
+
+  /// Adds a rope that all layers use whose `rope` is its index: the first for all of them.
+  Result<void> add_rope(const ConfigReader& config, RopeOptions options);
+  void set_attention_bias(bool bias) { q_bias = k_bias = v_bias = o_bias = bias; }
+  void set_qkv_bias(bool bias) { q_bias = k_bias = v_bias = bias; }
+  /// Gives the sliding layers the window `sliding_window`, unless that is absent or as long as the context:
+  /// those that layer_types calls so, or where that is absent those of which `slides` is true.
+  Result<void> read_windows(const ConfigReader& config, const std::function<bool(std::size_t)>& slides);
+};
+
+/// The `hidden_act`, which must be among those this program computes. Fields in turn, the first there is.
+Result<Activation> read_activation(const ConfigReader& config, std::vector<std::string_view> fields,
+                                   std::string_view fallback);
+
+/// Dimensions of a head that rotate: an even whole part of head_dim.
+Result<std::int32_t> read_rotary_dim(const ConfigReader& config, std::int64_t head_dim,
+                                     double fallback_factor);
+
+/// Part of the rows of a layer whose tensors hold several.
+LinearSpec take_rows(const LinearSpec& whole, std::int64_t first, std::int64_t count, std::int64_t run,
+                     std::int64_t period);
+
+Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPlan& plan);
+
+/// Tensors of a vision tower and of what joins it to the text model.
+bool is_of_vision(std::string_view tensor_name);
+
+/// Precomputed rotary frequencies, and the head of tied embeddings.
+bool is_unused_in_decoder(const ModelSpec& spec, std::string_view tensor_name);
+
+}  // namespace mlxd

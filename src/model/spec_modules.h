@@ -1,0 +1,80 @@
+// Walks all modules of a spec that have tensors, for whoever loads, checks or counts them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "model/model_spec.h"
+
+namespace mlxd {
+
+/// Calls linear(LinearSpec) for every linear layer and embedding, norm(NormSpec) for every norm, and
+/// vector(tensor name, size) for every other tensor; parts of one stored tensor one by one.
+template <typename Linear, typename Norm, typename Vector>
+class ModuleWalk {
+ public:
+  ModuleWalk(const Linear& linear, const Norm& norm, const Vector& vector)
+      : linear_(linear), norm_(norm), vector_(vector) {}
+
+  void walk(const ModelSpec& spec) const {
+    linear_(spec.embedding);
+    visit(spec.position_embedding);
+    visit(spec.embedding_norm);
+    for (const LayerSpec& layer : spec.layers) walk(layer);
+    norm_(spec.final_norm);
+    if (!spec.tied_embeddings) linear_(spec.lm_head);
+  }
+
+  void walk(const LayerSpec& layer) const {
+    for (const auto* norm :
+         {&layer.attention_norm, &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm}) {
+      visit(*norm);
+    }
+    const AttentionSpec& attention = layer.attention;
+    linear_(attention.q_proj);
+    visit(attention.k_proj);
+    visit(attention.v_proj);
+    visit(attention.gate_proj);
+    linear_(attention.o_proj);
+    for (const auto* norm : {&attention.q_norm, &attention.k_norm}) {
+      if (*norm) norm_((*norm)->norm);
+    }
+    if (!attention.sinks.empty()) vector_(attention.sinks, attention.num_heads);
+    if (layer.mlp) walk(*layer.mlp);
+    if (layer.moe) walk(*layer.moe);
+  }
+
+ private:
+  void walk(const MlpSpec& mlp) const {
+    visit(mlp.gate_proj);
+    linear_(mlp.up_proj);
+    linear_(mlp.down_proj);
+  }
+
+  void walk(const MoeSpec& moe) const {
+    linear_(moe.router.gate);
+    if (!moe.router.correction_bias.empty())
+      vector_(moe.router.correction_bias, static_cast<std::int32_t>(moe.experts.size()));
+    for (const MlpSpec& expert : moe.experts) walk(expert);
+    if (moe.shared) walk(*moe.shared);
+    visit(moe.shared_gate);
+  }
+
+  void visit(const std::optional<LinearSpec>& linear) const {
+    if (linear) linear_(*linear);
+  }
+  void visit(const std::optional<NormSpec>& norm) const {
+    if (norm) norm_(*norm);
+  }
+
+  const Linear& linear_;
+  const Norm& norm_;
+  const Vector& vector_;
+};
+
+template <typename Linear, typename Norm, typename Vector>
+void visit_modules(const ModelSpec& spec, const Linear& linear, const Norm& norm, const Vector& vector) {
+  ModuleWalk<Linear, Norm, Vector>(linear, norm, vector).walk(spec);
+}
+
+}  // namespace mlxd

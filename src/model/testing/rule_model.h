@@ -1,0 +1,34 @@
+// Model folders whose tensors are made by rules, so that another program can make the same: each tensor's
+// numbers follow from its name. tests/parity/make_architectures.py is that program.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <boost/json.hpp>
+
+#include "base/result.h"
+#include "model/tensor.h"
+
+namespace mlxd::testing {
+
+/// U32: random words. Floats: spread evenly over [low, high).
+struct TensorRule {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<std::int64_t> shape;
+  double low = 0.0;
+  double high = 0.0;
+};
+
+/// The rules of a case's "tensors": NAME: [type, shape, low, high], or with a number of layers behind them
+/// PREFIX.*.NAME for each.
+std::vector<TensorRule> read_rules(const boost::json::object& tensors);
+
+/// Writes config.json and model.safetensors into FOLDER, which is created.
+Result<void> write_rule_model(const std::filesystem::path& folder, const boost::json::value& config,
+                              const std::vector<TensorRule>& rules);
+
+}  // namespace mlxd::testing

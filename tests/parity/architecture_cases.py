@@ -1,0 +1,117 @@
+"""The tiny models that make_architectures.py makes: one row for each architecture and each variant that matters.
+
+`module` is mlx-lm's (mlx_lm/models/MODULE.py), `config` a config.json. Options: norm_offset: norms add 1 to their weights; tied:
+leave out lm_head; ranges: limits for tensors whose name contains a text; skip_cache: mlx-lm's own caches disagree with its
+computation without one.
+"""
+
+SIZES = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "vocab_size": 64,
+    "max_position_embeddings": 512,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
+}
+QUANTIZED = {"group_size": 64, "bits": 4}
+CASES = {}
+
+
+def add(name, module=None, without=(), options=None, **changes):
+    config = {"model_type": module or name, **SIZES, **changes}
+    for field in without:
+        del config[field]
+    CASES[name] = {"module": module or name, "config": config, **(options or {})}
+
+
+# Llama and its kin.
+add("llama")
+add("llama_tied_biased", "llama", tie_word_embeddings=True, attention_bias=True, mlp_bias=True, head_dim=32)
+add("llama_quantized", "llama", quantization=QUANTIZED)
+add("llama_mixed", "llama", quantization={
+    "group_size": 64, "bits": 4, "model.layers.0.self_attn.v_proj": {"group_size": 32, "bits": 8},
+    "model.layers.1.mlp.down_proj": {"group_size": 64, "bits": 6}, "model.embed_tokens": {"group_size": 32, "bits": 3},
+    "lm_head": False})
+add("llama_windows", "llama", num_hidden_layers=4, sliding_window=20,
+    layer_types=["sliding_attention", "full_attention", "sliding_attention", "full_attention"])
+add("llama_rope_linear", "llama", rope_scaling={"type": "linear", "factor": 4.0})
+add("llama_rope_llama3", "llama", rope_scaling={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                                "high_freq_factor": 4.0, "original_max_position_embeddings": 64})
+add("llama_rope_yarn", "llama", rope_scaling={"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64})
+add("llama_rope_dynamic", "llama", rope_scaling={"rope_type": "dynamic", "factor": 2.0})
+add("llama_rope_traditional", "llama", rope_traditional=True)
+LONG = {"rope_type": "longrope", "original_max_position_embeddings": 64, "short_factor": [1.0] * 8,
+        "long_factor": [1.0, 1.1, 1.3, 1.7, 2.0, 3.0, 5.0, 9.0]}
+add("llama_rope_longrope", "llama", rope_scaling=LONG)
+add("smollm3", num_hidden_layers=4, no_rope_layer_interval=2)
+add("ministral3", without=("rope_theta",), head_dim=32, num_hidden_layers=3, sliding_window=24,
+    layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    rope_parameters={"rope_theta": 10000.0, "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32,
+                     "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                     "llama_4_scaling_beta": 0.1})
+CASES["mistral3"] = {"module": "mistral3", "config": {
+    "model_type": "mistral3", "text_config": {"model_type": "mistral", **SIZES, "head_dim": 32}}}
+CASES["mistral3_ministral"] = {"module": "mistral3", "config": {
+    "model_type": "mistral3", "text_config": CASES["ministral3"]["config"]}}
+
+# Qwen.
+add("qwen2")
+add("qwen2_quantized", "qwen2", tie_word_embeddings=True, quantization=QUANTIZED)
+add("qwen3", head_dim=32)
+add("qwen3_quantized", "qwen3", head_dim=32, tie_word_embeddings=True, quantization=QUANTIZED)
+
+# Gemma.
+add("gemma", head_dim=32, without=("tie_word_embeddings",), options={"norm_offset": True})
+add("gemma2", head_dim=32, without=("tie_word_embeddings",), query_pre_attn_scalar=24.0, sliding_window=4096,
+    attn_logit_softcapping=5.0, final_logit_softcapping=20.0, options={"norm_offset": True})
+add("gemma3_text", head_dim=32, without=("tie_word_embeddings",), num_hidden_layers=4, query_pre_attn_scalar=24,
+    sliding_window=20, sliding_window_pattern=3, rope_theta=1e6, rope_local_base_freq=1e4,
+    rope_scaling={"rope_type": "linear", "factor": 8.0}, options={"norm_offset": True, "tied": True})
+CASES["gemma3"] = {"module": "gemma3", "norm_offset": True, "tied": True, "config": {
+    "model_type": "gemma3", "vocab_size": 64, "text_config": {
+        **{k: v for k, v in CASES["gemma3_text"]["config"].items()}, "quantization": None}}}
+del CASES["gemma3"]["config"]["text_config"]["quantization"]
+
+# Others with dense MLPs.
+add("phi3", rope_traditional=False, original_max_position_embeddings=64, partial_rotary_factor=0.75,
+    num_attention_heads=2, num_key_value_heads=1,
+    rope_scaling={"type": "longrope", "short_factor": [1.0] * 12, "long_factor": [1.0 + 0.3 * i for i in range(12)]})
+add("phi3_quantized", "phi3", quantization=QUANTIZED)
+add("glm", attention_bias=True, head_dim=32)
+add("glm4", attention_bias=True, head_dim=32, partial_rotary_factor=0.5)
+add("glm4_quantized", "glm4", attention_bias=False, head_dim=32, partial_rotary_factor=0.5, quantization=QUANTIZED)
+add("olmo2")
+add("olmo3", num_hidden_layers=4, sliding_window=20,
+    rope_scaling={"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64})
+add("granite", logits_scaling=4.0, attention_multiplier=0.2, embedding_multiplier=3.0, residual_multiplier=0.5,
+    attention_bias=True, mlp_bias=True)
+add("cohere", without=("tie_word_embeddings", "rms_norm_eps"), layer_norm_eps=1e-5, logit_scale=0.25, use_qk_norm=True)
+add("cohere_biased", "cohere", without=("tie_word_embeddings", "rms_norm_eps"), layer_norm_eps=1e-5, logit_scale=0.25,
+    attention_bias=True, layer_norm_bias=True)
+add("cohere2", without=("tie_word_embeddings", "rms_norm_eps"), layer_norm_eps=1e-5, logit_scale=0.25, head_dim=16,
+    num_hidden_layers=4, sliding_window=20, sliding_window_pattern=2)
+add("seed_oss", head_dim=32, attention_bias=True, attention_out_bias=False, mlp_bias=True)
+add("exaone", "exaone", without=("num_hidden_layers", "rms_norm_eps"), num_layers=2, layer_norm_epsilon=1e-5)
+add("exaone4", head_dim=16, num_hidden_layers=4, sliding_window=20, sliding_window_pattern="LLLG", rope_scaling=None)
+add("starcoder2", without=("rms_norm_eps",), norm_epsilon=1e-5)
+add("starcoder2_tied", "starcoder2", without=("rms_norm_eps",), norm_epsilon=1e-5, tie_word_embeddings=True)
+add("stablelm", without=("rms_norm_eps", "tie_word_embeddings"), layer_norm_eps=1e-5, use_qkv_bias=True,
+    partial_rotary_factor=0.25, num_attention_heads=2, num_key_value_heads=2)
+add("stablelm_parallel", "stablelm", without=("rms_norm_eps", "tie_word_embeddings"), layer_norm_eps=1e-5,
+    use_qkv_bias=False, partial_rotary_factor=0.5, use_parallel_residual=True)
+add("internlm2", bias=True)
+add("internlm2_quantized", "internlm2", bias=False, quantization=QUANTIZED)
+add("internlm3", bias=True, qkv_bias=True)
+add("minicpm", scale_depth=1.4, scale_emb=12.0, dim_model_base=32)
+add("helium", head_dim=16, attention_bias=False, mlp_bias=False)
+add("nanochat", num_key_value_heads=4, without=("tie_word_embeddings", "rms_norm_eps"))
+add("hunyuan_v1_dense", head_dim=32, rope_scaling={"type": "dynamic", "alpha": 100.0, "factor": 1.0})
+add("ernie4_5", head_dim=32, use_bias=True)
+add("mimo", num_nextn_predict_layers=1)
+add("nemotron", without=("rms_norm_eps",), norm_eps=1e-5, hidden_act="relu2", partial_rotary_factor=0.5, head_dim=32,
+    options={"norm_offset": True})
+add("phi", without=("rms_norm_eps", "tie_word_embeddings"), layer_norm_eps=1e-5, partial_rotary_factor=0.5)
