@@ -150,8 +150,8 @@ TEST_F(ImportTest, every_type_keeps_every_value_exactly) {
       const std::string block = "blk." + std::to_string(i) + ".";
       ASSERT_TRUE(layer.attention.q_proj.has_bias && layer.mlp->up_proj.has_bias);
       check(block + "attn_q", layer.attention.q_proj, TinyGguf::kHeadDim);
-      check(block + "attn_k", layer.attention.k_proj, TinyGguf::kHeadDim);
-      check(block + "attn_v", layer.attention.v_proj, 0);
+      check(block + "attn_k", *layer.attention.k_proj, TinyGguf::kHeadDim);
+      check(block + "attn_v", *layer.attention.v_proj, 0);
       check(block + "attn_output", layer.attention.o_proj, 0);
       check(block + "ffn_gate", *layer.mlp->gate_proj, 0);
       check(block + "ffn_up", layer.mlp->up_proj, 0);
