@@ -1,6 +1,6 @@
 #include "model/decoder_plan.h"
 
-#include <array>
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -114,6 +114,8 @@ class Builder {
       const LinearSpec whole = TRY(linear(names.qkv_proj, plan_.hidden, q_size + 2 * kv_size, plan_.q_bias));
       split_qkv(whole, plan, attention);
     }
+    if (!names.attention_gate.empty())
+      attention.gate_proj = TRY(linear(names.attention_gate, plan_.hidden, q_size, false));
     attention.o_proj = TRY(linear(names.o_proj, q_size, plan_.hidden, plan_.o_bias));
     attention.q_norm = TRY(head_norm(names.q_norm, plan.heads, plan.head_dim));
     attention.k_norm = TRY(head_norm(names.k_norm, plan.kv_heads, plan.head_dim));
@@ -147,6 +149,7 @@ class Builder {
     const std::int64_t size = plan_.head_norms == HeadNorms::kEachHead ? head_dim : heads * head_dim;
     NormSpec like = norm_;
     like.has_bias = false;
+    like.has_weight = plan_.norm_weight && plan_.head_norm_weight;
     norm.norm = TRY(make_norm(input_, like, prefix_ + name, size));
     norm.over_all_heads = plan_.head_norms == HeadNorms::kAllHeads;
     return std::optional(std::move(norm));
@@ -278,6 +281,24 @@ void DecoderNames::add_prefix(std::string_view prefix) {
   for (std::string* name : {&embedding, &layers, &final_norm, &lm_head}) name->insert(0, prefix);
 }
 
+Result<void> MoePlan::read_sizes(const ConfigReader& config, std::string_view experts_field,
+                                 std::string_view per_token, std::string_view intermediate_size) {
+  num_experts = TRY(config.integer(experts_field, 1, kMaxExperts));
+  router.experts_per_token = static_cast<std::int32_t>(TRY(config.integer(per_token, 1, num_experts)));
+  intermediate = TRY(config.integer(intermediate_size, 1, kMaxWidth));
+  return {};
+}
+
+Result<void> MoePlan::read_groups(const ConfigReader& config) {
+  const std::int64_t groups = TRY(config.integer_or("n_group", 1, 1, num_experts));
+  if (num_experts % groups != 0)
+    return config.refuse("n_group", "a divisor of the number of experts, " + std::to_string(num_experts));
+  router.num_groups = static_cast<std::int32_t>(groups);
+  router.top_groups = static_cast<std::int32_t>(TRY(config.integer_or("topk_group", 1, 1, kMaxExperts)));
+  router.group_best = 2;
+  return {};
+}
+
 Result<DecoderPlan> DecoderPlan::read(const ConfigReader& config, const ConfigNames& names,
                                       const ConfigDefaults& defaults) {
   DecoderPlan plan;
@@ -315,28 +336,11 @@ Result<void> DecoderPlan::read_windows(const ConfigReader& config,
   return {};
 }
 
-Result<Activation> read_activation(const ConfigReader& config, std::vector<std::string_view> fields,
-                                   std::string_view fallback) {
-  static constexpr std::array<std::pair<std::string_view, Activation>, 9> kNames = {{
-      {"silu", Activation::kSilu},
-      {"swish", Activation::kSilu},
-      {"gelu_pytorch_tanh", Activation::kGeluTanh},
-      {"gelu_new", Activation::kGeluTanh},
-      {"gelu_fast", Activation::kGeluTanh},
-      {"gelu_tanh", Activation::kGeluTanh},
-      {"gelu", Activation::kGelu},
-      {"relu", Activation::kRelu},
-      {"relu2", Activation::kRelu2},
-  }};
-  std::string_view field = fields.back();
-  for (auto candidate = fields.rbegin(); candidate != fields.rend(); ++candidate) {
-    if (config.has(*candidate)) field = *candidate;
-  }
-  const std::string name = TRY(config.string_or(field, fallback));
-  for (const auto& [known, activation] : kNames) {
-    if (name == known) return activation;
-  }
-  return config.refuse_unsupported(field, "silu, gelu, gelu_pytorch_tanh, relu and relu2 are");
+Result<void> expect_activation(const ConfigReader& config, std::initializer_list<std::string_view> names) {
+  if (!config.has("hidden_act")) return {};
+  const std::string name = TRY(config.string("hidden_act"));
+  if (std::find(names.begin(), names.end(), name) != names.end()) return {};
+  return config.refuse_unsupported("hidden_act", std::string(*names.begin()) + " is");
 }
 
 Result<std::int32_t> read_rotary_dim(const ConfigReader& config, std::int64_t head_dim,

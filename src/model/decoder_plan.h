@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,6 +55,8 @@ struct DecoderNames {
   std::string q_norm = "self_attn.q_norm";
   std::string k_norm = "self_attn.k_norm";
   std::string sinks = "self_attn.sinks";
+  /// The attention's output gate; empty: none.
+  std::string attention_gate{};
   /// One tensor instead of q_proj, k_proj and v_proj.
   std::string qkv_proj{};
   std::string gate_proj = "mlp.gate_proj";
@@ -109,6 +112,12 @@ struct MoePlan {
   std::string shared_expert = "mlp.shared_expert";
   std::int64_t shared_intermediate = 0;  // 0: no shared expert
   std::string shared_gate;
+
+  /// Takes the experts' sizes: num_experts of `intermediate`, of which a token goes to `per_token`.
+  Result<void> read_sizes(const ConfigReader& config, std::string_view num_experts,
+                          std::string_view per_token, std::string_view intermediate_size);
+  /// Groups of experts: n_group and topk_group, whose score is that of their two best.
+  Result<void> read_groups(const ConfigReader& config);
 };
 
 struct DecoderPlan {
@@ -126,6 +135,7 @@ struct DecoderPlan {
   bool norm_bias = false;
   float norm_offset = 0.0F;
   HeadNorms head_norms = HeadNorms::kNone;
+  bool head_norm_weight = true;
   bool norm_after_rope = false;
 
   bool q_bias = false, k_bias = false, v_bias = false, o_bias = false, mlp_bias = false, lm_head_bias = false;
@@ -161,9 +171,8 @@ struct DecoderPlan {
   Result<void> read_windows(const ConfigReader& config, const std::function<bool(std::size_t)>& slides);
 };
 
-/// The `hidden_act`, which must be among those this program computes. Fields in turn, the first there is.
-Result<Activation> read_activation(const ConfigReader& config, std::vector<std::string_view> fields,
-                                   std::string_view fallback);
+/// Refuses a configuration whose hidden_act is none of `names`, unless it is silent.
+Result<void> expect_activation(const ConfigReader& config, std::initializer_list<std::string_view> names);
 
 /// Dimensions of a head that rotate: an even whole part of head_dim.
 Result<std::int32_t> read_rotary_dim(const ConfigReader& config, std::int64_t head_dim,

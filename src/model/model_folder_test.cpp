@@ -155,7 +155,7 @@ TEST_F(ModelFolderTest, refuses_what_it_would_compute_wrongly) {
   make({});
   const auto kind = ErrorKind::kUnsupported;
   refuses(R"({"model_type": "unheard_of"})",
-          "model_type: \"unheard_of\" is not supported; supported are llama, mistral", kind);
+          "model_type: \"unheard_of\" is not supported; supported are afmoe, ", kind);
   refuses(R"({"model_type": null})", "model_type: is missing");
   refuses(R"({"hidden_act": "gelu"})", "hidden_act: \"gelu\" is not supported", kind);
   refuses(R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor: ", kind);

@@ -135,6 +135,9 @@ enum class RouterScoring : std::uint8_t {
   kSoftmax,          // over all experts
   kSoftmaxOfChosen,  // over the chosen ones' logits
   kSigmoid,
+  /// Of each in turn a softmax over those not chosen yet whose logits lie within a relative distance of
+  /// 2 · jitter (phimoe).
+  kSparseMixer,
 };
 
 /// Which experts a token goes to, and with what weight. Of equal scores the lower index wins.
@@ -150,6 +153,7 @@ struct RouterSpec {
   std::int32_t top_groups = 1;
   std::int32_t group_best = 1;
   /// Weights are divided by their sum (plus normalize_eps), then multiplied by `scale`.
+  float jitter = 0.0F;
   bool normalize = false;
   float normalize_eps = 0.0F;
   float scale = 1.0F;

@@ -70,8 +70,8 @@ Result<Quantization> derive(const WeightMap& weights, const TensorView& weight, 
     return wrong_shape(weights, weight,
                        "U32 [" + std::to_string(out_features) + ", words] beside its scales");
   }
-  const std::int64_t columns = weight.shape[1];
-  const std::int64_t groups = scales.shape[1];
+  const std::int64_t columns = weight.shape.back();
+  const std::int64_t groups = scales.shape.back();
   Quantization result{QuantizationMode::kAffine, 0, 0};
   for (const std::int32_t bits : kBits) {
     if (std::int64_t{in_features} * bits == columns * 32) result.bits = bits;

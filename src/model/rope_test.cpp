@@ -70,8 +70,11 @@ TEST(Rope, refuses_other_types_and_absurd_numbers) {
     ASSERT_FALSE(rope.ok()) << config;
     EXPECT_NE(rope.error().message.find(expected), std::string::npos) << rope.error().message;
   };
-  refused(R"({"rope_scaling": {"type": "yarn", "factor": 4}})",
-          "rope_scaling.type: \"yarn\" is not supported");
+  refused(R"({"rope_scaling": {"type": "spiral", "factor": 4}})",
+          "rope_scaling.type: \"spiral\" is not supported");
+  refused(R"({"rope_scaling": {"type": "yarn"}})", "rope_scaling.factor: is missing, must be a number");
+  refused(R"({"rope_scaling": {"type": "longrope", "long_factor": [1, 2]}})", "a list of 32 numbers");
+  refused(R"({"rope_scaling": {"type": "longrope", "long_factor": "long"}})", "a list of 32 numbers");
   refused(R"({"rope_scaling": {"type": "linear"}})", "rope_scaling.factor: is missing, must be a number");
   refused(R"({"rope_scaling": {"type": "linear", "factor": 0}})", "rope_scaling.factor: 0, must be");
   refused(R"({"rope_scaling": {"type": "linear", "factor": 1e300}})", "rope_scaling.factor: 1E300, must be");

@@ -115,3 +115,45 @@ add("mimo", num_nextn_predict_layers=1)
 add("nemotron", without=("rms_norm_eps",), norm_eps=1e-5, hidden_act="relu2", partial_rotary_factor=0.5, head_dim=32,
     options={"norm_offset": True})
 add("phi", without=("rms_norm_eps", "tie_word_embeddings"), layer_norm_eps=1e-5, partial_rotary_factor=0.5)
+
+# Mixtures of experts.
+EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+LOCAL_EXPERTS = {"num_local_experts": 8, "num_experts_per_tok": 2, "intermediate_size": 64}
+ROUTED_EXPERTS = {"n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 64, "n_shared_experts": 2,
+                  "first_k_dense_replace": 1, "norm_topk_prob": True, "routed_scaling_factor": 1.5}
+add("mixtral", **LOCAL_EXPERTS)
+add("mixtral_quantized", "mixtral", quantization=QUANTIZED, **LOCAL_EXPERTS)
+add("phimoe", without=("tie_word_embeddings",), router_jitter_noise=0.2, original_max_position_embeddings=64, **LOCAL_EXPERTS,
+    rope_scaling={"type": "longrope", "short_factor": [1.0] * 8, "long_factor": [1.0 + i for i in range(8)],
+                  "short_mscale": 1.2, "long_mscale": 1.2})
+add("qwen2_moe", shared_expert_intermediate_size=96, **EXPERTS)
+add("qwen3_moe", head_dim=32, num_hidden_layers=3, decoder_sparse_step=1, mlp_only_layers=[1], norm_topk_prob=True, **EXPERTS)
+add("qwen3_moe_quantized", "qwen3_moe", head_dim=32, decoder_sparse_step=1, mlp_only_layers=[], norm_topk_prob=True, **EXPERTS,
+    quantization={**QUANTIZED, "model.layers.0.mlp.gate": {"group_size": 64, "bits": 8},
+                  "model.layers.1.mlp.gate": {"group_size": 64, "bits": 8}})
+add("olmoe", intermediate_size=64, num_experts=8, num_experts_per_tok=2, norm_topk_prob=False)
+add("minimax", head_dim=32, rotary_dim=16, shared_intermediate_size=0, **LOCAL_EXPERTS)
+add("gpt_oss", without=("tie_word_embeddings",), head_dim=32, sliding_window=20, **LOCAL_EXPERTS,
+    rope_scaling={"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "beta_fast": 32.0, "beta_slow": 1.0})
+add("gpt_oss_quantized", "gpt_oss", without=("tie_word_embeddings",), head_dim=32, sliding_window=20, quantization=QUANTIZED,
+    num_local_experts=8, num_experts_per_tok=4, intermediate_size=64)
+add("glm4_moe", head_dim=32, partial_rotary_factor=0.5, attention_bias=True, use_qk_norm=True, n_group=1, topk_group=1,
+    topk_method="noaux_tc", scoring_func="sigmoid", rope_scaling=None, **ROUTED_EXPERTS)
+add("glm4_moe_groups", "glm4_moe", head_dim=32, partial_rotary_factor=0.5, attention_bias=False, use_qk_norm=False, n_group=4,
+    topk_group=2, topk_method="noaux_tc", scoring_func="sigmoid", rope_scaling=None, **ROUTED_EXPERTS,
+    options={"ranges": {"e_score_correction_bias": [0.0, 0.5]}})
+add("dots1", n_group=1, topk_group=1, scoring_func="sigmoid", **ROUTED_EXPERTS)
+add("deepseek", without=("tie_word_embeddings",), n_routed_experts=8, num_experts_per_tok=2, n_shared_experts=2,
+    moe_intermediate_size=64, first_k_dense_replace=1)
+add("granitemoe", logits_scaling=4.0, attention_multiplier=0.2, embedding_multiplier=3.0, residual_multiplier=0.5,
+    attention_bias=False, **LOCAL_EXPERTS)
+add("ernie4_5_moe", num_hidden_layers=3, use_bias=False, moe_num_experts=8, moe_k=2, moe_intermediate_size=64,
+    moe_layer_start_index=1, moe_num_shared_experts=2)
+add("bailing_moe", num_shared_experts=1, norm_topk_prob=True, first_k_dense_replace=1, use_qk_norm=True,
+    score_function="sigmoid", n_group=4, topk_group=2, moe_router_enable_expert_bias=True, routed_scaling_factor=2.5, **EXPERTS,
+    options={"ranges": {"expert_bias": [0.0, 0.5]}})
+add("bailing_moe_softmax", "bailing_moe", num_shared_experts=2, norm_topk_prob=True, first_k_dense_replace=0, n_group=1,
+    topk_group=1, **EXPERTS)
+add("afmoe", num_hidden_layers=3, num_dense_layers=1, num_shared_experts=1, sliding_window=20, head_dim=16,
+    layer_types=["sliding_attention", "sliding_attention", "full_attention"], **EXPERTS)
+add("llama4_text", intermediate_size_mlp=128, head_dim=16, use_qk_norm=True, no_rope_layers=[1, 0])

@@ -153,7 +153,7 @@ def make_case(name, case):
 
             cache = make_prompt_cache(model)
         for i, token in enumerate(tokens):
-            step = np.array(model(mx.array([[token]]), cache)[0, 0].astype(mx.float32))
+            step = np.array(model(mx.array([[token]]), cache=cache)[0, 0].astype(mx.float32))
             difference = np.abs(step - logits[i]).max() / largest
             assert difference < 1e-3, (name, i, difference)
     return {

@@ -56,6 +56,18 @@ void mask_groups(const RouterSpec& spec, std::span<float> scores, std::span<floa
   }
 }
 
+/// Weight of the best of `choice`: its share among those that are within the band below it.
+float sparse_mixer_weight(std::span<const float> logits, std::span<const float> choice, float best,
+                          float jitter) {
+  float sum = 0.0F;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const float distance = (best - logits[i]) / std::max(std::abs(logits[i]), best);
+    if (choice[i] == -INFINITY || distance > 2.0F * jitter) continue;
+    sum += exponential(choice[i] - best);
+  }
+  return sum > 0.0F ? 1.0F / sum : 0.0F;
+}
+
 }  // namespace
 
 void route_token(const RouterSpec& spec, std::span<const float> logits, std::span<const float> correction,
@@ -81,6 +93,8 @@ void route_token(const RouterSpec& spec, std::span<const float> logits, std::spa
     }
     if (best == choice.size()) best = 0;
     one = {static_cast<std::int32_t>(best), scores[best]};
+    if (spec.scoring == RouterScoring::kSparseMixer)
+      one.weight = sparse_mixer_weight(logits, choice, choice[best], spec.jitter);
     choice[best] = -INFINITY;
   }
   std::sort(chosen.begin(), chosen.end(),

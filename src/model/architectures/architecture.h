@@ -43,6 +43,7 @@ inline constexpr std::int64_t kMaxVocabulary = 10'000'000;
 inline constexpr std::int64_t kMaxWidth = 1'048'576;
 inline constexpr std::int64_t kMaxHeads = 4'096;
 inline constexpr std::int64_t kMaxHeadDim = 1'024;
+inline constexpr std::int64_t kMaxExperts = 4'096;
 
 /// A linear layer or embedding, its tensors checked. With `has_bias`, NAME.bias must be [out]. Tensors of
 /// stacked experts may have one dimension more in front.

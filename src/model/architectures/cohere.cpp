@@ -13,6 +13,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan =
       TRY(DecoderPlan::read(config, {.eps = "layer_norm_eps", .context = "max_position_embeddings"}));
+  TRY(expect_activation(config, {"silu", "swish"}));
   const bool second = plan.model_type == "cohere2";
   plan.norm = NormKind::kLayer;
   plan.norm_bias = TRY(config.boolean_or("layer_norm_bias", false));

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"ernie4_5"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   const bool bias = TRY(config.boolean_or("use_bias", false));
   plan.set_attention_bias(bias);
   plan.mlp_bias = bias;

@@ -12,6 +12,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"exaone4"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.set_attention_bias(false);
   plan.mlp_bias = false;
   plan.head_norms = HeadNorms::kEachHead;

@@ -12,6 +12,7 @@ constexpr std::array<std::string_view, 2> kModelTypes = {"glm", "glm4"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.o_bias = false;
   plan.names.gate_up_proj = "mlp.gate_up_proj";
   // glm rotates the part that its configuration says, as in transformers; mlx-lm rotates whole heads there.

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"granite"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.attention_scale = TRY(config.number("attention_multiplier", 1e-9, 1e6));
   plan.embedding_scale = TRY(config.number("embedding_multiplier", 1e-9, 1e6));
   plan.residual_scale = TRY(config.number("residual_multiplier", 1e-9, 1e6));

@@ -12,6 +12,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"hunyuan_v1_dense"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.mlp_bias = false;
   if (TRY(config.boolean_or("use_qk_norm", true))) plan.head_norms = HeadNorms::kEachHead;
   plan.norm_after_rope = true;

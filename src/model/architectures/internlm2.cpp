@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"internlm2"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.set_attention_bias(TRY(config.boolean_or("bias", true)));
   plan.mlp_bias = false;
   plan.qkv_layout = QkvLayout::kGrouped;

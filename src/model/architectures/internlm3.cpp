@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"internlm3"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.set_attention_bias(TRY(config.boolean_or("qkv_bias", false)));
   plan.mlp_bias = TRY(config.boolean_or("bias", false));
   TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false))}));

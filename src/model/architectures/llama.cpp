@@ -12,7 +12,7 @@ constexpr std::array<std::string_view, 3> kModelTypes = {"llama", "mistral", "iq
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
-  plan.activation = TRY(read_activation(config, {"hidden_act"}, "silu"));
+  TRY(expect_activation(config, {"silu", "swish"}));
   if (TRY(config.number_or("partial_rotary_factor", 1.0, 0.0, 1.0)) != 1.0) {
     return config.refuse_unsupported("partial_rotary_factor", "llama models rotate whole heads");
   }

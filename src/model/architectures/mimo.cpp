@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"mimo"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.set_attention_bias(false);
   plan.set_qkv_bias(true);
   plan.mlp_bias = false;

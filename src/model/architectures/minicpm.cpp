@@ -12,6 +12,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"minicpm"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.embedding_scale = TRY(config.number("scale_emb", 1e-9, 1e6));
   plan.residual_scale =
       TRY(config.number("scale_depth", 1e-9, 1e6)) / std::sqrt(static_cast<double>(plan.layers.size()));

@@ -15,8 +15,8 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.norm_bias = true;
   plan.norm_offset = 1.0F;
   plan.gated = false;
-  plan.activation = TRY(read_activation(config, {"hidden_act"}, "relu2"));
-  if (plan.activation != Activation::kRelu2) return config.refuse_unsupported("hidden_act", "relu2 is");
+  plan.activation = Activation::kRelu2;
+  TRY(expect_activation(config, {"relu2"}));
   const std::int32_t rotary_dim = TRY(read_rotary_dim(config, plan.layers.front().head_dim, 0.5));
   TRY(plan.add_rope(config, {.rotary_dim = rotary_dim}));
   return build_decoder(input, plan);

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"olmo3"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.head_norms = HeadNorms::kAllHeads;
   plan.names.attention_norm.clear();
   plan.names.attention_post_norm = "post_attention_layernorm";

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"phi3"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.names.qkv_proj = "self_attn.qkv_proj";
   plan.names.gate_up_proj = "mlp.gate_up_proj";
   const std::int32_t rotary_dim = TRY(read_rotary_dim(config, plan.layers.front().head_dim, 1.0));

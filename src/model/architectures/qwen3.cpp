@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"qwen3"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.head_norms = HeadNorms::kEachHead;
   TRY(plan.add_rope(config, {.default_theta = 1e6}));
   // As in transformers; mlx-lm ignores the windows, which no published model uses.

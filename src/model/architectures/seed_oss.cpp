@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"seed_oss"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   plan.o_bias = TRY(config.boolean_or("attention_out_bias", false));
   TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false))}));
   return build_decoder(input, plan);

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"smollm3"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
   TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false))}));
   const std::int64_t interval = TRY(config.integer_or("no_rope_layer_interval", 4, 1, kMaxLayers));
   const auto* rotates = config.find("no_rope_layers");

@@ -11,6 +11,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"stablelm"};
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.eps = "layer_norm_eps"}));
+  TRY(expect_activation(config, {"silu", "swish"}));
   if (TRY(config.boolean_or("qk_layernorm", false)))
     return config.refuse_unsupported("qk_layernorm", "models without it are");
   plan.norm = NormKind::kLayer;

@@ -1,0 +1,35 @@
+// Granite 3 MoE: granite with experts in each layer, weighed by a softmax over the chosen.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"granitemoe"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
+  plan.attention_scale = TRY(config.number("attention_multiplier", 1e-9, 1e6));
+  plan.embedding_scale = TRY(config.number("embedding_multiplier", 1e-9, 1e6));
+  plan.residual_scale = TRY(config.number("residual_multiplier", 1e-9, 1e6));
+  plan.logits_scale = 1.0 / TRY(config.number("logits_scaling", 1e-9, 1e6));
+  MoePlan moe;
+  TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
+  moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
+  moe.router_name = "block_sparse_moe.router.layer";
+  moe.experts = "block_sparse_moe.switch_mlp";
+  plan.moe = std::move(moe);
+  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  TRY(plan.add_rope(config, {}));
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture granitemoe_architecture;
+const Architecture granitemoe_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

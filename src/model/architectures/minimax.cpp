@@ -1,0 +1,44 @@
+// MiniMax M2: norms over all queries and keys together, a part of each head rotates, experts chosen by
+// corrected sigmoids.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 2> kModelTypes = {"minimax", "minimax_m2"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
+  plan.set_attention_bias(false);
+  if (TRY(config.boolean_or("use_qk_norm", true))) plan.head_norms = HeadNorms::kAllHeads;
+  MoePlan moe;
+  TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
+  moe.router.scoring = RouterScoring::kSigmoid;
+  moe.router.normalize = true;
+  moe.router.normalize_eps = 1e-20F;
+  moe.router_name = "block_sparse_moe.gate";
+  moe.correction_bias = "block_sparse_moe.e_score_correction_bias";
+  moe.experts = "block_sparse_moe.switch_mlp";
+  moe.single_experts = "block_sparse_moe.experts";
+  moe.gate_proj = "w1";
+  moe.up_proj = "w3";
+  moe.down_proj = "w2";
+  plan.moe = std::move(moe);
+  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  const std::int64_t rotary_dim =
+      TRY(config.integer_or("rotary_dim", plan.layers.front().head_dim, 2, plan.layers.front().head_dim));
+  if (rotary_dim % 2 != 0) return config.refuse("rotary_dim", "an even number");
+  TRY(plan.add_rope(config, {.rotary_dim = static_cast<std::int32_t>(rotary_dim), .scaled = false}));
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture minimax_architecture;
+const Architecture minimax_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd

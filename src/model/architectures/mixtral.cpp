@@ -1,0 +1,39 @@
+// Mixtral: llama with a mixture of experts in each layer, weighed by a softmax over the chosen.
+#include <array>
+
+#include "model/decoder_plan.h"
+
+namespace mlxd {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"mixtral"};
+
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const ConfigReader& config = input.config;
+  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  TRY(expect_activation(config, {"silu", "swish"}));
+  MoePlan moe;
+  TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
+  moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
+  moe.router_name = "block_sparse_moe.gate";
+  moe.experts = "block_sparse_moe.switch_mlp";
+  moe.single_experts = "block_sparse_moe.experts";
+  moe.gate_proj = "w1";
+  moe.up_proj = "w3";
+  moe.down_proj = "w2";
+  plan.moe = std::move(moe);
+  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false)),
+                             .default_theta = 1e6,
+                             .scaled = false}));
+  // As in transformers; mlx-lm ignores it, which shows only beyond it.
+  TRY(plan.read_windows(config, [](std::size_t) { return true; }));
+  return build_decoder(input, plan);
+}
+
+}  // namespace
+
+extern const Architecture mixtral_architecture;
+const Architecture mixtral_architecture{kModelTypes, build, is_unused_in_decoder};
+
+}  // namespace mlxd
