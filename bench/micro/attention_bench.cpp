@@ -140,7 +140,7 @@ void measure(const Options& options) {
   std::printf("context %d, window %d; read %.1f GB/s, fp32 %.0f Gflop/s, barrier %.2f us\n", options.context,
               options.window, read, peak, bench::barrier_us());
   std::printf("  tokens  pages      MB       ms   us a layer   GB/s  of read   Gflop/s  of fp32\n");
-  for (const std::int32_t num_tokens : {1, kPrefillTokens}) {
+  for (const std::int32_t num_tokens : {1, 16, 64, kPrefillTokens}) {
     if (num_tokens > options.context) continue;
     std::vector<std::vector<double>> seconds(scenes.size());
     for (int round = 0; round < options.rounds; ++round) {

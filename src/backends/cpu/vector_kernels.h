@@ -42,7 +42,8 @@ struct AttentionSegment {
   /// Blocks (kv_block.h) of the segment's pages: those that hold keys which a row sees, and one more: what to
   /// prefetch after the last. Others are not read.
   const std::byte* const* blocks = nullptr;
-  float* scores = nullptr;  // scratch [rows, kSegmentKeys]
+  float* scores = nullptr;    // scratch [rows, kSegmentKeys]
+  float* unpacked = nullptr;  // scratch [kPageTokens, head_dim]
 };
 
 struct VectorKernels {
