@@ -6,14 +6,20 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlxd {
 
-enum class QuantizationMode : std::uint8_t { kNone, kAffine };
+enum class QuantizationMode : std::uint8_t { kNone, kAffine, kMxfp4, kMxfp8, kNvfp4 };
 
-/// Affine (MLX): weight uint32 [out, in * bits / 32], element k of a row at bits k * bits, little end first;
-/// scales and biases [out, in / group_size]; value = code * scale + bias.
+/// MLX's formats. All: weight uint32 [out, in * bits / 32], element k of a row at bits k * bits, little end
+/// first; one scale for group_size elements, [out, in / group_size].
+/// - affine: 2, 3, 4, 5, 6 or 8 bits in groups of 32, 64 or 128; scales and biases F16, BF16 or F32;
+///   value = code * scale + bias.
+/// - mxfp4, mxfp8: codes are e2m1 (4 bits) or e4m3 (8 bits) numbers in groups of 32, scales U8 that hold e8m0
+///   (OCP Microscaling Formats 1.0); value = number * scale.
+/// - nvfp4: e2m1 in groups of 16, scales U8 that hold e4m3; value = number * scale.
 struct Quantization {
   QuantizationMode mode = QuantizationMode::kNone;
   std::int32_t bits = 0;
@@ -21,7 +27,9 @@ struct Quantization {
   bool operator==(const Quantization&) const = default;
 };
 
-/// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales and
+std::string_view to_string(QuantizationMode mode);  // MLX's names: "affine", "mxfp4", …; kNone: "none"
+
+/// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales, if affine
 /// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32.
 struct LinearSpec {
   std::string name;

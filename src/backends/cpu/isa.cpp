@@ -51,6 +51,7 @@ void append_machine_isas(std::vector<Isa>& isas) {
   const bool avx2 = has(seven.ebx, 5);
   if ((saved & kYmm) != kYmm || !fma || !f16c || !avx2) return;
   isas.push_back(Isa::kAvx2);
+  if (has(seven.eax >= 1 ? cpuid(7, 1).eax : 0, 4)) isas.push_back(Isa::kAvxVnni);
   const bool avx512 = has(seven.ebx, 16) && has(seven.ebx, 17) && has(seven.ebx, 30) && has(seven.ebx, 31);
   const bool vnni = has(seven.ecx, 11);
   if ((saved & kZmm) == kZmm && avx512 && vnni) isas.push_back(Isa::kAvx512Vnni);
@@ -61,6 +62,7 @@ void append_machine_isas(std::vector<Isa>& isas) {
 void append_machine_isas(std::vector<Isa>& isas) {
   const unsigned long capabilities = getauxval(AT_HWCAP);
   if ((capabilities & HWCAP_ASIMDDP) != 0 && (capabilities & HWCAP_ASIMDHP) != 0) isas.push_back(Isa::kNeon);
+  if (isas.back() == Isa::kNeon && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) isas.push_back(Isa::kNeonI8mm);
 }
 
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -74,6 +76,7 @@ bool has_feature(const char* name) {
 void append_machine_isas(std::vector<Isa>& isas) {
   if (has_feature("hw.optional.arm.FEAT_DotProd") && has_feature("hw.optional.arm.FEAT_FP16")) {
     isas.push_back(Isa::kNeon);
+    if (has_feature("hw.optional.arm.FEAT_I8MM")) isas.push_back(Isa::kNeonI8mm);
   }
 }
 
@@ -91,20 +94,25 @@ std::string_view to_string(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avx-vnni";
     case Isa::kAvx512Vnni:
       return "avx512-vnni";
     case Isa::kNeon:
       return "neon";
+    case Isa::kNeonI8mm:
+      return "neon-i8mm";
   }
   return "scalar";
 }
 
 Result<Isa> parse_isa(std::string_view name) {
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kNeon}) {
+  for (const Isa isa :
+       {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kNeon, Isa::kNeonI8mm}) {
     if (name == to_string(isa)) return isa;
   }
   return invalid_argument("unknown instruction set '" + std::string(name) +
-                          "'; use scalar, avx2, avx512-vnni or neon");
+                          "'; use scalar, avx2, avx-vnni, avx512-vnni, neon or neon-i8mm");
 }
 
 std::vector<Isa> available_isas() {

@@ -78,6 +78,18 @@ std::vector<Segment> segments_of(const std::vector<BlockOrigin>& origins,
   return segments;
 }
 
+ActivationForms forms_of(const PackedFormat& format) {
+  switch (format.kind) {
+    case WeightKind::kDense:
+      return ActivationForms::kFp32;
+    case WeightKind::kAffine:
+      return ActivationForms::kInt8;
+    case WeightKind::kE2M1:
+      return ActivationForms::kInt8Offsets;
+  }
+  return ActivationForms::kAll;
+}
+
 Result<void> check_parts(std::span<const LinearSpec> parts, PartOrder order) {
   if (parts.empty()) return invalid_argument("no layers to pack");
   std::int64_t rows = 0;
@@ -151,12 +163,8 @@ Result<Linear> Linear::pack(std::span<const LinearSpec> parts, const WeightMap& 
   impl.num_blocks = static_cast<std::int32_t>(origins.size());
   impl.segments = segments_of(origins, sources);
   impl.out_features = impl.segments.back().first_row + impl.segments.back().num_rows;
-  const auto is_dense = [](const WeightSource& source) { return source.format.dense; };
-  if (std::all_of(sources.begin(), sources.end(), is_dense)) {
-    impl.forms = ActivationForms::kFp32;
-  } else if (std::any_of(sources.begin(), sources.end(), is_dense)) {
-    impl.forms = ActivationForms::kBoth;
-  }
+  impl.forms = forms_of(sources.front().format);
+  for (const WeightSource& source : sources) impl.forms = impl.forms | forms_of(source.format);
 
   std::size_t num_bytes = 0;
   for (const BlockOrigin& origin : origins) num_bytes += sources[origin.part].format.block_bytes();
@@ -231,7 +239,7 @@ void Linear::Impl::apply_segment(const Segment& segment, std::int32_t first, std
       bias.empty() ? nullptr
                    : bias.data() + static_cast<std::ptrdiff_t>(segment.first_block + first) * kBlockRows;
   float* segment_y = y + segment.first_row + static_cast<std::ptrdiff_t>(first) * kBlockRows;
-  if (format.dense) {
+  if (format.dense()) {
     const DenseTask task = {
         .weights = block_data(segment, first),
         .num_blocks = last - first,
@@ -251,11 +259,16 @@ void Linear::Impl::apply_segment(const Segment& segment, std::int32_t first, std
       .weights = block_data(segment, first),
       .num_blocks = last - first,
       .last_block_rows = segment.rows_of(last - 1),
+      .e2m1 = format.kind == WeightKind::kE2M1,
       .code_bits = format.code_bits,
       .group_size = format.group_size,
       .num_groups = format.num_groups(),
       .scale_type = format.scalar_type,
+      .planes = 1,
       .tiles = x.int8.data(),
+      .offsets = x.has(ActivationForms::kInt8Offsets)
+                     ? reinterpret_cast<const std::int32_t*>(x.offsets.data())
+                     : nullptr,
       .rows = x.rows,
       .bias = segment_bias,
       .y = segment_y,

@@ -2,11 +2,16 @@
 // int8 per group of 32 (or kept in fp32 for dense weights). See docs/adr/cpu-weight-layout.md for the layout.
 //
 // Rule of a product, the same for every instruction set, batch size and split, bit for bit (in fp32):
-// - quantized: per activation group i, dot_i = exact integer sum of code * q, a_i its scale, c_i = a_i * sum
-// q; per
-//   weight group, over its activation groups in ascending k, t = dot_0 * a_0, t = fma(dot_i, a_i, t), c = c_0
-//   + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending k from y = 0.
-// - dense: even and odd k are two chains of fma(w, x, sum) in ascending k; y = even + odd.
+// - affine (2, 3, 4, 5, 6, 8 bits): per activation group i, dot_i = exact integer sum of code * q, a_i its
+// scale,
+//   c_i = a_i * sum q; per weight group, over its activation groups in ascending k, t = dot_0 * a_0,
+//   t = fma(dot_i, a_i, t), c = c_0 + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending k
+//   from y = 0.
+// - mxfp4, nvfp4: the same with twice the e2m1 number, an integer, as code: per weight group of 32 or 16,
+//   t = dot * a, y = fma(scale / 2, t, y).
+// - dense, and mxfp8, whose weights e4m3 * scale are exact in fp32 and do not fit int8: even and odd k are
+// two
+//   chains of fma(w, x, sum) in ascending k; y = even + odd.
 // The layer's own bias is added last.
 #pragma once
 
@@ -25,8 +30,13 @@ namespace mlxd {
 inline constexpr std::int32_t kBlockRows = 16;        // output rows of a block
 inline constexpr std::int32_t kActivationGroup = 32;  // elements that share an activation scale
 
-/// What a product reads of its activations: int8 groups (quantized weights) or fp32 (dense weights).
-enum class ActivationForms : std::uint8_t { kInt8 = 1, kFp32 = 2, kBoth = 3 };
+/// What a product reads of its activations, as flags: int8 groups (affine weights), the same with sums of
+/// them (mxfp4, nvfp4), fp32 (dense weights, mxfp8).
+enum class ActivationForms : std::uint8_t { kInt8 = 1, kFp32 = 2, kInt8Offsets = 1 + 4, kAll = 7 };
+
+constexpr ActivationForms operator|(ActivationForms a, ActivationForms b) {
+  return static_cast<ActivationForms>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
 
 /// Activations of up to `max_rows` rows, in the form that the products of one instruction set read. Fixed
 /// memory.
@@ -39,7 +49,7 @@ class Activations {
 
   /// Starts a new set: `rows` × `features`; then every group range must be filled. Asking only for the forms
   /// that the products will read (Linear::activation_forms) saves time; kInt8 needs whole groups of features.
-  void reset(std::int32_t rows, std::int32_t features, ActivationForms forms = ActivationForms::kBoth);
+  void reset(std::int32_t rows, std::int32_t features, ActivationForms forms = ActivationForms::kAll);
   std::int32_t rows() const;
   std::int32_t features() const;
   /// Groups of kActivationGroup features, the last one possibly partial.

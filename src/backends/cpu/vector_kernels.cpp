@@ -12,6 +12,7 @@ const VectorKernels& vector_kernels(Isa isa) {
       break;
 #if defined(__x86_64__)
     case Isa::kAvx2:
+    case Isa::kAvxVnni:
       kernels = avx2_vector_kernels();
       break;
     case Isa::kAvx512Vnni:
@@ -19,6 +20,7 @@ const VectorKernels& vector_kernels(Isa isa) {
       break;
 #elif defined(__aarch64__)
     case Isa::kNeon:
+    case Isa::kNeonI8mm:
       kernels = neon_vector_kernels();
       break;
 #endif
