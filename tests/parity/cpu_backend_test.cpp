@@ -101,7 +101,15 @@ std::vector<SyntheticModelOptions> all_shapes() {
   windowed.num_layers = 3;
   windowed.sliding_window = 41;
   windowed.layer_types = {"sliding_attention", "full_attention", "sliding_attention"};
-  return {grouped, mixed, dense, windowed};
+  SyntheticModelOptions nvfp4;  // int8 products of small floats, the vocabulary's too
+  nvfp4.seed = 6;
+  nvfp4.group_size = 16;
+  nvfp4.mode = QuantizationMode::kNvfp4;
+  SyntheticModelOptions mxfp8;  // fp32 products of scaled weights
+  mxfp8.seed = 7;
+  mxfp8.bits = 8;
+  mxfp8.mode = QuantizationMode::kMxfp8;
+  return {grouped, mixed, dense, nvfp4, mxfp8, windowed};
 }
 
 constexpr KvFormat kFormats[] = {KvFormat::kFloat16, KvFormat::kBFloat16, KvFormat::kInt8,
