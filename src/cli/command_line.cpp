@@ -110,7 +110,8 @@ void add_run(CLI::App& root, Parsed& parsed) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
   }
-  add_settings(command, {"backend", "threads", "context", "memory", "kv-format"}, options->flags);
+  add_settings(command, {"backend", "threads", "context", "memory", "kv-format", "activations"},
+               options->flags);
   command->footer(
       "At a terminal without a prompt this is a conversation; /help shows its commands. Otherwise the\n"
       "prompt, and all of standard input after it, is answered once: echo \"Why?\" | mlxd run");
@@ -206,7 +207,7 @@ void add_bench(CLI::App& root, Parsed& parsed) {
   command->add_option("--seed", options->seed, "of prompts and arrivals (default 1)")->type_name("N");
   command->add_flag("--json", options->json, "print JSON");
   add_bench_load(command, *options);
-  add_settings(command, {"backend", "threads", "kv-format"}, options->flags);
+  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
   command->footer(
       "Without --workload and --url prompts are random tokens and nothing ends an answer early, as in\n"
       "llama-bench (pp, tg) and llama-batched-bench. With them requests of random words are sent as the\n"

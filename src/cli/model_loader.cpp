@@ -55,6 +55,7 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
   host_options.kv_bytes = options.kv_bytes;
   host_options.kv_format = settings.kv_format();
+  host_options.activation_bits = settings.activation_bits();
   if (options.max_running > 0) host_options.max_running = options.max_running;
   Progress progress(context.console, "loading " + model.name, Progress::Form::kQuiet);
   host_options.progress = [&progress](float fraction) { progress.update(fraction); };

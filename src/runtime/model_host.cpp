@@ -111,6 +111,7 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   cpu_options.max_batch_tokens = engine_options.step_token_budget;
   cpu_options.max_batch_sequences = options.max_running;
   cpu_options.kv_format = kv_format;
+  cpu_options.activation_bits = options.activation_bits;
   cpu_options.touch_pages = options.touch_pages;
   cpu_options.progress = std::move(options.progress);
   auto engine = TRY(EngineThread::start(

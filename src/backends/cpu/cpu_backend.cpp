@@ -232,6 +232,10 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
     return unsupported("instruction set " + std::string(to_string(isa)) +
                        " is not available on this machine");
   }
+  if (options.activation_bits != 8 && options.activation_bits != 16) {
+    return invalid_argument(
+        "activations of " + std::to_string(options.activation_bits) + " bits: use 8 or 16", "activations");
+  }
   const std::int32_t num_threads = options.num_threads > 0 ? options.num_threads : num_physical_cores();
   auto pool = std::make_unique<ThreadPool>(num_threads);
   std::unique_ptr<Executor> executor;
@@ -248,6 +252,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
                                        .max_batch_tokens = options.max_batch_tokens,
                                        .max_batch_sequences = options.max_batch_sequences,
                                        .kv_format = options.kv_format.value_or(KvFormat::kFloat16),
+                                       .activation_bits = options.activation_bits,
                                        .touch_pages = options.touch_pages,
                                        .progress = options.progress}));
   }

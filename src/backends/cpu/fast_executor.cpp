@@ -116,8 +116,9 @@ struct FastExecutor::Piece {
   std::size_t stride;  // of the piece's rows in scratch
 };
 
-FastExecutor::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa)
-    : activations(kFewRows, max_features, isa),
+FastExecutor::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t piece_floats,
+                                           const Options& options)
+    : activations(kFewRows, max_features, options.isa, options.activation_bits),
       normed(static_cast<std::size_t>(kFewRows) * static_cast<std::size_t>(max_features)),
       first(piece_floats),
       second(piece_floats),
@@ -128,9 +129,11 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
       pool_(pool),
       kernels_(vector_kernels(options.isa)),
       hidden_activations_(2 * std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
-                          options.isa),
-      attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa),
-      mlp_activations_(options.max_batch_tokens, largest(spec).intermediate, options.isa),
+                          options.isa, options.activation_bits),
+      attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa,
+                             options.activation_bits),
+      mlp_activations_(options.max_batch_tokens, largest(spec).intermediate, options.isa,
+                       options.activation_bits),
       max_rows_(options.max_batch_tokens) {
   for (const LayerGroup& group : spec.layer_groups)
     pages_.emplace_back(group, options.kv_format, options.touch_pages);
@@ -152,8 +155,8 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
   const std::size_t piece_floats = std::max<std::size_t>(kPieceFloats, 2 * rows * widest) +
                                    2 * std::max<std::size_t>(rows, kLogitRows) * kRowPadding;
   for (std::int32_t i = 0; i < pool.num_threads(); ++i) {
-    threads_.push_back(std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.queries),
-                                                       piece_floats, options.isa));
+    threads_.push_back(
+        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.queries), piece_floats, options));
   }
 }
 

@@ -30,6 +30,7 @@ class FastExecutor : public Executor {
     std::int32_t max_batch_tokens = 0;
     std::int32_t max_batch_sequences = 0;
     KvFormat kv_format = KvFormat::kFloat16;
+    std::int32_t activation_bits = 8;  // or 16
     bool touch_pages = false;
     std::function<void(float)> progress;
   };
@@ -53,7 +54,7 @@ class FastExecutor : public Executor {
   };
   /// What one thread writes for itself alone.
   struct ThreadScratch {
-    ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa);
+    ThreadScratch(std::int32_t max_features, std::size_t piece_floats, const Options& options);
     Activations activations;           // of few rows
     std::vector<float> normed;         // the rows behind them
     std::vector<float> first, second;  // outputs of a piece of a product

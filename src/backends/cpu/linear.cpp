@@ -264,7 +264,7 @@ void Linear::Impl::apply_segment(const Segment& segment, std::int32_t first, std
       .group_size = format.group_size,
       .num_groups = format.num_groups(),
       .scale_type = format.scalar_type,
-      .planes = 1,
+      .planes = x.planes,
       .tiles = x.int8.data(),
       .offsets = x.has(ActivationForms::kInt8Offsets)
                      ? reinterpret_cast<const std::int32_t*>(x.offsets.data())

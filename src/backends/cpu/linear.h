@@ -7,6 +7,7 @@
 //   c_i = a_i * sum q; per weight group, over its activation groups in ascending k, t = dot_0 * a_0,
 //   t = fma(dot_i, a_i, t), c = c_0 + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending k
 //   from y = 0.
+//   With 16-bit activations each activation group is two, its high and its low bytes (linear_tasks.h).
 // - mxfp4, nvfp4: the same with twice the e2m1 number, an integer, as code: per weight group of 32 or 16,
 //   t = dot * a, y = fma(scale / 2, t, y).
 // - dense, and mxfp8, whose weights e4m3 * scale are exact in fp32 and do not fit int8: even and odd k are
@@ -38,11 +39,11 @@ constexpr ActivationForms operator|(ActivationForms a, ActivationForms b) {
   return static_cast<ActivationForms>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
 
-/// Activations of up to `max_rows` rows, in the form that the products of one instruction set read. Fixed
-/// memory.
+/// Activations of up to `max_rows` rows, in the form that the products of one instruction set read: integers
+/// of `bits` bits, 8 or 16, or fp32. Fixed memory.
 class Activations {
  public:
-  Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa);
+  Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa, std::int32_t bits = 8);
   ~Activations();
   Activations(Activations&&) noexcept;
   Activations& operator=(Activations&&) noexcept;

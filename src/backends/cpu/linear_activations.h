@@ -9,6 +9,7 @@ namespace mlxd {
 
 struct Activations::Impl {
   const LinearKernels* kernels = nullptr;
+  std::int32_t planes = 1;  // records of a group
   std::int32_t max_rows = 0;
   std::int32_t max_groups = 0;
   std::int32_t rows = 0;

@@ -60,25 +60,33 @@ std::int32_t round_to_even(float value) {
   return std::bit_cast<std::int32_t>(value + kMagic) - std::bit_cast<std::int32_t>(kMagic);
 }
 
-void quantize_group(const float* x, int row, int tile_rows, std::byte* record, std::int32_t* offsets) {
+/// What a group of values is quantized by.
+struct GroupScale {
+  float scale = 0.0F;
+  float inverse = 0.0F;
+  bool finite = true;
+};
+
+/// For integers up to `largest_integer`.
+GroupScale scale_of(const float* x, float largest_integer) {
   std::uint32_t largest = 0;  // magnitudes compare as integers; NaN is above infinity
   for (int i = 0; i < kGroup; ++i)
     largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFU);
+  if (largest >= 0x7F800000U) return {std::numeric_limits<float>::quiet_NaN(), 0.0F, false};
   const float absmax = std::bit_cast<float>(largest);
-  float scale = absmax / 127.0F;
-  float inverse = 127.0F / absmax;
-  const bool finite = largest < 0x7F800000U;
-  if (!finite || absmax < kSmallestActivation) {
-    scale = finite ? 0.0F : std::numeric_limits<float>::quiet_NaN();
-    inverse = 0.0F;
-  }
+  if (absmax < kSmallestActivation) return {};
+  return {absmax / largest_integer, largest_integer / absmax, true};
+}
+
+/// Writes a row of a record from 32 integers in the order of features.
+void store_record(const std::int32_t* q, float scale, int row, int tile_rows, std::byte* record,
+                  std::int32_t* offsets) {
   std::int32_t sums[2] = {0, 0};
   for (int step = 0; step < kSteps; ++step) {
     for (int i = 0; i < 4; ++i) {
-      const float value = x[8 * (step / 2) + 2 * i + step % 2];
-      const std::int32_t q = finite ? round_to_even(value * inverse) : 0;
-      sums[step / 4] += q;
-      record[(step * tile_rows + row) * 4 + i] = static_cast<std::byte>(q);
+      const std::int32_t value = q[8 * (step / 2) + 2 * i + step % 2];
+      sums[step / 4] += value;
+      record[(step * tile_rows + row) * 4 + i] = static_cast<std::byte>(value);
     }
   }
   const std::int32_t sum = sums[0] + sums[1];
@@ -90,6 +98,28 @@ void quantize_group(const float* x, int row, int tile_rows, std::byte* record, s
   const float scaled_sum = scale * static_cast<float>(sum);
   std::memcpy(record + 32 * tile_rows + 4 * row, &scale, sizeof scale);
   std::memcpy(record + 36 * tile_rows + 4 * row, &scaled_sum, sizeof scaled_sum);
+}
+
+void quantize_group(const float* x, int row, int tile_rows, std::byte* record, std::int32_t* offsets) {
+  const GroupScale group = scale_of(x, 127.0F);
+  std::int32_t q[kGroup] = {};
+  for (int i = 0; i < kGroup && group.finite; ++i) q[i] = round_to_even(x[i] * group.inverse);
+  store_record(q, group.scale, row, tile_rows, record, offsets);
+}
+
+/// The same to two records.
+void quantize_group_planes(const float* x, int row, int tile_rows, std::byte* record, std::int32_t* offsets) {
+  const GroupScale group = scale_of(x, 127.0F * 256.0F);
+  std::int32_t low[kGroup] = {};
+  std::int32_t high[kGroup] = {};
+  for (int i = 0; i < kGroup && group.finite; ++i) {
+    const std::int32_t q = round_to_even(x[i] * group.inverse);
+    low[i] = ((q + 128) & 255) - 128;
+    high[i] = (q - low[i]) / 256;
+  }
+  store_record(high, 256.0F * group.scale, row, tile_rows, record, offsets);
+  store_record(low, group.scale, row, tile_rows, record + kRecordBytesPerRow * tile_rows,
+               offsets == nullptr ? nullptr : offsets + 3 * tile_rows);
 }
 
 /// The weight's integer: a code, or twice an e2m1 number.
@@ -148,17 +178,19 @@ float affine_element(const AffineTask& task, const AffineLayout& layout, const s
     float c = 0.0F;
     // Activation groups of the weight group, or the half of one.
     for (int k = group * task.group_size; k < group_end; k += kGroup) {
-      const std::byte* record =
-          tile + static_cast<std::ptrdiff_t>(k / kGroup) * kRecordBytesPerRow * tile_rows;
       const int first = k % kGroup;
       const int last = std::min(kGroup, group_end - k + first);
-      const float dot = static_cast<float>(
-          dot_group(task, layout.codes(task, block, k), lane, first, last, record, row, tile_rows));
-      const auto a = load<float>(record + 32 * tile_rows, row);
-      const auto scaled_sum = load<float>(record + 36 * tile_rows, row);
-      const bool is_first = k % task.group_size == 0;
-      t = is_first ? dot * a : std::fma(dot, a, t);
-      c = is_first ? scaled_sum : c + scaled_sum;
+      for (int plane = 0; plane < task.planes; ++plane) {
+        const std::byte* record = tile + static_cast<std::ptrdiff_t>(k / kGroup * task.planes + plane) *
+                                             kRecordBytesPerRow * tile_rows;
+        const float dot = static_cast<float>(
+            dot_group(task, layout.codes(task, block, k), lane, first, last, record, row, tile_rows));
+        const auto a = load<float>(record + 32 * tile_rows, row);
+        const auto scaled_sum = load<float>(record + 36 * tile_rows, row);
+        const bool is_first = k % task.group_size == 0 && plane == 0;
+        t = is_first ? dot * a : std::fma(dot, a, t);
+        c = is_first ? scaled_sum : c + scaled_sum;
+      }
     }
     const std::byte* scales = block + layout.scales + group * layout.next_scales;
     const float scale = load_scalar(scales, task.scale_type, lane);
@@ -214,27 +246,32 @@ void for_each_element(const Task& task, Element element) {
   }
 }
 
-}  // namespace
-
-void quantize_scalar(const QuantizeTask& task) {
+/// Calls quantize(x, row, tile_rows, record, offsets) for each row of each group, which has so many records.
+template <typename Quantize>
+void quantize_all(const QuantizeTask& task, int records, Quantize quantize) {
   for (int first = 0; first < task.rows; first += kTileRows) {
     const int tile_rows = std::min(kTileRows, task.rows - first);
     const std::ptrdiff_t tile_groups = static_cast<std::ptrdiff_t>(first) * task.num_groups;
     for (int group = task.first_group; group < task.last_group; ++group) {
-      const std::ptrdiff_t cell = tile_groups + static_cast<std::ptrdiff_t>(group) * tile_rows;
+      const std::ptrdiff_t cell = (tile_groups + static_cast<std::ptrdiff_t>(group) * tile_rows) * records;
       std::int32_t* offsets = task.offsets == nullptr ? nullptr : task.offsets + 3 * cell;
       for (int row = 0; row < tile_rows; ++row) {
-        quantize_group(task.x + (first + row) * task.stride + group * kGroup, row, tile_rows,
-                       task.tiles + kRecordBytesPerRow * cell, offsets);
+        quantize(task.x + (first + row) * task.stride + group * kGroup, row, tile_rows,
+                 task.tiles + kRecordBytesPerRow * cell, offsets);
       }
     }
   }
 }
 
+}  // namespace
+
+void quantize_scalar(const QuantizeTask& task) { quantize_all(task, 1, quantize_group); }
+void quantize_planes(const QuantizeTask& task) { quantize_all(task, 2, quantize_group_planes); }
+
 void affine_scalar(const AffineTask& task) {
   const AffineLayout layout(task);
-  const std::ptrdiff_t row_bytes =
-      static_cast<std::ptrdiff_t>(task.num_groups) * task.group_size / kGroup * kRecordBytesPerRow;
+  const std::ptrdiff_t row_bytes = static_cast<std::ptrdiff_t>(task.num_groups) * task.group_size / kGroup *
+                                   task.planes * kRecordBytesPerRow;
   for_each_element(task, [&](int block, int lane, int first, int row, int tile_rows) {
     return affine_element(task, layout, task.weights + block * layout.block_bytes, lane,
                           task.tiles + first * row_bytes, row, tile_rows);

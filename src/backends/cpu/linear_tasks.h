@@ -23,6 +23,9 @@ inline constexpr std::int32_t kE2M1Offset = 12;         // e2m1 numbers, twice, 
 /// 0, 2, 4, 6 and step 2j + 1 holds 1, 3, 5, 7, as the nibbles of a packed word come out. 64 bytes past the
 /// last tile can be read. If asked for, the offsets of a tile: per group int32 [3][R], −kE2M1Offset × the sum
 /// of the group's int8, of its first and of its second 16.
+///
+/// 16-bit activations are two records a group, the high byte's and the low byte's: x ≈ scale × (256 × high +
+/// low), so the high record's scale is 256 × the low one's.
 struct QuantizeTask {
   const float* x;
   std::ptrdiff_t stride;
@@ -78,6 +81,8 @@ struct DenseTask {
 /// 2^119: no e4m3 number times this is beyond fp32.
 inline constexpr std::int32_t kLargestE4M3Scale = 246;
 
+/// Quantizes to two records a group, for every instruction set.
+void quantize_planes(const QuantizeTask& task);
 void quantize_scalar(const QuantizeTask& task);
 void affine_scalar(const AffineTask& task);
 void dense_scalar(const DenseTask& task);
