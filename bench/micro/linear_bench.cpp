@@ -17,8 +17,8 @@
 
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_test_weights.h"
+#include "backends/cpu/machine_limits.h"
 #include "backends/cpu/thread_pool.h"
-#include "machine.h"
 
 namespace {
 
@@ -127,22 +127,27 @@ void bench_model(const Model& model, const Options& options) {
       seconds[i].push_back(seconds_since(start));
     }
   }
-  const double read = bench::read_bandwidth_gb_per_s(options.threads);
-  const double peak = bench::int8_dot_gop_per_s(options.threads);
+  const double read = read_bandwidth_gb_per_s(options.threads);
+  const MultiplyRates rates = multiply_rates(options.isa, options.threads);
+  const bool dense = options.format.bits == 0;
+  const double peak = dense ? rates.fp32 : rates.int8;
+  const double matrix_peak = dense ? rates.bf16_matrix : rates.int8_matrix;
   const double gigabytes = static_cast<double>(bytes) / 1e9;
-  std::printf("%.*s, %s: %.0f MB; read %.1f GB/s, int8 %.0f Gop/s, barrier %.2f us\n",
+  std::printf("%.*s, %s: %.0f MB; read %.1f GB/s, %s %.0f Gop/s, matrix unit %.0f Gop/s, barrier %.2f us\n",
               static_cast<int>(model.name.size()), model.name.data(), describe(options.format).c_str(),
-              gigabytes * 1e3, read, peak, bench::barrier_us());
-  std::printf("  rows       ms     best  x1 row   GB/s  of read   Gop/s  of int8   rows/s\n");
+              gigabytes * 1e3, read, dense ? "fp32" : "int8", peak, matrix_peak, barrier_us());
+  std::printf("  rows       ms     best  x1 row   GB/s  of read   Gop/s  of %s  of matrix   rows/s\n",
+              dense ? "fp32" : "int8");
   for (std::vector<double>& rounds : seconds) std::sort(rounds.begin(), rounds.end());
   const double one_row = seconds.front()[seconds.front().size() / 2];
   for (std::size_t i = 0; i < std::size(kRowCounts); ++i) {
     const double rows = kRowCounts[i];
     const double median = seconds[i][seconds[i].size() / 2];
     const double gop = 2e-9 * products * rows / median;
-    std::printf("  %4.0f %8.2f %8.2f %7.2f %6.1f  %6.0f%% %7.0f  %6.0f%% %8.0f\n", rows, median * 1e3,
-                seconds[i].front() * 1e3, median / one_row, gigabytes / median,
-                100 * gigabytes / median / read, gop, peak > 0 ? 100 * gop / peak : 0.0, rows / median);
+    std::printf("  %4.0f %8.2f %8.2f %7.2f %6.1f  %6.0f%% %7.0f  %6.0f%%  %8.1f%% %8.0f\n", rows,
+                median * 1e3, seconds[i].front() * 1e3, median / one_row, gigabytes / median,
+                100 * gigabytes / median / read, gop, peak > 0 ? 100 * gop / peak : 0.0,
+                matrix_peak > 0 ? 100 * gop / matrix_peak : 0.0, rows / median);
   }
 }
 
