@@ -69,6 +69,7 @@ struct ModelHost::Impl {
   std::string name;
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat_template;
+  std::unique_ptr<StepProfile> profile;  // or null
   std::unique_ptr<EngineThread> engine;
   KvWish wish;
   std::int32_t step_token_budget = 0;
@@ -96,8 +97,11 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
       {.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
       [](std::int32_t num_pages) { return static_cast<std::size_t>(num_pages); }, SIZE_MAX));
   auto plan = std::make_shared<KvPlan>();
+  auto profile = options.profile ? std::make_unique<StepProfile>() : nullptr;
   EngineOptions engine_options;
+  engine_options.profile = profile.get();
   engine_options.max_running = options.max_running;
+  engine_options.gap_ratio = options.gap_ratio;
   engine_options.choose_num_pages =
       [wish, plan, memory_bytes = options.memory_bytes, step_tokens = engine_options.step_token_budget](
           const BackendInfo& info, const BackendMemory& memory) -> Result<std::int32_t> {
@@ -112,6 +116,7 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   cpu_options.max_batch_sequences = options.max_running;
   cpu_options.kv_format = kv_format;
   cpu_options.touch_pages = options.touch_pages;
+  cpu_options.profile = profile.get();
   cpu_options.progress = std::move(options.progress);
   auto engine = TRY(EngineThread::start(
       [&folder, &cpu_options]() -> Result<std::unique_ptr<Backend>> {
@@ -121,7 +126,7 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
 
   auto impl = std::make_unique<Impl>(Impl{
       std::move(folder), path.filename().string(), std::move(tokenizer), std::move(chat_template),
-      std::move(engine), wish, engine_options.step_token_budget, plan->context_tokens,
+      std::move(profile), std::move(engine), wish, engine_options.step_token_budget, plan->context_tokens,
       std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(
@@ -160,5 +165,6 @@ Result<void> ModelHost::set_memory_bytes(std::size_t memory_bytes) {
 double ModelHost::load_seconds() const { return impl_->load_seconds; }
 std::int64_t ModelHost::loaded_at() const { return impl_->loaded_at; }
 EngineThread& ModelHost::engine() const { return *impl_->engine; }
+const StepProfile* ModelHost::profile() const { return impl_->profile.get(); }
 
 }  // namespace mlxd

@@ -127,6 +127,7 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
     : spec_(spec),
       pool_(pool),
       kernels_(vector_kernels(options.isa)),
+      profile_(options.profile),
       hidden_activations_(2 * std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
                           options.isa),
       attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa),
@@ -194,7 +195,21 @@ Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, 
   executor->layers_.resize(spec.layers.size());
   executor->plan_attention(options);
   TRY(executor->load_weights(weights, options));
+  if (options.profile != nullptr) executor->plan_profile();
   return executor;
+}
+
+void FastExecutor::plan_profile() {
+  const auto passes = [](const Linear& linear) { return is_split(linear) ? 2 : 1; };
+  work_ = StepWork(spec_, pages_);
+  for (const Layer& layer : layers_) {
+    work_.add_product(StepStage::kQkv, layer.qkv, passes(layer.qkv));
+    work_.add_product(StepStage::kOutput, layer.o_proj, 1);
+    work_.add_product(StepStage::kGateUp, layer.gate_proj, 1);
+    work_.add_product(StepStage::kGateUp, layer.up_proj, 1);
+    work_.add_product(StepStage::kDown, layer.down_proj, 1);
+  }
+  work_.add_product(StepStage::kVocabulary, lm_head_, passes(lm_head_));
 }
 
 Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options& options) {
@@ -289,13 +304,20 @@ void FastExecutor::forward(const StepInput& step) {
   for (std::size_t i = 0; i < attentions_.size(); ++i) {
     attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
   }
+  if (profile_ != nullptr) {
+    work_.count_forward(step, *profile_);
+    profile_->fork(StepStage::kPrepare);
+  }
   pool_.run([&](std::int32_t thread) {
+    end_stage(thread, StepStage::kWait);
     pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
       prepare_tokens(step, begin, end);
     });
-    pool_.barrier();
+    end_stage(thread, StepStage::kPrepare);
+    barrier(thread);
     for (std::size_t layer = 0; layer < layers_.size(); ++layer) run_layer(step, layer, thread);
   });
+  if (profile_ != nullptr) profile_->join();
 }
 
 /// Embeddings, rotations and page addresses of some tokens.
@@ -325,28 +347,34 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
 
   // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
   const bool split = is_split(layer.qkv);
-  project_heads(step, index, normalize(layer.attention_norm, spec.attention_norm.eps, split, thread), thread);
+  const Activations& normed = normalize(layer.attention_norm, spec.attention_norm.eps, split, thread);
+  project_heads(step, index, normed, thread);
   // Between two barriers nobody reads these two.
   if (thread == 0) {
     attention_activations_.reset(rows_, queries, attention_forms_);
     mlp_activations_.reset(rows_, spec.mlp.gate_proj.out_features, mlp_forms_);
   }
-  pool_.barrier();
+  end_stage(thread, StepStage::kQkv);
+  barrier(thread);
 
   const AttentionLayer work{&spec.attention, queries_.data(), query_stride_, attended_.data()};
   pool_.share(thread, layer.attention->num_items(), 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
     layer.attention->run(static_cast<std::int32_t>(item), step, work, thread);
   });
-  pool_.barrier();
+  end_stage(thread, StepStage::kAttention);
+  barrier(thread);
 
   add_product(layer.o_proj, quantize_attended(queries, thread), thread);
-  pool_.barrier();
+  end_stage(thread, StepStage::kOutput);
+  barrier(thread);
 
   run_mlp(index, normalize(layer.mlp_norm, spec.mlp_norm.eps, false, thread), thread);
-  pool_.barrier();
+  end_stage(thread, StepStage::kGateUp);
+  barrier(thread);
 
   add_product(layer.down_proj, mlp_activations_, thread);
-  pool_.barrier();
+  end_stage(thread, StepStage::kDown);
+  barrier(thread);
 }
 
 void FastExecutor::project_heads(const StepInput& step, std::size_t index, const Activations& input,
@@ -482,13 +510,15 @@ const Activations& FastExecutor::quantize_attended(std::int32_t features, std::i
     Activations& own = threads_[static_cast<std::size_t>(thread)]->activations;
     own.reset(rows_, features, attention_forms_);
     own.fill(attended_.data(), features, 0, num_groups(features));
+    end_stage(thread, StepStage::kNorm);
     return own;
   }
   pool_.share(thread, num_groups(features), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     attention_activations_.fill(attended_.data(), features, static_cast<std::int32_t>(begin),
                                 static_cast<std::int32_t>(end));
   });
-  pool_.barrier();
+  end_stage(thread, StepStage::kNorm);
+  barrier(thread);
   return attention_activations_;
 }
 
@@ -505,6 +535,7 @@ const Activations& FastExecutor::normalize(const std::vector<float>& weight, flo
     }
     own.activations.reset(num_rows, hidden, hidden_forms_);
     own.activations.fill(own.normed.data(), hidden, 0, num_groups(hidden));
+    end_stage(thread, StepStage::kNorm);
     return own.activations;
   }
   pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
@@ -515,12 +546,14 @@ const Activations& FastExecutor::normalize(const std::vector<float>& weight, flo
   });
   // The product that read it last ended at least a barrier ago.
   if (thread == 0) hidden_activations_.reset(num_rows, hidden, hidden_forms_);
-  pool_.barrier();
+  end_stage(thread, StepStage::kNorm);
+  barrier(thread);
   pool_.share(thread, num_groups(hidden), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     hidden_activations_.fill(normed_.data(), hidden, static_cast<std::int32_t>(begin),
                              static_cast<std::int32_t>(end));
   });
-  pool_.barrier();
+  end_stage(thread, StepStage::kNorm);
+  barrier(thread);
   return hidden_activations_;
 }
 
@@ -557,7 +590,11 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
   const std::int64_t units = num_units(lm_head_);
   for (const auto& thread : threads_) std::fill(thread->peaks.begin(), thread->peaks.end(), Peak{});
   const std::int64_t grain = piece_units(units, kVocabularyPiecesPerThread, hidden_activations_.rows());
-  pool_.parallel_for(units, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
+  if (profile_ != nullptr) {
+    work_.count_logits(num_rows, *profile_);
+    profile_->fork(StepStage::kVocabulary);
+  }
+  const auto multiply = [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
     ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
     const Piece piece = Piece::of_units(lm_head_, begin, end);
     apply_piece(lm_head_, hidden_activations_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
@@ -568,7 +605,13 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
       const std::int32_t index = kernels_.peak(out, piece.columns);
       if (index >= 0) raise(scratch.peaks[row], {out[index], piece.first_column + index});
     }
+  };
+  pool_.run([&](std::int32_t thread) {
+    end_stage(thread, StepStage::kWait);
+    pool_.share(thread, units, grain, multiply);
+    end_stage(thread, StepStage::kVocabulary);
   });
+  if (profile_ != nullptr) profile_->join();
   for (std::size_t row = 0; row < num_rows; ++row) {
     peaks[row] = {};
     for (const auto& thread : threads_) raise(peaks[row], thread->peaks[row]);
