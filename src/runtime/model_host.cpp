@@ -1,5 +1,6 @@
 #include "runtime/model_host.h"
 
+#include <future>
 #include <string>
 #include <utility>
 
@@ -27,6 +28,16 @@ std::optional<ChatTemplate> open_template(const std::filesystem::path& folder) {
   if (opened.error().kind != ErrorKind::kNotFound)
     log::warn("{} will not chat: {}", folder.filename().string(), opened.error().message);
   return std::nullopt;
+}
+
+/// What of a model's folder concerns text.
+struct TextFiles {
+  Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat_template;
+};
+
+Result<TextFiles> open_text(const std::filesystem::path& folder) {
+  return TextFiles{TRY(Tokenizer::open(folder)), open_template(folder)};
 }
 
 Result<KvFormat> check_kv_format(const std::string& name) {
@@ -89,9 +100,6 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
               .context_tokens = options.context_tokens,
               .kv_bytes = options.kv_bytes,
               .max_running = options.max_running};
-  Tokenizer tokenizer = TRY(Tokenizer::open(path));
-  std::optional<ChatTemplate> chat_template = open_template(path);
-
   // A context longer than the model's is refused before any weight is read.
   TRY(plan_kv(
       {.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
@@ -118,15 +126,19 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   cpu_options.touch_pages = options.touch_pages;
   cpu_options.profile = profile.get();
   cpu_options.progress = std::move(options.progress);
-  auto engine = TRY(EngineThread::start(
+  // Text and weights are read side by side.
+  auto opening = std::async(std::launch::async | std::launch::deferred, [&path] { return open_text(path); });
+  auto engine = EngineThread::start(
       [&folder, &cpu_options]() -> Result<std::unique_ptr<Backend>> {
         return std::unique_ptr<Backend>(TRY(CpuBackend::load(folder, std::move(cpu_options))));
       },
-      engine_options));
+      engine_options);
+  TextFiles text = TRY(opening.get());
+  if (!engine.ok()) return engine.take_error();
 
   auto impl = std::make_unique<Impl>(Impl{
-      std::move(folder), path.filename().string(), std::move(tokenizer), std::move(chat_template),
-      std::move(profile), std::move(engine), wish, engine_options.step_token_budget, plan->context_tokens,
+      std::move(folder), path.filename().string(), std::move(text.tokenizer), std::move(text.chat_template),
+      std::move(profile), engine.take_value(), wish, engine_options.step_token_budget, plan->context_tokens,
       std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(

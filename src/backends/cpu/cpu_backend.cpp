@@ -180,8 +180,11 @@ void LoadedCpuBackend::sample(const StepBatch& batch, StepResult& result) {
 void LoadedCpuBackend::sample_chunk(std::span<const SampleRow> rows, StepResult& result) {
   const auto vocab = static_cast<std::size_t>(info_.vocab_size);
   for (std::size_t i = 0; i < rows.size(); ++i) token_indices_[i] = rows[i].token_index;
+  const bool any_logits = std::any_of(rows.begin(), rows.end(), [](const SampleRow& row) {
+    return row.spec.want_logits || !is_plain_greedy(row.spec);
+  });
   executor_->compute_logits(std::span(token_indices_).first(rows.size()), logits_.data(),
-                            std::span(peaks_).first(rows.size()));
+                            std::span(peaks_).first(rows.size()), !any_logits);
   const std::size_t first_sample = result.samples.size();
   bool any_draw = false;
   for (std::size_t i = 0; i < rows.size(); ++i) {

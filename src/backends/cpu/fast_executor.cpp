@@ -21,6 +21,7 @@ constexpr std::int32_t kFewRows = 8;
 constexpr std::int32_t kFewElements = 6144;
 constexpr std::int64_t kPiecesPerThread = 4;
 constexpr std::int64_t kVocabularyPiecesPerThread = 16;
+constexpr std::size_t kPackingPieceBytes = std::size_t{2} << 20U;
 constexpr std::int32_t kRowPadding = 16;  // breaks up strides of powers of two
 
 std::int32_t num_groups(std::int32_t features) {
@@ -212,13 +213,72 @@ void FastExecutor::plan_profile() {
   work_.add_product(StepStage::kVocabulary, lm_head_, passes(lm_head_));
 }
 
-Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options& options) {
-  struct Job {
-    std::vector<LinearSpec> parts;
-    Linear* linear;
+namespace {
+
+/// A layer to pack.
+struct PackingJob {
+  std::vector<LinearSpec> parts;
+  Linear* linear;
+};
+
+/// Some blocks of a job.
+struct PackingPiece {
+  std::size_t job = 0;
+  std::int32_t first_block = 0;
+  std::int32_t last_block = 0;
+};
+
+/// Packs all jobs on all threads, in pieces of a few megabytes, so that no large matrix holds up the end.
+Result<void> pack_all(std::span<const PackingJob> jobs, const WeightMap& weights, ThreadPool& pool,
+                      const FastExecutor::Options& options) {
+  std::vector<LinearPacking> packings;
+  std::vector<PackingPiece> pieces;
+  std::vector<std::atomic<std::int32_t>> pieces_left(jobs.size());
+  for (std::size_t job = 0; job < jobs.size(); ++job) {
+    packings.push_back(TRY(LinearPacking::create(jobs[job].parts, weights, options.isa)));
+    const LinearPacking& packing = packings.back();
+    const auto step = static_cast<std::int32_t>(
+        std::clamp<std::size_t>(kPackingPieceBytes / std::max<std::size_t>(1, packing.block_bytes()), 1,
+                                static_cast<std::size_t>(packing.num_blocks())));
+    for (std::int32_t first = 0; first < packing.num_blocks(); first += step) {
+      pieces.push_back({job, first, std::min(first + step, packing.num_blocks())});
+      pieces_left[job].fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  std::vector<std::optional<Error>> errors(pieces.size());
+  std::atomic<std::size_t> num_done{0};
+  std::atomic<bool> failed{false};
+  const auto pack = [&](const PackingPiece& piece) -> Result<void> {
+    LinearPacking& packing = packings[piece.job];
+    if (piece.first_block == 0 && piece.job + 1 < packings.size()) packings[piece.job + 1].prefetch();
+    TRY(packing.pack_blocks(piece.first_block, piece.last_block));
+    // The last one sees what all others have packed.
+    if (pieces_left[piece.job].fetch_sub(1, std::memory_order_acq_rel) == 1)
+      *jobs[piece.job].linear = TRY(packing.finish());
+    return {};
   };
-  // The largest first, so that the threads end together.
-  std::vector<Job> jobs;
+  pool.parallel_for(static_cast<std::int64_t>(pieces.size()), 1,
+                    [&](std::int64_t index, std::int64_t, std::int32_t thread) {
+                      if (failed.load(std::memory_order_relaxed)) return;
+                      if (Result<void> packed = pack(pieces[static_cast<std::size_t>(index)]); !packed.ok()) {
+                        errors[static_cast<std::size_t>(index)] = packed.take_error();
+                        failed.store(true, std::memory_order_relaxed);
+                        return;
+                      }
+                      const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
+                      if (thread == 0 && options.progress)
+                        options.progress(static_cast<float>(done) / static_cast<float>(pieces.size() + 1));
+                    });
+  for (std::optional<Error>& error : errors) {
+    if (error) return *std::move(error);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options& options) {
+  std::vector<PackingJob> jobs;
   jobs.push_back({{spec_.lm_head}, &lm_head_});
   if (!spec_.tied_embeddings) jobs.push_back({{spec_.embedding}, &embedding_});
   for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -235,29 +295,7 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   }
   lm_head_bias_ = TRY(take_bias(jobs.front().parts, weights));
   final_norm_ = TRY(read_norm(spec_.final_norm, weights));
-
-  std::vector<std::optional<Error>> errors(jobs.size());
-  std::atomic<std::size_t> num_done{0};
-  std::atomic<bool> failed{false};
-  pool_.parallel_for(static_cast<std::int64_t>(jobs.size()), 1,
-                     [&](std::int64_t index, std::int64_t, std::int32_t thread) {
-                       if (failed.load(std::memory_order_relaxed)) return;
-                       const Job& job = jobs[static_cast<std::size_t>(index)];
-                       Result<Linear> packed = Linear::pack(job.parts, weights, options.isa);
-                       if (!packed.ok()) {
-                         errors[static_cast<std::size_t>(index)] = packed.take_error();
-                         failed.store(true, std::memory_order_relaxed);
-                         return;
-                       }
-                       *job.linear = packed.take_value();
-                       const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
-                       if (thread == 0 && options.progress) {
-                         options.progress(static_cast<float>(done) / static_cast<float>(jobs.size() + 1));
-                       }
-                     });
-  for (std::optional<Error>& error : errors) {
-    if (error) return *std::move(error);
-  }
+  TRY(pack_all(jobs, weights, pool_, options));
   hidden_forms_ = lm_head_.activation_forms();
   attention_forms_ = layers_.front().o_proj.activation_forms();
   mlp_forms_ = layers_.front().down_proj.activation_forms();
@@ -583,7 +621,7 @@ void FastExecutor::prepare_logits(std::span<const std::int32_t> token_indices) {
 }
 
 void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                                  std::span<Peak> peaks) {
+                                  std::span<Peak> peaks, bool only_peaks) {
   CHECK(token_indices.size() <= kLogitRows && peaks.size() == token_indices.size());
   prepare_logits(token_indices);
   const std::size_t num_rows = token_indices.size();
@@ -591,7 +629,7 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
   for (const auto& thread : threads_) std::fill(thread->peaks.begin(), thread->peaks.end(), Peak{});
   const std::int64_t grain = piece_units(units, kVocabularyPiecesPerThread, hidden_activations_.rows());
   if (profile_ != nullptr) {
-    work_.count_logits(num_rows, *profile_);
+    work_.count_logits(num_rows, !only_peaks, *profile_);
     profile_->fork(StepStage::kVocabulary);
   }
   const auto multiply = [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
@@ -600,8 +638,10 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
     apply_piece(lm_head_, hidden_activations_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     add_bias(lm_head_bias_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     for (std::size_t row = 0; row < num_rows; ++row) {
-      float* out = logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column;
-      std::copy_n(scratch.first.data() + row * piece.stride, piece.columns, out);
+      const float* out = scratch.first.data() + row * piece.stride;
+      if (!only_peaks)
+        std::copy_n(out, piece.columns,
+                    logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column);
       const std::int32_t index = kernels_.peak(out, piece.columns);
       if (index >= 0) raise(scratch.peaks[row], {out[index], piece.first_column + index});
     }

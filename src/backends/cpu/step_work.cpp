@@ -75,12 +75,12 @@ void StepWork::count_forward(const StepInput& step, StepProfile& profile) const 
   profile.add_work(StepStage::kQkv, {.bytes = written});
 }
 
-void StepWork::count_logits(std::size_t num_rows, StepProfile& profile) const {
+void StepWork::count_logits(std::size_t num_rows, bool stored, StepProfile& profile) const {
   const auto rows = static_cast<double>(num_rows);
-  profile.add_work(StepStage::kVocabulary,
-                   {.bytes = vocabulary_.weight_bytes + rows * vocab_size_ * sizeof(float),
-                    .int8_operations = rows * vocabulary_.row.int8_operations,
-                    .fp32_operations = rows * vocabulary_.row.fp32_operations});
+  const double written = stored ? rows * vocab_size_ * sizeof(float) : 0.0;
+  profile.add_work(StepStage::kVocabulary, {.bytes = vocabulary_.weight_bytes + written,
+                                            .int8_operations = rows * vocabulary_.row.int8_operations,
+                                            .fp32_operations = rows * vocabulary_.row.fp32_operations});
 }
 
 }  // namespace mlxd

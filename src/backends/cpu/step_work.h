@@ -25,8 +25,8 @@ class StepWork {
 
   /// The work of one forward.
   void count_forward(const StepInput& step, StepProfile& profile) const;
-  /// The work of the vocabulary's product for some rows.
-  void count_logits(std::size_t num_rows, StepProfile& profile) const;
+  /// The work of the vocabulary's product for some rows; `stored`: their logits are written to memory.
+  void count_logits(std::size_t num_rows, bool stored, StepProfile& profile) const;
 
  private:
   struct Product {
