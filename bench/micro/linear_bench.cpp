@@ -24,8 +24,8 @@
 
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_test_weights.h"
+#include "backends/cpu/machine_limits.h"
 #include "backends/cpu/thread_pool.h"
-#include "machine.h"
 
 namespace {
 
@@ -171,15 +171,18 @@ void bench_model(const Model& model, const TestFormat& format, const Options& op
       seconds[i].push_back(seconds_since(start));
     }
   }
-  const double read = bench::read_bandwidth_gb_per_s(options.threads);
+  const double read = read_bandwidth_gb_per_s(options.threads);
+  const MultiplyRates rates = multiply_rates(options.isa, options.threads);
   const bool integers = is_integer(format);
-  const double peak =
-      integers ? bench::int8_dot_gop_per_s(options.threads) : bench::fp32_fma_gflop_per_s(options.threads);
+  const double peak = integers ? rates.int8 : rates.fp32;
+  const double matrix_peak = integers ? rates.int8_matrix : rates.bf16_matrix;
   const double gigabytes = static_cast<double>(bytes) / 1e9;
-  std::printf("%.*s, %s: %.0f MB; read %.1f GB/s, %s %.0f Gop/s, barrier %.2f us\n",
+  std::printf("%.*s, %s: %.0f MB; read %.1f GB/s, %s %.0f Gop/s, matrix unit %.0f Gop/s, barrier %.2f us\n",
               static_cast<int>(model.name.size()), model.name.data(), describe(format).c_str(),
-              gigabytes * 1e3, read, integers ? "int8" : "fp32", peak, bench::barrier_us());
-  std::printf("  rows       ms     best  x1 row   GB/s  of read   Gop/s  of peak  of limit   rows/s\n");
+              gigabytes * 1e3, read, integers ? "int8" : "fp32", peak, matrix_peak, barrier_us());
+  std::printf(
+      "  rows       ms     best  x1 row   GB/s  of read   Gop/s  of %s  of limit  of matrix   rows/s\n",
+      integers ? "int8" : "fp32");
   for (std::vector<double>& rounds : seconds) std::sort(rounds.begin(), rounds.end());
   const double one_row = seconds.front()[seconds.front().size() / 2];
   for (std::size_t i = 0; i < row_counts.size(); ++i) {
@@ -188,9 +191,10 @@ void bench_model(const Model& model, const TestFormat& format, const Options& op
     const double gop = 2e-9 * products * rows / median;
     const double of_read = 100 * gigabytes / median / read;
     const double of_peak = peak > 0 ? 100 * gop / peak : 0.0;
-    std::printf("  %4.0f %8.2f %8.2f %7.2f %6.1f  %6.0f%% %7.0f  %6.0f%%   %6.0f%% %8.0f\n", rows,
+    std::printf("  %4.0f %8.2f %8.2f %7.2f %6.1f  %6.0f%% %7.0f  %6.0f%%   %6.0f%%  %8.1f%% %8.0f\n", rows,
                 median * 1e3, seconds[i].front() * 1e3, median / one_row, gigabytes / median, of_read, gop,
-                of_peak, std::max(of_read, of_peak), rows / median);
+                of_peak, std::max(of_read, of_peak), matrix_peak > 0 ? 100 * gop / matrix_peak : 0.0,
+                rows / median);
   }
 }
 

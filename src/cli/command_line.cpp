@@ -205,6 +205,8 @@ void add_bench(CLI::App& root, Parsed& parsed) {
       ->type_name("N")
       ->check(CLI::Range(1, 1000));
   command->add_option("--seed", options->seed, "of prompts and arrivals (default 1)")->type_name("N");
+  command->add_flag("--profile", options->profile,
+                    "also where the time of steps goes, beside this machine's limits");
   command->add_flag("--json", options->json, "print JSON");
   add_bench_load(command, *options);
   add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/step_profile.h"
 #include "generation/generation_request.h"
 #include "model/model_folder.h"
 #include "runtime/engine_thread.h"
@@ -30,6 +31,8 @@ struct ModelHostOptions {
   /// Back K/V with memory at once, so that resident memory does not grow with use.
   bool touch_pages = false;
   std::int32_t max_running = 64;
+  double gap_ratio = EngineOptions{}.gap_ratio;
+  bool profile = false;                 // see ModelHost::profile
   std::function<void(float)> progress;  // 0 … 1 while loading
 };
 
@@ -54,6 +57,8 @@ class ModelHost {
   std::int64_t loaded_at() const;  // seconds since 1970
 
   EngineThread& engine() const;
+  /// Where the time of the engine's steps goes; null if not asked for.
+  const StepProfile* profile() const;
 
  private:
   struct Impl;

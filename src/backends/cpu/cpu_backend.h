@@ -15,6 +15,7 @@
 #include "backends/cpu/kv_block.h"
 #include "base/result.h"
 #include "engine/backend.h"
+#include "engine/step_profile.h"
 #include "model/model_folder.h"
 
 namespace mlxd {
@@ -37,6 +38,8 @@ struct CpuOptions {
   bool touch_pages = false;
   /// Called with 0 … 1 while weights are read; may be empty.
   std::function<void(float)> progress{};
+  /// If set, told where the time of a step goes (kFast by stages); it must outlive the backend.
+  StepProfile* profile = nullptr;
 };
 
 class CpuBackend : public Backend {

@@ -21,6 +21,7 @@ constexpr std::int32_t kFewRows = 8;
 constexpr std::int32_t kFewElements = 6144;
 constexpr std::int64_t kPiecesPerThread = 4;
 constexpr std::int64_t kVocabularyPiecesPerThread = 16;
+constexpr std::size_t kPackingPieceBytes = std::size_t{2} << 20U;
 constexpr std::int32_t kRowPadding = 16;  // breaks up strides of powers of two
 
 std::int32_t num_groups(std::int32_t features) {
@@ -128,6 +129,7 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
     : spec_(spec),
       pool_(pool),
       kernels_(vector_kernels(options.isa)),
+      profile_(options.profile),
       hidden_activations_(2 * std::max<std::int32_t>(options.max_batch_tokens, kLogitRows), spec.hidden_size,
                           options.isa, options.activation_bits),
       attention_activations_(options.max_batch_tokens, largest(spec).queries, options.isa,
@@ -197,16 +199,89 @@ Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, 
   executor->layers_.resize(spec.layers.size());
   executor->plan_attention(options);
   TRY(executor->load_weights(weights, options));
+  if (options.profile != nullptr) executor->plan_profile();
   return executor;
 }
 
-Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options& options) {
-  struct Job {
-    std::vector<LinearSpec> parts;
-    Linear* linear;
+void FastExecutor::plan_profile() {
+  const auto passes = [](const Linear& linear) { return is_split(linear) ? 2 : 1; };
+  work_ = StepWork(spec_, pages_);
+  for (const Layer& layer : layers_) {
+    work_.add_product(StepStage::kQkv, layer.qkv, passes(layer.qkv));
+    work_.add_product(StepStage::kOutput, layer.o_proj, 1);
+    work_.add_product(StepStage::kGateUp, layer.gate_proj, 1);
+    work_.add_product(StepStage::kGateUp, layer.up_proj, 1);
+    work_.add_product(StepStage::kDown, layer.down_proj, 1);
+  }
+  work_.add_product(StepStage::kVocabulary, lm_head_, passes(lm_head_));
+}
+
+namespace {
+
+/// A layer to pack.
+struct PackingJob {
+  std::vector<LinearSpec> parts;
+  Linear* linear;
+};
+
+/// Some blocks of a job.
+struct PackingPiece {
+  std::size_t job = 0;
+  std::int32_t first_block = 0;
+  std::int32_t last_block = 0;
+};
+
+/// Packs all jobs on all threads, in pieces of a few megabytes, so that no large matrix holds up the end.
+Result<void> pack_all(std::span<const PackingJob> jobs, const WeightMap& weights, ThreadPool& pool,
+                      const FastExecutor::Options& options) {
+  std::vector<LinearPacking> packings;
+  std::vector<PackingPiece> pieces;
+  std::vector<std::atomic<std::int32_t>> pieces_left(jobs.size());
+  for (std::size_t job = 0; job < jobs.size(); ++job) {
+    packings.push_back(TRY(LinearPacking::create(jobs[job].parts, weights, options.isa)));
+    const LinearPacking& packing = packings.back();
+    const auto step = static_cast<std::int32_t>(
+        std::clamp<std::size_t>(kPackingPieceBytes / std::max<std::size_t>(1, packing.block_bytes()), 1,
+                                static_cast<std::size_t>(packing.num_blocks())));
+    for (std::int32_t first = 0; first < packing.num_blocks(); first += step) {
+      pieces.push_back({job, first, std::min(first + step, packing.num_blocks())});
+      pieces_left[job].fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  std::vector<std::optional<Error>> errors(pieces.size());
+  std::atomic<std::size_t> num_done{0};
+  std::atomic<bool> failed{false};
+  const auto pack = [&](const PackingPiece& piece) -> Result<void> {
+    LinearPacking& packing = packings[piece.job];
+    if (piece.first_block == 0 && piece.job + 1 < packings.size()) packings[piece.job + 1].prefetch();
+    TRY(packing.pack_blocks(piece.first_block, piece.last_block));
+    // The last one sees what all others have packed.
+    if (pieces_left[piece.job].fetch_sub(1, std::memory_order_acq_rel) == 1)
+      *jobs[piece.job].linear = TRY(packing.finish());
+    return {};
   };
-  // The largest first, so that the threads end together.
-  std::vector<Job> jobs;
+  pool.parallel_for(static_cast<std::int64_t>(pieces.size()), 1,
+                    [&](std::int64_t index, std::int64_t, std::int32_t thread) {
+                      if (failed.load(std::memory_order_relaxed)) return;
+                      if (Result<void> packed = pack(pieces[static_cast<std::size_t>(index)]); !packed.ok()) {
+                        errors[static_cast<std::size_t>(index)] = packed.take_error();
+                        failed.store(true, std::memory_order_relaxed);
+                        return;
+                      }
+                      const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
+                      if (thread == 0 && options.progress)
+                        options.progress(static_cast<float>(done) / static_cast<float>(pieces.size() + 1));
+                    });
+  for (std::optional<Error>& error : errors) {
+    if (error) return *std::move(error);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options& options) {
+  std::vector<PackingJob> jobs;
   jobs.push_back({{spec_.lm_head}, &lm_head_});
   if (!spec_.tied_embeddings) jobs.push_back({{spec_.embedding}, &embedding_});
   for (std::size_t i = 0; i < layers_.size(); ++i) {
@@ -223,29 +298,7 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   }
   lm_head_bias_ = TRY(take_bias(jobs.front().parts, weights));
   final_norm_ = TRY(read_norm(spec_.final_norm, weights));
-
-  std::vector<std::optional<Error>> errors(jobs.size());
-  std::atomic<std::size_t> num_done{0};
-  std::atomic<bool> failed{false};
-  pool_.parallel_for(static_cast<std::int64_t>(jobs.size()), 1,
-                     [&](std::int64_t index, std::int64_t, std::int32_t thread) {
-                       if (failed.load(std::memory_order_relaxed)) return;
-                       const Job& job = jobs[static_cast<std::size_t>(index)];
-                       Result<Linear> packed = Linear::pack(job.parts, weights, options.isa);
-                       if (!packed.ok()) {
-                         errors[static_cast<std::size_t>(index)] = packed.take_error();
-                         failed.store(true, std::memory_order_relaxed);
-                         return;
-                       }
-                       *job.linear = packed.take_value();
-                       const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
-                       if (thread == 0 && options.progress) {
-                         options.progress(static_cast<float>(done) / static_cast<float>(jobs.size() + 1));
-                       }
-                     });
-  for (std::optional<Error>& error : errors) {
-    if (error) return *std::move(error);
-  }
+  TRY(pack_all(jobs, weights, pool_, options));
   hidden_forms_ = lm_head_.activation_forms();
   attention_forms_ = layers_.front().o_proj.activation_forms();
   mlp_forms_ = layers_.front().down_proj.activation_forms();
@@ -292,13 +345,20 @@ void FastExecutor::forward(const StepInput& step) {
   for (std::size_t i = 0; i < attentions_.size(); ++i) {
     attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
   }
+  if (profile_ != nullptr) {
+    work_.count_forward(step, *profile_);
+    profile_->fork(StepStage::kPrepare);
+  }
   pool_.run([&](std::int32_t thread) {
+    end_stage(thread, StepStage::kWait);
     pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
       prepare_tokens(step, begin, end);
     });
-    pool_.barrier();
+    end_stage(thread, StepStage::kPrepare);
+    barrier(thread);
     for (std::size_t layer = 0; layer < layers_.size(); ++layer) run_layer(step, layer, thread);
   });
+  if (profile_ != nullptr) profile_->join();
 }
 
 /// Embeddings, rotations and page addresses of some tokens.
@@ -328,28 +388,34 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
 
   // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
   const bool split = is_split(layer.qkv);
-  project_heads(step, index, normalize(layer.attention_norm, spec.attention_norm.eps, split, thread), thread);
+  const Activations& normed = normalize(layer.attention_norm, spec.attention_norm.eps, split, thread);
+  project_heads(step, index, normed, thread);
   // Between two barriers nobody reads these two.
   if (thread == 0) {
     attention_activations_.reset(rows_, queries, attention_forms_);
     mlp_activations_.reset(rows_, spec.mlp.gate_proj.out_features, mlp_forms_);
   }
-  pool_.barrier();
+  end_stage(thread, StepStage::kQkv);
+  barrier(thread);
 
   const AttentionLayer work{&spec.attention, queries_.data(), query_stride_, attended_.data()};
   pool_.share(thread, layer.attention->num_items(), 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
     layer.attention->run(static_cast<std::int32_t>(item), step, work, thread);
   });
-  pool_.barrier();
+  end_stage(thread, StepStage::kAttention);
+  barrier(thread);
 
   add_product(layer.o_proj, quantize_attended(queries, thread), thread);
-  pool_.barrier();
+  end_stage(thread, StepStage::kOutput);
+  barrier(thread);
 
   run_mlp(index, normalize(layer.mlp_norm, spec.mlp_norm.eps, false, thread), thread);
-  pool_.barrier();
+  end_stage(thread, StepStage::kGateUp);
+  barrier(thread);
 
   add_product(layer.down_proj, mlp_activations_, thread);
-  pool_.barrier();
+  end_stage(thread, StepStage::kDown);
+  barrier(thread);
 }
 
 void FastExecutor::project_heads(const StepInput& step, std::size_t index, const Activations& input,
@@ -485,13 +551,15 @@ const Activations& FastExecutor::quantize_attended(std::int32_t features, std::i
     Activations& own = threads_[static_cast<std::size_t>(thread)]->activations;
     own.reset(rows_, features, attention_forms_);
     own.fill(attended_.data(), features, 0, num_groups(features));
+    end_stage(thread, StepStage::kNorm);
     return own;
   }
   pool_.share(thread, num_groups(features), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     attention_activations_.fill(attended_.data(), features, static_cast<std::int32_t>(begin),
                                 static_cast<std::int32_t>(end));
   });
-  pool_.barrier();
+  end_stage(thread, StepStage::kNorm);
+  barrier(thread);
   return attention_activations_;
 }
 
@@ -508,6 +576,7 @@ const Activations& FastExecutor::normalize(const std::vector<float>& weight, flo
     }
     own.activations.reset(num_rows, hidden, hidden_forms_);
     own.activations.fill(own.normed.data(), hidden, 0, num_groups(hidden));
+    end_stage(thread, StepStage::kNorm);
     return own.activations;
   }
   pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
@@ -518,12 +587,14 @@ const Activations& FastExecutor::normalize(const std::vector<float>& weight, flo
   });
   // The product that read it last ended at least a barrier ago.
   if (thread == 0) hidden_activations_.reset(num_rows, hidden, hidden_forms_);
-  pool_.barrier();
+  end_stage(thread, StepStage::kNorm);
+  barrier(thread);
   pool_.share(thread, num_groups(hidden), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     hidden_activations_.fill(normed_.data(), hidden, static_cast<std::int32_t>(begin),
                              static_cast<std::int32_t>(end));
   });
-  pool_.barrier();
+  end_stage(thread, StepStage::kNorm);
+  barrier(thread);
   return hidden_activations_;
 }
 
@@ -553,25 +624,37 @@ void FastExecutor::prepare_logits(std::span<const std::int32_t> token_indices) {
 }
 
 void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                                  std::span<Peak> peaks) {
+                                  std::span<Peak> peaks, bool only_peaks) {
   CHECK(token_indices.size() <= kLogitRows && peaks.size() == token_indices.size());
   prepare_logits(token_indices);
   const std::size_t num_rows = token_indices.size();
   const std::int64_t units = num_units(lm_head_);
   for (const auto& thread : threads_) std::fill(thread->peaks.begin(), thread->peaks.end(), Peak{});
   const std::int64_t grain = piece_units(units, kVocabularyPiecesPerThread, hidden_activations_.rows());
-  pool_.parallel_for(units, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
+  if (profile_ != nullptr) {
+    work_.count_logits(num_rows, !only_peaks, *profile_);
+    profile_->fork(StepStage::kVocabulary);
+  }
+  const auto multiply = [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
     ThreadScratch& scratch = *threads_[static_cast<std::size_t>(thread)];
     const Piece piece = Piece::of_units(lm_head_, begin, end);
     apply_piece(lm_head_, hidden_activations_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     add_bias(lm_head_bias_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     for (std::size_t row = 0; row < num_rows; ++row) {
-      float* out = logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column;
-      std::copy_n(scratch.first.data() + row * piece.stride, piece.columns, out);
+      const float* out = scratch.first.data() + row * piece.stride;
+      if (!only_peaks)
+        std::copy_n(out, piece.columns,
+                    logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column);
       const std::int32_t index = kernels_.peak(out, piece.columns);
       if (index >= 0) raise(scratch.peaks[row], {out[index], piece.first_column + index});
     }
+  };
+  pool_.run([&](std::int32_t thread) {
+    end_stage(thread, StepStage::kWait);
+    pool_.share(thread, units, grain, multiply);
+    end_stage(thread, StepStage::kVocabulary);
   });
+  if (profile_ != nullptr) profile_->join();
   for (std::size_t row = 0; row < num_rows; ++row) {
     peaks[row] = {};
     for (const auto& thread : threads_) raise(peaks[row], thread->peaks[row]);

@@ -15,9 +15,11 @@
 #include "backends/cpu/executor.h"
 #include "backends/cpu/linear.h"
 #include "backends/cpu/rope_table.h"
+#include "backends/cpu/step_work.h"
 #include "backends/cpu/thread_pool.h"
 #include "backends/cpu/vector_kernels.h"
 #include "base/result.h"
+#include "engine/step_profile.h"
 #include "model/model_spec.h"
 #include "model/weight_map.h"
 
@@ -33,6 +35,7 @@ class FastExecutor : public Executor {
     std::int32_t activation_bits = 8;  // or 16
     bool touch_pages = false;
     std::function<void(float)> progress;
+    StepProfile* profile = nullptr;  // outlives the executor
   };
   /// `pool` must outlive the executor. Errors: kCorruptData; kUnsupported for head sizes the kernels lack.
   static Result<std::unique_ptr<FastExecutor>> load(const ModelSpec& spec, const WeightMap& weights,
@@ -42,8 +45,8 @@ class FastExecutor : public Executor {
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
-  void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                      std::span<Peak> peaks) override;
+  void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks,
+                      bool only_peaks) override;
 
  private:
   struct Layer {
@@ -67,6 +70,14 @@ class FastExecutor : public Executor {
   FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options);
   Result<void> load_weights(const WeightMap& weights, const Options& options);
   void plan_attention(const Options& options);
+  void plan_profile();
+  void end_stage(std::int32_t thread, StepStage stage) {
+    if (profile_ != nullptr) profile_->lap(thread, stage);
+  }
+  void barrier(std::int32_t thread) {
+    pool_.barrier();
+    end_stage(thread, StepStage::kWait);
+  }
 
   void prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end);
   void run_layer(const StepInput& step, std::size_t layer, std::int32_t thread);
@@ -93,6 +104,8 @@ class FastExecutor : public Executor {
   const ModelSpec spec_;
   ThreadPool& pool_;
   const VectorKernels& kernels_;
+  StepProfile* const profile_;  // or null
+  StepWork work_;               // counted if there is a profile
   std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
   std::vector<std::unique_ptr<PagedAttention>> attentions_;  // one for each shape of attention

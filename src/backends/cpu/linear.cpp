@@ -150,37 +150,84 @@ Linear& Linear::operator=(Linear&&) noexcept = default;
 
 Result<Linear> Linear::pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
                             PartOrder order) {
-  TRY(check_parts(parts, order));
+  LinearPacking packing = TRY(LinearPacking::create(parts, weights, isa, order));
+  TRY(packing.pack_blocks(0, packing.num_blocks()));
+  return packing.finish();
+}
+
+struct LinearPacking::Impl {
+  const WeightMap* weights = nullptr;
   std::vector<WeightSource> sources;
+  std::vector<BlockOrigin> origins;
+  Linear linear;
+
+  template <typename Function>
+  void for_each_tensor(Function&& function) const {
+    for (const WeightSource& source : sources) {
+      for (const TensorView* tensor : {source.weight, source.scales, source.biases, source.bias}) {
+        if (tensor != nullptr) function(*tensor);
+      }
+    }
+  }
+};
+
+LinearPacking::LinearPacking(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LinearPacking::~LinearPacking() = default;
+LinearPacking::LinearPacking(LinearPacking&&) noexcept = default;
+LinearPacking& LinearPacking::operator=(LinearPacking&&) noexcept = default;
+
+Result<LinearPacking> LinearPacking::create(std::span<const LinearSpec> parts, const WeightMap& weights,
+                                            Isa isa, PartOrder order) {
+  TRY(check_parts(parts, order));
+  auto packing = std::make_unique<Impl>();
+  packing->weights = &weights;
+  std::vector<WeightSource>& sources = packing->sources;
   for (const LinearSpec& part : parts) sources.push_back(TRY(WeightSource::find(part, weights)));
 
-  Linear linear;
-  linear.impl_ = std::make_unique<Impl>();
-  Impl& impl = *linear.impl_;
-  const std::vector<BlockOrigin> origins = block_order(parts, order);
+  packing->linear.impl_ = std::make_unique<Linear::Impl>();
+  Linear::Impl& impl = *packing->linear.impl_;
+  packing->origins = block_order(parts, order);
   impl.kernels = &linear_kernels(isa);
   impl.in_features = parts[0].in_features;
-  impl.num_blocks = static_cast<std::int32_t>(origins.size());
-  impl.segments = segments_of(origins, sources);
+  impl.num_blocks = static_cast<std::int32_t>(packing->origins.size());
+  impl.segments = segments_of(packing->origins, sources);
   impl.out_features = impl.segments.back().first_row + impl.segments.back().num_rows;
   impl.forms = forms_of(sources.front().format);
   for (const WeightSource& source : sources) impl.forms = impl.forms | forms_of(source.format);
 
   std::size_t num_bytes = 0;
-  for (const BlockOrigin& origin : origins) num_bytes += sources[origin.part].format.block_bytes();
+  for (const BlockOrigin& origin : packing->origins) num_bytes += sources[origin.part].format.block_bytes();
   impl.memory = TRY(MemoryRegion::create(num_bytes));
-  std::byte* block = impl.memory.data();
-  for (const BlockOrigin& origin : origins) {
-    TRY(pack_block(sources[origin.part], origin.first_row, block));
-    block += sources[origin.part].format.block_bytes();
+  return LinearPacking(std::move(packing));
+}
+
+std::int32_t LinearPacking::num_blocks() const { return impl_->linear.num_blocks(); }
+
+std::size_t LinearPacking::block_bytes() const {
+  return impl_->linear.impl_->memory.size() / static_cast<std::size_t>(num_blocks());
+}
+
+void LinearPacking::prefetch() const {
+  impl_->for_each_tensor([this](const TensorView& tensor) { impl_->weights->will_need(tensor); });
+}
+
+Result<void> LinearPacking::pack_blocks(std::int32_t first, std::int32_t last) {
+  CHECK(first >= 0 && last <= num_blocks());
+  const Linear::Impl& linear = *impl_->linear.impl_;
+  for (std::int32_t block = first; block < last; ++block) {
+    const BlockOrigin& origin = impl_->origins[static_cast<std::size_t>(block)];
+    const Segment& segment = linear.segment_of_block(block);
+    std::byte* to = linear.memory.data() + segment.offset +
+                    static_cast<std::size_t>(block - segment.first_block) * segment.format.block_bytes();
+    TRY(pack_block(impl_->sources[origin.part], origin.first_row, to));
   }
-  TRY(impl.pack_bias(origins, sources));
-  for (const WeightSource& source : sources) {
-    for (const TensorView* tensor : {source.weight, source.scales, source.biases, source.bias}) {
-      if (tensor != nullptr) weights.drop_pages(*tensor);
-    }
-  }
-  return linear;
+  return {};
+}
+
+Result<Linear> LinearPacking::finish() {
+  TRY(impl_->linear.impl_->pack_bias(impl_->origins, impl_->sources));
+  impl_->for_each_tensor([this](const TensorView& tensor) { impl_->weights->drop_pages(tensor); });
+  return std::move(impl_->linear);
 }
 
 Result<void> Linear::Impl::pack_bias(const std::vector<BlockOrigin>& origins,

@@ -79,9 +79,7 @@ enum class PartOrder : std::uint8_t {
 /// One or several linear layers with the same input, stacked or interleaved.
 class Linear {
  public:
-  /// Packs `parts` (same in_features; formats may differ). Rows of each part are padded to whole blocks; the
-  /// padding is not part of y. Checks scales, biases and dense values for NaN and infinity (kCorruptData,
-  /// names the tensor). The source tensors' pages are dropped when all parts are packed.
+  /// All of a LinearPacking at once.
   static Result<Linear> pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
                              PartOrder order = PartOrder::kStacked);
 
@@ -110,7 +108,37 @@ class Linear {
   void dequantize_row(std::int32_t row, float* out) const;
 
  private:
+  friend class LinearPacking;
   struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// A layer on its way into packed form, in pieces that several threads can share. The WeightMap outlives it.
+class LinearPacking {
+ public:
+  /// Of `parts` (same in_features; formats may differ). Rows of each part are padded to whole blocks; the
+  /// padding is not part of y. Takes memory but does not touch it. Errors: kCorruptData, kUnsupported,
+  /// kOutOfMemory.
+  static Result<LinearPacking> create(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
+                                      PartOrder order = PartOrder::kStacked);
+  ~LinearPacking();
+  LinearPacking(LinearPacking&&) noexcept;
+  LinearPacking& operator=(LinearPacking&&) noexcept;
+
+  std::int32_t num_blocks() const;
+  std::size_t block_bytes() const;  // on average
+  /// Has the system read the source tensors from the disk, in the background.
+  void prefetch() const;
+  /// Each block once; thread-safe on disjoint ranges. Errors: kCorruptData for NaN and infinity in scales,
+  /// biases and dense values, naming the tensor.
+  Result<void> pack_blocks(std::int32_t first, std::int32_t last);
+  /// When all blocks are packed: drops the source tensors' pages and gives the layer away. Errors:
+  /// kCorruptData for NaN and infinity in the layer's own bias.
+  Result<Linear> finish();
+
+ private:
+  struct Impl;
+  explicit LinearPacking(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
