@@ -3,16 +3,14 @@
 //
 // Rule of a product, the same for every instruction set, batch size and split, bit for bit (in fp32):
 // - affine (2, 3, 4, 5, 6, 8 bits): per activation group i, dot_i = exact integer sum of code * q, a_i its
-// scale,
-//   c_i = a_i * sum q; per weight group, over its activation groups in ascending k, t = dot_0 * a_0,
-//   t = fma(dot_i, a_i, t), c = c_0 + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending k
-//   from y = 0.
-//   With 16-bit activations each activation group is two, its high and its low bytes (linear_tasks.h).
+//   scale, c_i = a_i * sum q; per weight group, over its activation groups in ascending k, t = dot_0 * a_0,
+//   t = fma(dot_i, a_i, t), c = c_0 + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending
+//   k from y = 0. With 16-bit activations each activation group is two, its high and its low bytes
+//   (linear_tasks.h).
 // - mxfp4, nvfp4: the same with twice the e2m1 number, an integer, as code: per weight group of 32 or 16,
 //   t = dot * a, y = fma(scale / 2, t, y).
 // - dense, and mxfp8, whose weights e4m3 * scale are exact in fp32 and do not fit int8: even and odd k are
-// two
-//   chains of fma(w, x, sum) in ascending k; y = even + odd.
+//   two chains of fma(w, x, sum) in ascending k; y = even + odd.
 // The layer's own bias is added last.
 #pragma once
 

@@ -42,8 +42,7 @@ struct QuantizeTask {
 /// first.
 /// - affine: per weight group the codes, then 16 scales, then 16 biases.
 /// - e2m1 (mxfp4, nvfp4): all codes of the block, then per weight group 16 scales of one byte, padded to
-/// whole
-///   lines. The product's integers are the numbers taken twice, and the scales count half.
+///   whole lines. The product's integers are the numbers taken twice, and the scales count half.
 struct AffineTask {
   const std::byte* weights;
   std::int32_t num_blocks;
@@ -55,7 +54,7 @@ struct AffineTask {
   ScalarType scale_type;
   std::int32_t planes;          // records of an activation group: 1, or 2 for 16-bit activations
   const std::byte* tiles;       // int8 activations
-  const std::int32_t* offsets;  // e2m1 only
+  const std::int32_t* offsets;  // for e2m1; null if the activations have none
   std::int32_t rows;
   const float* bias;  // [16 × num_blocks] or null
   float* y;           // row 0, first row of the first block
