@@ -13,10 +13,11 @@ enum class Isa {
   kScalar,      // plain C++; the model that the others equal bit for bit
   kAvx2,        // AVX2 + FMA + F16C
   kAvx512Vnni,  // AVX-512 F/BW/VL/DQ + VNNI
+  kAmx,         // AVX-512 VNNI + AMX tiles of int8
   kNeon,        // ARMv8.2 dotprod + fp16
 };
 
-std::string_view to_string(Isa isa);  // "scalar", "avx2", "avx512-vnni", "neon"
+std::string_view to_string(Isa isa);  // "scalar", "avx2", "avx512-vnni", "amx", "neon"
 Result<Isa> parse_isa(std::string_view name);
 /// Those that this build has and this machine runs, best last; never empty.
 std::vector<Isa> available_isas();

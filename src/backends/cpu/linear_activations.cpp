@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/cpu/linear_amx.h"
 #include "base/check.h"
 
 namespace mlxd {
 namespace {
 
 constexpr std::size_t kFp32GroupBytes = kActivationGroup * sizeof(float);
-constexpr std::size_t kPaddingBytes = 64;  // kernels may read whole vectors at a tile's end
+constexpr std::size_t kPaddingBytes = kAmxReadBytes;  // kernels may read whole tiles at the end
 
 void copy_floats(const Activations::Impl& impl, const float* x, std::ptrdiff_t stride,
                  std::int32_t first_group, std::int32_t last_group) {

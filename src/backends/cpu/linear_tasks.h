@@ -71,6 +71,8 @@ void dense_avx2(const DenseTask& task);
 void quantize_avx512(const QuantizeTask& task);
 void affine_avx512(const AffineTask& task);
 void dense_avx512(const DenseTask& task);
+void quantize_amx(const QuantizeTask& task);
+void affine_amx(const AffineTask& task);
 void quantize_neon(const QuantizeTask& task);
 void affine_neon(const AffineTask& task);
 void dense_neon(const DenseTask& task);
