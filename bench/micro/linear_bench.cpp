@@ -52,7 +52,7 @@ struct Options {
   std::string model;
 };
 
-constexpr std::int32_t kRowCounts[] = {1, 2, 4, 8, 16, 512};
+constexpr std::int32_t kRowCounts[] = {1, 2, 4, 8, 12, 16, 20, 24, 32, 48, 64, 512};
 constexpr std::int32_t kMaxRows = 512;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {

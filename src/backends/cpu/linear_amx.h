@@ -11,8 +11,8 @@
 namespace mlxd {
 
 inline constexpr std::int32_t kAmxTileRows = 16;
-/// Below, unpacking a panel of weights costs more than the tiles save.
-inline constexpr std::int32_t kAmxMinRows = 12;
+/// Below, unpacking a panel of weights costs as much as the tiles save.
+inline constexpr std::int32_t kAmxMinRows = 28;
 /// A whole tile's int8 are read, whatever the number of its rows.
 inline constexpr std::int32_t kAmxReadBytes = 32 * kAmxTileRows;
 
