@@ -57,7 +57,7 @@ struct Options {
   Isa isa = default_isa();
   std::vector<TestFormat> formats = {{4, 64, DType::kBF16}};
   std::string model;
-  std::vector<std::int32_t> row_counts = {1, 2, 4, 8, 16, 512};
+  std::vector<std::int32_t> row_counts = {1, 2, 4, 8, 12, 16, 20, 24, 32, 48, 64, 512};
 };
 
 constexpr std::int32_t kMaxRows = 512;

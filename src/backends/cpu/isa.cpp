@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -40,9 +44,22 @@ unsigned saved_register_files() {
   return low;
 }
 
+/// Asks the system for the tile registers, which it gives to a process only on demand (Linux 5.16 on). The
+/// permission is the whole process's and for good; asking again does nothing.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 void append_machine_isas(std::vector<Isa>& isas) {
-  constexpr unsigned kYmm = 0x06;  // SSE and AVX state
-  constexpr unsigned kZmm = 0xe6;  // these, mask registers and both halves of the zmm file
+  constexpr unsigned kYmm = 0x06;       // SSE and AVX state
+  constexpr unsigned kZmm = 0xe6;       // these, mask registers and both halves of the zmm file
+  constexpr unsigned kTiles = 0x60000;  // tile configuration and tile data
   const unsigned saved = saved_register_files();
   const CpuidRegisters one = cpuid(1, 0);
   const CpuidRegisters seven = cpuid(7, 0);
@@ -54,7 +71,10 @@ void append_machine_isas(std::vector<Isa>& isas) {
   if (has(seven.eax >= 1 ? cpuid(7, 1).eax : 0, 4)) isas.push_back(Isa::kAvxVnni);
   const bool avx512 = has(seven.ebx, 16) && has(seven.ebx, 17) && has(seven.ebx, 30) && has(seven.ebx, 31);
   const bool vnni = has(seven.ecx, 11);
-  if ((saved & kZmm) == kZmm && avx512 && vnni) isas.push_back(Isa::kAvx512Vnni);
+  if ((saved & kZmm) != kZmm || !avx512 || !vnni) return;
+  isas.push_back(Isa::kAvx512Vnni);
+  const bool amx = has(seven.edx, 24) && has(seven.edx, 25);  // tiles, and their int8 products
+  if ((saved & kTiles) == kTiles && amx && may_use_tiles()) isas.push_back(Isa::kAmx);
 }
 
 #elif defined(__aarch64__) && defined(__linux__)
@@ -98,6 +118,8 @@ std::string_view to_string(Isa isa) {
       return "avx-vnni";
     case Isa::kAvx512Vnni:
       return "avx512-vnni";
+    case Isa::kAmx:
+      return "amx";
     case Isa::kNeon:
       return "neon";
     case Isa::kNeonI8mm:
@@ -108,11 +130,11 @@ std::string_view to_string(Isa isa) {
 
 Result<Isa> parse_isa(std::string_view name) {
   for (const Isa isa :
-       {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kNeon, Isa::kNeonI8mm}) {
+       {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kAmx, Isa::kNeon, Isa::kNeonI8mm}) {
     if (name == to_string(isa)) return isa;
   }
   return invalid_argument("unknown instruction set '" + std::string(name) +
-                          "'; use scalar, avx2, avx-vnni, avx512-vnni, neon or neon-i8mm");
+                          "'; use scalar, avx2, avx-vnni, avx512-vnni, amx, neon or neon-i8mm");
 }
 
 std::vector<Isa> available_isas() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/cpu/linear_amx.h"
 #include "base/check.h"
 
 namespace mlxd {
@@ -10,7 +11,7 @@ namespace {
 
 constexpr std::size_t kFp32GroupBytes = kActivationGroup * sizeof(float);
 constexpr std::size_t kOffsetsBytes = 3 * sizeof(std::int32_t);
-constexpr std::size_t kPaddingBytes = 64;  // kernels may read whole vectors at a tile's end
+constexpr std::size_t kPaddingBytes = kAmxReadBytes;  // kernels may read whole tiles at the end
 
 void copy_floats(const Activations::Impl& impl, const float* x, std::ptrdiff_t stride,
                  std::int32_t first_group, std::int32_t last_group) {

@@ -92,6 +92,8 @@ void affine_avxvnni(const AffineTask& task);
 void quantize_avx512(const QuantizeTask& task);
 void affine_avx512(const AffineTask& task);
 void dense_avx512(const DenseTask& task);
+void quantize_amx(const QuantizeTask& task);
+void affine_amx(const AffineTask& task);
 void quantize_neon(const QuantizeTask& task);
 void affine_neon(const AffineTask& task);
 void affine_i8mm(const AffineTask& task);

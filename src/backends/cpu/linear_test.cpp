@@ -147,6 +147,50 @@ double relative_error(const std::vector<float>& y, const std::vector<float>& w, 
   return std::sqrt(error / size);
 }
 
+/// Where kernels change the way they cut rows into tiles, and where their panels of weights end.
+class LinearOn : public testing::TestWithParam<Isa> {};
+
+TEST_P(LinearOn,
+       rows_around_every_tile_size_and_features_around_every_panel_have_the_bits_of_the_scalar_model) {
+  const std::vector<Isa> isas = available_isas();
+  if (std::find(isas.begin(), isas.end(), GetParam()) == isas.end()) {
+    GTEST_SKIP() << "this build or machine has no " << to_string(GetParam());
+  }
+  std::uint64_t seed = kSeed;
+  for (const std::int32_t bits : {2, 3, 4, 5, 6, 8}) {
+    for (const std::int32_t group : {32, 64, 128}) {
+      for (const std::int32_t in : {group, 3 * group, 1024, 1024 + group, 2048 + 3 * group}) {
+        const std::int32_t out = in == 1024 ? 83 : 32;
+        TestWeights source(++seed);
+        const LinearSpec spec = source.add("layer", out, in, {bits, group, DType::kBF16}, in != 1024);
+        const WeightMap weights = source.open();
+        const std::vector<float> x = random_rows(kMaxRows, in, seed);
+        const Linear model = pack({&spec, 1}, weights, Isa::kScalar);
+        const Linear linear = pack({&spec, 1}, weights, GetParam());
+        Activations model_activations(kMaxRows, in, Isa::kScalar);
+        Activations activations(kMaxRows, in, GetParam());
+        const std::vector<float> expected = product(model, model_activations, x, kMaxRows);
+        for (std::int32_t rows = 1; rows <= kMaxRows; rows += rows < 50 ? 1 : 5) {
+          const std::vector<float> first(expected.begin(), expected.begin() + rows * out);
+          expect_same_bits(product(linear, activations, x, rows, rows % 3 == 0 ? 2 : 1 << 20), first,
+                           std::to_string(bits) + " bits, group " + std::to_string(group) + ", " +
+                               std::to_string(in) + " features, " + std::to_string(rows) + " rows");
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, LinearOn,
+                         testing::Values(Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kAmx, Isa::kNeon,
+                                         Isa::kNeonI8mm),
+                         [](const testing::TestParamInfo<Isa>& isa) {
+                           std::string name(to_string(isa.param));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
 TEST(Linear, the_scalar_model_is_within_the_rounding_of_its_activations_of_an_exact_product) {
   for (const TestFormat& format : all_formats()) {
     TestWeights source(kSeed);

@@ -16,6 +16,7 @@ const VectorKernels& vector_kernels(Isa isa) {
       kernels = avx2_vector_kernels();
       break;
     case Isa::kAvx512Vnni:
+    case Isa::kAmx:
       kernels = avx512_vector_kernels();
       break;
 #elif defined(__aarch64__)
