@@ -10,7 +10,7 @@
 //
 // Each figure is the best of a few rounds, interleaved over the row counts so that all meet the same
 // disturbances. Quantization of the activations is included: all of its input once per product, as a step
-// does.
+// does. As there, outputs go in pieces to a small buffer of each thread, where they would be consumed.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -61,6 +61,8 @@ struct Options {
 };
 
 constexpr std::int32_t kMaxRows = 512;
+constexpr std::int32_t kPieceFloats = 16384;
+constexpr std::int32_t kRowPadding = 16;  // one row's stride is no power of two
 
 std::optional<int> integer(std::string_view text) {
   int value = 0;
@@ -104,7 +106,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 /// All products of all layers once, as a step runs them.
 void run_step(const std::vector<Linear>& layers, std::int32_t rows, const std::vector<float>& x,
-              std::vector<float>& y, Activations& activations, ThreadPool& pool) {
+              std::vector<std::vector<float>>& y, Activations& activations, ThreadPool& pool) {
   for (const Linear& linear : layers) {
     activations.reset(rows, linear.in_features(), linear.activation_forms());
     const std::int32_t groups = activations.num_groups();
@@ -117,13 +119,22 @@ void run_step(const std::vector<Linear>& layers, std::int32_t rows, const std::v
                                            static_cast<std::int32_t>(last));
                         });
     }
-    const std::int32_t grain = std::max(2, linear.num_blocks() / 16 / 2 * 2);
-    // One row's stride is no power of two, as in the executor.
-    const std::ptrdiff_t stride = linear.out_features() + 16;
-    pool.parallel_for(linear.num_blocks(), grain, [&](std::int64_t first, std::int64_t last, std::int32_t) {
-      linear.apply(activations, static_cast<std::int32_t>(first), static_cast<std::int32_t>(last), y.data(),
-                   stride);
-    });
+    // In pairs of blocks.
+    const std::int32_t balanced = linear.num_blocks() / (8 * pool.num_threads());
+    const std::int32_t cached = kPieceFloats / (rows * 2 * kBlockRows);
+    const std::int32_t grain = std::max(1, std::min(balanced, cached));
+    pool.parallel_for(
+        (linear.num_blocks() + 1) / 2, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
+          const auto first = static_cast<std::int32_t>(2 * begin);
+          const std::int32_t last = std::min(static_cast<std::int32_t>(2 * end), linear.num_blocks());
+          const std::ptrdiff_t stride = (last - first) * kBlockRows + kRowPadding;
+          // The address that column 0 would have.
+          float* piece = y[static_cast<std::size_t>(thread)].data();
+          auto* column_zero =
+              reinterpret_cast<float*>(reinterpret_cast<std::uintptr_t>(piece) -
+                                       static_cast<std::uintptr_t>(linear.block_row(first)) * sizeof(float));
+          linear.apply(activations, first, last, column_zero, stride);
+        });
   }
 }
 
@@ -158,7 +169,9 @@ void bench_model(const Model& model, const TestFormat& format, const Options& op
   std::vector<float> x(static_cast<std::size_t>(kMaxRows) * static_cast<std::size_t>(widest_in));
   for (std::size_t i = 0; i < x.size(); ++i)
     x[i] = static_cast<float>(static_cast<int>(i * 7919 % 2001) - 1000) / 500.0F;
-  std::vector<float> y(static_cast<std::size_t>(kMaxRows) * static_cast<std::size_t>(widest_out + 16));
+  std::vector<std::vector<float>> y(
+      static_cast<std::size_t>(options.threads),
+      std::vector<float>(kPieceFloats + static_cast<std::size_t>(widest_out) + kMaxRows * kRowPadding));
   Activations activations(kMaxRows, widest_in, options.isa);
   ThreadPool pool(options.threads);
 
