@@ -4,7 +4,9 @@
 # the GoogleTest program NAME_test, registered with CTest. Tests see the module's own dependencies
 # plus TEST_DEPENDS.
 include(GoogleTest)
-find_package(GTest REQUIRED)
+if(NOT TARGET GTest::gtest)
+  find_package(GTest REQUIRED)
+endif()
 
 function(mlxd_module name)
   cmake_parse_arguments(arg "" "EXCLUDE" "DEPENDS;TEST_DEPENDS;SOURCES;PCH" ${ARGN})

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "backends/cpu/attention.h"
+#include "backends/cpu/machine_limits.h"
 #include "backends/cpu/thread_pool.h"
-#include "machine.h"
 
 namespace {
 
@@ -135,12 +135,12 @@ void measure(const Options& options) {
   std::vector<std::unique_ptr<Scene>> scenes;
   for (const KvFormat format : kFormats) scenes.push_back(std::make_unique<Scene>(format, options));
   ThreadPool pool(options.threads);
-  const double read = bench::read_bandwidth_gb_per_s(options.threads);
-  const double peak = bench::fp32_fma_gflop_per_s(options.threads);
+  const double read = read_bandwidth_gb_per_s(options.threads);
+  const double peak = multiply_rates(options.isa, options.threads).fp32;
   std::printf("context %d, window %d; read %.1f GB/s, fp32 %.0f Gflop/s, barrier %.2f us\n", options.context,
-              options.window, read, peak, bench::barrier_us());
+              options.window, read, peak, barrier_us());
   std::printf("  tokens  pages      MB       ms   us a layer   GB/s  of read   Gflop/s  of fp32\n");
-  for (const std::int32_t num_tokens : {1, kPrefillTokens}) {
+  for (const std::int32_t num_tokens : {1, 16, 64, kPrefillTokens}) {
     if (num_tokens > options.context) continue;
     std::vector<std::vector<double>> seconds(scenes.size());
     for (int round = 0; round < options.rounds; ++round) {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "cli/bench_load_command.h"
+#include "cli/bench_profile_report.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_text.h"
@@ -47,8 +49,14 @@ json::object to_json(const BenchResult& result) {
           {"inter_token_latency_ms", to_json(result.inter_token_latency_ms)}};
 }
 
+/// What was measured; `limits` only if the steps were profiled.
+struct BenchReport {
+  std::vector<BenchResult> results;
+  std::optional<MachineLimits> limits;
+};
+
 std::string to_json_text(const FoundModel& model, const ModelHost& host, const BenchPlan& plan,
-                         const std::vector<BenchResult>& results) {
+                         const BenchReport& measured) {
   const BackendMemory memory = host.engine().backend_memory();
   json::object report{{"model", model.name},
                       {"backend", host.engine().backend_info().name},
@@ -63,15 +71,21 @@ std::string to_json_text(const FoundModel& model, const ModelHost& host, const B
                                               {"tokenizer_bytes", host.tokenizer().memory_bytes()},
                                               {"peak_resident_bytes", peak_resident_bytes()}}}};
   // The first concurrency's figures stand at the top too, for those who asked for one.
-  for (const auto& entry : to_json(results.front())) report.insert(entry);
+  for (const auto& entry : to_json(measured.results.front())) report.insert(entry);
   json::array all;
-  for (const BenchResult& result : results) all.push_back(to_json(result));
+  for (const BenchResult& result : measured.results) {
+    json::object& entry = all.emplace_back(to_json(result)).as_object();
+    if (!measured.limits) continue;
+    entry["prefill_profile"] = profile_json(result.prefill_steps, *measured.limits);
+    entry["decode_profile"] = profile_json(result.decode_steps, *measured.limits);
+  }
+  if (measured.limits) report["limits"] = limits_json(*measured.limits);
   report["results"] = std::move(all);
   return pretty_json(report);
 }
 
 std::string to_table_text(const FoundModel& model, const ModelHost& host, const BenchPlan& plan,
-                          const std::vector<BenchResult>& results) {
+                          const BenchReport& measured) {
   std::string text = model.name + ", " + host.engine().backend_info().name + ", prompt " +
                      std::to_string(plan.prompt_tokens) + ", " + std::to_string(plan.tokens) +
                      " tokens, median of " + std::to_string(plan.rounds) +
@@ -84,7 +98,7 @@ std::string to_table_text(const FoundModel& model, const ModelHost& host, const 
                {"GAP p50 ms", true},
                {"p90", true},
                {"p99", true}});
-  for (const BenchResult& result : results)
+  for (const BenchResult& result : measured.results)
     table.add_row({std::to_string(result.concurrency), format_number(result.prefill_tokens_per_s, 1),
                    format_number(result.decode_tokens_per_s, 1),
                    format_number(result.decode_tokens_per_s_per_stream, 1),
@@ -92,7 +106,16 @@ std::string to_table_text(const FoundModel& model, const ModelHost& host, const 
                    format_number(result.inter_token_latency_ms.p50, 2),
                    format_number(result.inter_token_latency_ms.p90, 2),
                    format_number(result.inter_token_latency_ms.p99, 2)});
-  return text + table.to_string();
+  text += table.to_string();
+  if (!measured.limits) return text;
+  text += "\n" + limits_text(*measured.limits);
+  for (const BenchResult& result : measured.results) {
+    const std::string streams =
+        std::to_string(result.concurrency) + (result.concurrency == 1 ? " stream" : " streams");
+    text += "\nprefill of " + streams + ": " + profile_text(result.prefill_steps, *measured.limits);
+    text += "\ndecode of " + streams + ": " + profile_text(result.decode_steps, *measured.limits);
+  }
+  return text;
 }
 
 }  // namespace
@@ -122,14 +145,19 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   LoadOptions load;
   load.kv_bytes = static_cast<std::size_t>(details.kv_bytes_per_token * kv_tokens_needed(plan));
   load.max_running = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
+  // As llama-batched-bench does: all prompts, then all answers.
+  load.prefill_first = true;
+  load.profile = options.profile;
   const auto host = TRY(load_model(context, model, *settings, load));
 
   Progress progress(context.console, "measuring", Progress::Form::kQuiet);
-  const auto results = TRY(run_bench(host->engine(), host->limits(), plan,
-                                     [&progress](double fraction) { progress.update(fraction); }));
+  BenchReport measured;
+  // With the model's own number of threads; that takes a second.
+  if (host->profile() != nullptr) measured.limits = measure_machine(host->profile()->totals().num_threads);
+  measured.results = TRY(run_bench(*host, plan, [&progress](double fraction) { progress.update(fraction); }));
   progress.finish();
-  context.console.write(options.json ? to_json_text(model, *host, plan, results)
-                                     : to_table_text(model, *host, plan, results));
+  context.console.write(options.json ? to_json_text(model, *host, plan, measured)
+                                     : to_table_text(model, *host, plan, measured));
   return kExitOk;
 }
 

@@ -147,6 +147,9 @@ Result<void> check_load_options(const BenchCommandOptions& options) {
   const bool under_load = kind.has_value() || on_servers;
   if (options.requests && !under_load) return invalid_argument("--requests needs --workload or --url");
   if (options.time_limit_s && !under_load) return invalid_argument("--time-limit needs --workload or --url");
+  if (options.profile && under_load)
+    return invalid_argument(
+        "--profile does not go with --workload and --url: it is of the fixed measurement");
   TRY(only_for(options.rate_per_s.has_value(), "--rate", kind == WorkloadKind::kPoisson, "poisson"));
   TRY(only_for(options.shared_tokens.has_value(), "--shared", kind == WorkloadKind::kSharedPrefix,
                "shared-prefix"));

@@ -89,7 +89,7 @@ std::string show_stop(const ChatPreferences& preferences) {
 constexpr std::array kEntries{
     float_entry<&SamplingParams::temperature>("temperature", "0 (always the likeliest token) to 2"),
     float_entry<&SamplingParams::top_p>("top_p",
-                                        "keep the likeliest tokens of this total probability, above 0 to 1"),
+                                        "keep the likeliest tokens of this total probability, 0 to 1"),
     Entry{{"top_k", "keep this many likeliest tokens; 0: all"},
           apply_top_k,
           [](const ChatPreferences& s) { return std::to_string(s.answers.sampling.top_k); }},

@@ -39,7 +39,7 @@ TEST(ChatPreferences, RefuseWhatIsOutOfRangeAndKeepTheOldValue) {
   };
   check("temperature", "3", "temperature is 3, must be between 0 and 2");
   check("temperature", "warm", "temperature: 'warm' is not a number");
-  check("top_p", "0", "top_p is 0, must be above 0 and at most 1");
+  check("top_p", "-1", "top_p is -1, must be between 0 and 1");
   check("top_k", "-1", "top_k: '-1' is not a whole number from 0 to 2147483647");
   check("seed", "x", "seed: 'x' is not a whole number 0 or more");
   check("verbose", "maybe", "verbose: 'maybe' is neither on nor off");

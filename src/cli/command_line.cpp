@@ -110,7 +110,8 @@ void add_run(CLI::App& root, Parsed& parsed) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
   }
-  add_settings(command, {"backend", "threads", "context", "memory", "kv-format"}, options->flags);
+  add_settings(command, {"backend", "threads", "context", "memory", "kv-format", "activations"},
+               options->flags);
   command->footer(
       "At a terminal without a prompt this is a conversation; /help shows its commands. Otherwise the\n"
       "prompt, and all of standard input after it, is answered once: echo \"Why?\" | mlxd run");
@@ -204,9 +205,11 @@ void add_bench(CLI::App& root, Parsed& parsed) {
       ->type_name("N")
       ->check(CLI::Range(1, 1000));
   command->add_option("--seed", options->seed, "of prompts and arrivals (default 1)")->type_name("N");
+  command->add_flag("--profile", options->profile,
+                    "also where the time of steps goes, beside this machine's limits");
   command->add_flag("--json", options->json, "print JSON");
   add_bench_load(command, *options);
-  add_settings(command, {"backend", "threads", "kv-format"}, options->flags);
+  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
   command->footer(
       "Without --workload and --url prompts are random tokens and nothing ends an answer early, as in\n"
       "llama-bench (pp, tg) and llama-batched-bench. With them requests of random words are sent as the\n"

@@ -66,6 +66,7 @@ struct BenchCommandOptions {
   std::vector<std::int32_t> concurrency;  // empty: what suits the workload
   std::int32_t rounds = 3;
   std::uint64_t seed = 1;
+  bool profile = false;  // also where the time of steps goes
   bool json = false;
   // A workload, in process or on servers; without any of these the fixed measurement is made.
   std::string workload;

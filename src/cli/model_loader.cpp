@@ -1,5 +1,6 @@
 #include "cli/model_loader.h"
 
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -54,7 +55,10 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   TRY(check_memory(settings.memory_bytes(), model));
   host_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
   host_options.kv_bytes = options.kv_bytes;
+  if (options.prefill_first) host_options.gap_ratio = std::numeric_limits<double>::infinity();
+  host_options.profile = options.profile;
   host_options.kv_format = settings.kv_format();
+  host_options.activation_bits = settings.activation_bits();
   if (options.max_running > 0) host_options.max_running = options.max_running;
   Progress progress(context.console, "loading " + model.name, Progress::Form::kQuiet);
   host_options.progress = [&progress](float fraction) { progress.update(fraction); };

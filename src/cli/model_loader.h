@@ -25,6 +25,9 @@ Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model);
 struct LoadOptions {
   std::size_t kv_bytes = 0;      // 0: from the settings
   std::int32_t max_running = 0;  // 0: the host's default
+  /// Prefills take whole steps, however long others' next tokens then wait.
+  bool prefill_first = false;
+  bool profile = false;
 };
 /// Loads with a progress bar on a terminal.
 Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,

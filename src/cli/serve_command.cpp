@@ -87,6 +87,7 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   TRY(apply_memory(context, settings, models, app_options));
   app_options.strict = settings.strict();
   app_options.kv_format = settings.kv_format();
+  app_options.activation_bits = settings.activation_bits();
   app_options.request_timeout = std::chrono::seconds(settings.request_timeout_s());
   app_options.log_level = settings.log_level();
   const auto app = TRY(App::start(std::move(app_options)));

@@ -30,6 +30,8 @@ constexpr std::array kInfos{
         "most memory for weights, K/V and scratch of a loaded model, e.g. 4GB; 0: chosen by the program"},
     SettingInfo{"kv-format", SettingKind::kText, "fp16", "FORMAT",
                 "how K/V are kept: fp16, bf16, or int8 in half the memory"},
+    SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",
+                "precision of what meets quantized weights: 8, or 16 for twice the arithmetic"},
     SettingInfo{"request-timeout", SettingKind::kNumber, "900", "SECONDS",
                 "longest that an answer may take, streams too; 0: any time"},
     SettingInfo{"open", SettingKind::kSwitch, "false", "", "open the address in the browser when ready"},
@@ -74,6 +76,9 @@ Result<void> check_value(const SettingInfo& info, Settings::Value& value) {
     value.number = TRY(parse_integer(text, 0, 65535));
   } else if (info.name == "threads") {
     value.number = TRY(parse_integer(text, 0, 1024));
+  } else if (info.name == "activations") {
+    TRY(require_one_of(text, {"8", "16"}));
+    value.number = TRY(parse_integer(text, 8, 16));
   } else if (info.kind == SettingKind::kNumber) {
     value.number = TRY(parse_integer(text, 0, kMax));
   } else if (info.kind == SettingKind::kSize) {

@@ -47,6 +47,7 @@ class Settings {
   std::int32_t context_tokens() const { return static_cast<std::int32_t>(number("context")); }
   std::uint64_t memory_bytes() const { return static_cast<std::uint64_t>(number("memory")); }
   const std::string& kv_format() const { return text("kv-format"); }
+  std::int32_t activation_bits() const { return static_cast<std::int32_t>(number("activations")); }
   std::int64_t request_timeout_s() const { return number("request-timeout"); }
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }

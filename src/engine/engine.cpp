@@ -52,7 +52,9 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   cache.share_prefixes = options.share_prefixes;
   for (std::size_t group = 0; group < cache.groups.size(); ++group)
     TRY(backend->resize_pages(group, cache.num_pages[group]));
-  return std::unique_ptr<Engine>(new Engine(std::move(backend), num_pages, std::move(cache), limits, clock));
+  std::unique_ptr<Engine> engine(new Engine(std::move(backend), num_pages, std::move(cache), limits, clock));
+  engine->profile_ = options.profile;
+  return engine;
 }
 
 std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t num_pages,
@@ -107,15 +109,19 @@ void Engine::cancel(SequenceId id) {
 std::span<SequenceEvent> Engine::step() {
   CHECK(!idle());
   const TimePoint started = clock_.now();
+  if (profile_ != nullptr) profile_->begin_step(follows_);
   events_.clear();
   ended_.clear();
   std::swap(events_, untold_);
+  follows_ = false;
   expire();
   if (sequences_.empty()) return events_;
   schedule();
+  end_stage(StepStage::kSchedule);
   const TimePoint forward_started = clock_.now();
   const Result<void> copied = copy_pages();
   const Result<void> computed = copied.ok() ? forward() : copied;
+  end_stage(StepStage::kSampling);
   const TimePoint forward_ended = clock_.now();
   if (!copied.ok()) {
     // Whose pages are wrong now is not worth telling apart.
@@ -126,6 +132,11 @@ std::span<SequenceEvent> Engine::step() {
     sample();
   }
   publish(started, forward_started, forward_ended);
+  if (profile_ != nullptr) {
+    profile_->lap(StepStage::kPublish);
+    profile_->end_step(batch_.tokens.size());
+  }
+  follows_ = !idle();
   return events_;
 }
 

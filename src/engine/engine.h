@@ -19,6 +19,7 @@
 #include "engine/kv_cache.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
+#include "engine/step_profile.h"
 #include "generation/generation_event.h"
 #include "generation/generation_request.h"
 
@@ -36,6 +37,9 @@ struct EngineOptions {
   std::int32_t step_token_budget = 512;  // decodes + prefill chunk of a step
   /// A step that prefills beside decodes takes at most about so many times one that only decodes.
   double gap_ratio = 3.3;
+  /// If set, told where the time of steps goes; it must outlive the engine. The backend is given the same
+  /// one.
+  StepProfile* profile = nullptr;
 };
 
 /// Pages of each layer group for EngineOptions::num_pages.
@@ -115,7 +119,12 @@ class Engine {
   Result<void> shrink_group(std::size_t group, std::int32_t num_pages);
   double expected_wait_seconds(std::int32_t position) const;
 
+  void end_stage(StepStage stage) {
+    if (profile_ != nullptr) profile_->lap(stage);
+  }
+
   const Clock& clock_;
+  StepProfile* profile_ = nullptr;
   std::unique_ptr<Backend> backend_;
   KvCache cache_;
   Scheduler scheduler_;
@@ -130,6 +139,7 @@ class Engine {
   std::vector<SequenceEvent> untold_;  // events that came between steps
 
   // The current step.
+  bool follows_ = false;  // on another without a pause
   std::span<const ScheduledChunk> chunks_;
   StepBatch batch_;
   StepResult result_;

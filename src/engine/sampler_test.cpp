@@ -154,7 +154,7 @@ TEST(Sampler, equals_the_plain_definition_over_random_cases) {
     spec.choice = static_cast<std::uint32_t>(below(3));
     spec.position = static_cast<std::int32_t>(below(5000));
     if (chance(0.4)) spec.top_k = static_cast<std::int32_t>(1 + below(2 * vocab));
-    if (chance(0.4)) spec.top_p = static_cast<float>(uniform(0.001, 1.0));
+    if (chance(0.4)) spec.top_p = chance(0.1) ? 0.0F : static_cast<float>(uniform(0.001, 1.0));
     if (chance(0.3)) spec.min_p = chance(0.1) ? 1.0F : static_cast<float>(uniform(0.0, 0.5));
     if (chance(0.5)) spec.logprob = true;
     if (chance(0.3)) spec.top_logprobs = static_cast<std::int32_t>(below(21));

@@ -60,7 +60,7 @@ TEST(GenerationRequest, names_the_field_and_value_that_it_refuses) {
        ErrorKind::kInvalidArgument, "stop", "empty"},
       {[](auto& f) { f.sampling.temperature = 2.5F; }, ErrorKind::kInvalidArgument, "temperature", "2.5"},
       {[nan](auto& f) { f.sampling.temperature = nan; }, ErrorKind::kInvalidArgument, "temperature", "nan"},
-      {[](auto& f) { f.sampling.top_p = 0.0F; }, ErrorKind::kInvalidArgument, "top_p", "is 0,"},
+      {[](auto& f) { f.sampling.top_p = -0.5F; }, ErrorKind::kInvalidArgument, "top_p", "is -0.5,"},
       {[](auto& f) { f.sampling.top_k = -1; }, ErrorKind::kInvalidArgument, "top_k", "-1"},
       {[](auto& f) { f.sampling.min_p = 1.5F; }, ErrorKind::kInvalidArgument, "min_p", "1.5"},
       {[](auto& f) { f.sampling.repetition_penalty = 0.0F; }, ErrorKind::kInvalidArgument,

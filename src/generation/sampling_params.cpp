@@ -26,7 +26,7 @@ Result<void> SamplingParams::validate(std::int32_t vocab_size) const {
   // Written as !(inside) so that NaN is refused.
   if (!(temperature >= 0.0F && temperature <= 2.0F))
     return out_of_range("temperature", temperature, "between 0 and 2");
-  if (!(top_p > 0.0F && top_p <= 1.0F)) return out_of_range("top_p", top_p, "above 0 and at most 1");
+  if (!(top_p >= 0.0F && top_p <= 1.0F)) return out_of_range("top_p", top_p, "between 0 and 1");
   if (top_k < 0) return out_of_range("top_k", top_k, "0 (off) or positive");
   if (!(min_p >= 0.0F && min_p <= 1.0F)) return out_of_range("min_p", min_p, "between 0 and 1");
   if (!(repetition_penalty > 0.0F && repetition_penalty <= 2.0F))

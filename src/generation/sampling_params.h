@@ -19,7 +19,7 @@ struct LogitBias {
 /// tie); otherwise logits / temperature, top_k, top_p, min_p, one seeded draw.
 struct SamplingParams {
   float temperature = 1.0F;         // 0 … 2; 0 is greedy
-  float top_p = 1.0F;               // (0, 1]
+  float top_p = 1.0F;               // 0 … 1; 0 keeps the likeliest token only
   std::int32_t top_k = 0;           // 0: off
   float min_p = 0.0F;               // [0, 1]
   float repetition_penalty = 1.0F;  // (0, 2]; over prompt and generated tokens

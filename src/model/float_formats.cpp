@@ -1,5 +1,7 @@
 #include "model/float_formats.h"
 
+#include <limits>
+
 namespace mlxd {
 
 float half_to_float(std::uint16_t bits) {
@@ -11,6 +13,24 @@ float half_to_float(std::uint16_t bits) {
   // Zero or subnormal: mantissa * 2^-24, exact in single precision.
   const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | sign);
+}
+
+float e2m1_to_float(std::uint8_t code) {
+  constexpr float kMagnitudes[8] = {0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  const float magnitude = kMagnitudes[code & 7U];
+  return (code & 8U) != 0 ? -magnitude : magnitude;
+}
+
+float e4m3_to_float(std::uint8_t bits) {
+  if ((bits & 0x7FU) == 0x7FU) return std::numeric_limits<float>::quiet_NaN();
+  // Sign, exponent and mantissa where a half has them: its exponent is biased by 8 more. Subnormals too.
+  const std::uint32_t half = ((bits & 0x80U) << 8U) | ((bits & 0x7FU) << 7U);
+  return half_to_float(static_cast<std::uint16_t>(half)) * 256.0F;
+}
+
+float e8m0_to_float(std::uint8_t bits) {
+  if (bits == 255) return std::numeric_limits<float>::quiet_NaN();
+  return std::bit_cast<float>(bits == 0 ? 0x00400000U : std::uint32_t{bits} << 23U);
 }
 
 std::uint16_t float_to_half(float value) {

@@ -20,6 +20,13 @@ inline std::uint16_t float_to_bfloat16(float value) {
 
 float half_to_float(std::uint16_t bits);
 
+/// The 4- and 8-bit formats of OCP Microscaling Formats 1.0. e2m1: a nibble, sign in bit 3, magnitudes 0,
+/// 0.5, 1, 1.5, 2, 3, 4, 6. e4m3: up to 448, no infinity, 0x7F and 0xFF are NaN. e8m0: 2^(bits - 127), 255 is
+/// NaN.
+float e2m1_to_float(std::uint8_t code);
+float e4m3_to_float(std::uint8_t bits);
+float e8m0_to_float(std::uint8_t bits);
+
 /// Rounds to nearest, ties to even; too large becomes infinity, NaN stays NaN.
 std::uint16_t float_to_half(float value);
 

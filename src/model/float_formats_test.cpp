@@ -41,5 +41,35 @@ TEST(FloatFormats, bfloat16_rounds_to_nearest_even) {
   EXPECT_TRUE(std::isnan(bfloat16_to_float(float_to_bfloat16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
+TEST(FloatFormats, e2m1_has_sixteen_numbers) {
+  const float expected[16] = {0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0F, -0.5, -1, -1.5, -2, -3, -4, -6};
+  for (std::uint8_t code = 0; code < 16; ++code) {
+    EXPECT_EQ(e2m1_to_float(code), expected[code]);
+    EXPECT_EQ(std::signbit(e2m1_to_float(code)), code >= 8);
+  }
+}
+
+TEST(FloatFormats, e4m3_is_a_sign_four_bits_of_exponent_and_three_of_mantissa) {
+  for (std::uint32_t bits = 0; bits < 256; ++bits) {
+    const std::uint32_t exponent = (bits >> 3U) & 15U;
+    const auto mantissa = static_cast<float>(bits & 7U);
+    const float magnitude =
+        exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, static_cast<int>(exponent) - 10);
+    const float value = e4m3_to_float(static_cast<std::uint8_t>(bits));
+    if ((bits & 0x7FU) == 0x7FU) {
+      EXPECT_TRUE(std::isnan(value)) << bits;
+    } else {
+      EXPECT_EQ(value, bits < 128 ? magnitude : -magnitude) << bits;
+    }
+  }
+}
+
+TEST(FloatFormats, e8m0_is_a_power_of_two) {
+  for (int bits = 0; bits < 255; ++bits) {
+    EXPECT_EQ(e8m0_to_float(static_cast<std::uint8_t>(bits)), std::ldexp(1.0F, bits - 127)) << bits;
+  }
+  EXPECT_TRUE(std::isnan(e8m0_to_float(255)));
+}
+
 }  // namespace
 }  // namespace mlxd

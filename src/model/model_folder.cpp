@@ -47,7 +47,7 @@ std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
         if (linear.has_bias) names.insert(linear.name + ".bias");
         if (linear.quantization.mode == QuantizationMode::kNone) return;
         names.insert(linear.name + ".scales");
-        names.insert(linear.name + ".biases");
+        if (linear.quantization.mode == QuantizationMode::kAffine) names.insert(linear.name + ".biases");
       },
       [&](const NormSpec& norm) {
         if (norm.has_weight) names.insert(norm.name + ".weight");

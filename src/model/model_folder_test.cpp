@@ -86,6 +86,54 @@ TEST_F(ModelFolderTest, opens_every_kind_of_synthetic_model) {
   }
 }
 
+constexpr Quantization kFloatModes[] = {
+    {QuantizationMode::kMxfp4, 4, 32}, {QuantizationMode::kMxfp8, 8, 32}, {QuantizationMode::kNvfp4, 4, 16}};
+
+SyntheticModelOptions options_of(const Quantization& quantization) {
+  SyntheticModelOptions options;
+  options.bits = quantization.bits;
+  options.group_size = quantization.group_size;
+  options.mode = quantization.mode;
+  return options;
+}
+
+TEST_F(ModelFolderTest, opens_models_of_small_floats) {
+  for (const Quantization& expected : kFloatModes) {
+    make(options_of(expected));
+    const auto model = ModelFolder::open(folder_.path());
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    EXPECT_EQ(model->spec().layers.at(1).mlp->down_proj.quantization, expected);
+    EXPECT_EQ(model->spec().embedding.quantization, expected);
+    accepts(R"({"quantization": null})");  // the tensors say it all
+  }
+  accepts(R"({"quantization": {"mode": "nvfp4"}})");
+  refuses(R"({"quantization": {"group_size": 32, "bits": 4}})",
+          "is stored with 4 bits in groups of 16 (nvfp4), but config.json says 4 bits in groups of 32");
+  refuses(R"({"quantization": {"mode": "mxfp4"}})", "but config.json says 4 bits in groups of 32 (mxfp4)");
+  refuses(R"({"quantization": {"mode": "nvfp4", "bits": 8}})",
+          "quantization.bits: 8, must be 4 in mode nvfp4");
+  refuses(R"({"quantization": {"mode": "nvfp4", "group_size": 32}})",
+          "quantization.group_size: 32, must be 16 in mode nvfp4");
+  refuses(R"({"quantization": {"mode": "int3"}})", "quantization.mode: \"int3\" is not supported; use affine",
+          ErrorKind::kUnsupported);
+  // An entry without a mode is affine.
+  refuses(
+      R"({"quantization": {"mode": "nvfp4", "model.embed_tokens": {"group_size": 64, "bits": 8}}})",
+      "tensor model.embed_tokens.weight: is stored with 4 bits in groups of 16 (nvfp4), but config.json says "
+      "8 bits in groups of 64");
+}
+
+TEST_F(ModelFolderTest, reads_modes_that_differ_by_module) {
+  SyntheticModelOptions options = options_of(kFloatModes[0]);
+  options.embedding_bits = 0;
+  make(options);
+  const auto model = ModelFolder::open(folder_.path());
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_EQ(model->spec().embedding.quantization, Quantization{});
+  EXPECT_EQ(model->spec().layers[0].mlp->up_proj.quantization, kFloatModes[0]);
+  accepts(R"({"quantization": null, "quantization_config": {"quant_method": "mxfp4"}})");
+}
+
 TEST_F(ModelFolderTest, describes_the_model_completely) {
   SyntheticModelOptions options;
   options.embedding_bits = 8;
@@ -228,7 +276,7 @@ TEST_F(ModelFolderTest, compares_quantization_with_the_tensors) {
   refuses(R"({"quantization": {"bits": 4, "group_size": 32, "model.layers.0.mlp.up_proj": false}})",
           "tensor model.layers.0.mlp.up_proj.scales exists, but config.json says");
   refuses(R"({"quantization": {"bits": 4, "group_size": 32, "mode": "mxfp4"}})",
-          "quantization.mode: \"mxfp4\" is not supported", ErrorKind::kUnsupported);
+          "in groups of 32, but config.json says 4 bits in groups of 32 (mxfp4)");
   refuses(R"({"quantization": null, "quantization_config": {"quant_method": "gptq", "bits": 4}})",
           "quantization_config.quant_method: \"gptq\" is not supported", ErrorKind::kUnsupported);
   accepts(R"({"quantization": null})");

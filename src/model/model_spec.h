@@ -6,20 +6,28 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlxd {
 
-enum class QuantizationMode : std::uint8_t { kNone, kAffine };
+enum class QuantizationMode : std::uint8_t { kNone, kAffine, kMxfp4, kMxfp8, kNvfp4 };
 
-/// Affine (MLX): weight uint32 [out, in * bits / 32], element k of a row at bits k * bits, little end first;
-/// scales and biases [out, in / group_size]; value = code * scale + bias.
+/// MLX's formats. All: weight uint32 [out, in * bits / 32], element k of a row at bits k * bits, little end
+/// first; one scale for group_size elements, [out, in / group_size].
+/// - affine: 2, 3, 4, 5, 6 or 8 bits in groups of 32, 64 or 128; scales and biases F16, BF16 or F32;
+///   value = code * scale + bias.
+/// - mxfp4, mxfp8: codes are e2m1 (4 bits) or e4m3 (8 bits) numbers in groups of 32, scales U8 that hold e8m0
+///   (OCP Microscaling Formats 1.0); value = number * scale.
+/// - nvfp4: e2m1 in groups of 16, scales U8 that hold e4m3; value = number * scale.
 struct Quantization {
   QuantizationMode mode = QuantizationMode::kNone;
   std::int32_t bits = 0;
   std::int32_t group_size = 0;
   bool operator==(const Quantization&) const = default;
 };
+
+std::string_view to_string(QuantizationMode mode);  // MLX's names: "affine", "mxfp4", …; kNone: "none"
 
 /// Which rows of the stored tensors are a layer's, where one tensor holds several layers (fused projections,
 /// stacked experts): row r is stored row first + r / run * period + r % run. total 0: exactly the layer's.
@@ -35,7 +43,7 @@ struct StoredRows {
   }
 };
 
-/// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales and
+/// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales, if affine
 /// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32. Tensors of stacked experts have
 /// one dimension more in front.
 struct LinearSpec {

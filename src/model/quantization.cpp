@@ -11,7 +11,17 @@ namespace {
 constexpr std::array<std::int32_t, 6> kBits = {2, 3, 4, 5, 6, 8};
 constexpr std::array<std::int32_t, 3> kGroupSizes = {32, 64, 128};
 
+/// The modes whose codes are small floating point numbers; each has one form.
+constexpr std::array<Quantization, 3> kFloatModes = {{{QuantizationMode::kMxfp4, 4, 32},
+                                                      {QuantizationMode::kMxfp8, 8, 32},
+                                                      {QuantizationMode::kNvfp4, 4, 16}}};
+
 bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
+
+/// Scales of the floating point modes, which MLX writes as U8.
+bool is_byte(DType dtype) {
+  return dtype == DType::kU8 || dtype == DType::kF8E4M3 || dtype == DType::kF8E8M0;
+}
 
 bool contains(const auto& values, std::int64_t value) {
   return std::find(values.begin(), values.end(), value) != values.end();
@@ -36,9 +46,30 @@ bool is_matrix(const TensorView& tensor, std::int64_t rows) {
   return tensor.num_elements() / tensor.shape.back() == rows;
 }
 
-Result<Quantization> read_parameters(const ConfigReader& config) {
-  const std::string mode = TRY(config.string_or("mode", "affine"));
-  if (mode != "affine") return config.refuse_unsupported("mode", "models quantized in mode affine are");
+std::string describe(const Quantization& quantization) {
+  const std::string text =
+      std::to_string(quantization.bits) + " bits in groups of " + std::to_string(quantization.group_size);
+  if (quantization.mode == QuantizationMode::kAffine) return text;
+  return text + " (" + std::string(to_string(quantization.mode)) + ")";
+}
+
+Result<Quantization> read_float_mode(const ConfigReader& config, const Quantization& form) {
+  const std::string mode(to_string(form.mode));
+  if (TRY(config.integer_or("bits", form.bits, 0, 64)) != form.bits) {
+    return config.refuse("bits", std::to_string(form.bits) + " in mode " + mode);
+  }
+  if (TRY(config.integer_or("group_size", form.group_size, 0, 1024)) != form.group_size) {
+    return config.refuse("group_size", std::to_string(form.group_size) + " in mode " + mode);
+  }
+  return form;
+}
+
+Result<Quantization> read_parameters(const ConfigReader& config, std::string_view usual_mode = "affine") {
+  const std::string mode = TRY(config.string_or("mode", usual_mode));
+  for (const Quantization& form : kFloatModes) {
+    if (mode == to_string(form.mode)) return read_float_mode(config, form);
+  }
+  if (mode != "affine") return config.refuse_unsupported("mode", "use affine, mxfp4, mxfp8 or nvfp4");
   Quantization quantization{QuantizationMode::kAffine, 0, 0};
   // mlx-lm's defaults.
   quantization.bits = static_cast<std::int32_t>(TRY(config.integer_or("bits", 4, 0, 64)));
@@ -48,21 +79,39 @@ Result<Quantization> read_parameters(const ConfigReader& config) {
   return quantization;
 }
 
+/// The floating point mode that fits weight and scales.
+Result<Quantization> derive_float_mode(const WeightMap& weights, const TensorView& weight,
+                                       const TensorView& scales, std::int32_t in_features,
+                                       std::int32_t out_features) {
+  if (!is_matrix(scales, out_features)) {
+    return wrong_shape(weights, scales, "U8 [" + std::to_string(out_features) + ", groups]");
+  }
+  if (weight.dtype != DType::kU32 || !is_matrix(weight, out_features)) {
+    return wrong_shape(weights, weight,
+                       "U32 [" + std::to_string(out_features) + ", words] beside its scales");
+  }
+  // All of them are computed in whole groups of 32.
+  for (const Quantization& form : kFloatModes) {
+    if (in_features % 32 == 0 && std::int64_t{in_features} * form.bits == weight.shape.back() * 32 &&
+        scales.shape.back() * form.group_size == in_features) {
+      return form;
+    }
+  }
+  return wrong_shape(weights, scales,
+                     "mxfp4 (4 bits in groups of 32), mxfp8 (8 bits, 32) or nvfp4 (4 bits, 16) beside " +
+                         shape_text(weight) + ", with whole groups of 32 in " + std::to_string(in_features) +
+                         " inputs");
+}
+
 // Derives the parameters from the shapes of weight, scales and biases.
 Result<Quantization> derive(const WeightMap& weights, const TensorView& weight, const TensorView& scales,
                             std::int32_t in_features, std::int32_t out_features) {
   const std::string name = scales.name.substr(0, scales.name.size() - std::string_view("scales").size());
-  const TensorView* biases = weights.find(name + "biases");
-  if (biases == nullptr && scales.dtype == DType::kU8) {
-    return unsupported(
-        weights.folder().string() + ": tensor " + scales.name +
-        ": quantized in a block floating point format (mxfp4, mxfp8, nvfp4), which is not supported;"
-        " use a model quantized in mode affine");
-  }
+  if (is_byte(scales.dtype)) return derive_float_mode(weights, weight, scales, in_features, out_features);
   if (!is_float(scales.dtype) || !is_matrix(scales, out_features)) {
     return wrong_shape(weights, scales, "F16, BF16 or F32 [" + std::to_string(out_features) + ", groups]");
   }
-  biases = TRY(weights.get(name + "biases"));
+  const TensorView* biases = TRY(weights.get(name + "biases"));
   if (biases->dtype != scales.dtype || biases->shape != scales.shape) {
     return wrong_shape(weights, *biases, "as " + scales.name + ", " + shape_text(scales));
   }
@@ -85,22 +134,40 @@ Result<Quantization> derive(const WeightMap& weights, const TensorView& weight, 
   }
   if (result.group_size == 0) {
     return wrong_shape(weights, scales,
-                       "one for each 32, 64 or 128 of " + std::to_string(in_features) + " inputs");
+                       "one for each 32, 64 or 128 of " + std::to_string(in_features) +
+                           " inputs: no group size divides a row so");
   }
   return result;
 }
 
 }  // namespace
 
+std::string_view to_string(QuantizationMode mode) {
+  switch (mode) {
+    case QuantizationMode::kNone:
+      return "none";
+    case QuantizationMode::kAffine:
+      return "affine";
+    case QuantizationMode::kMxfp4:
+      return "mxfp4";
+    case QuantizationMode::kMxfp8:
+      return "mxfp8";
+    case QuantizationMode::kNvfp4:
+      return "nvfp4";
+  }
+  return "none";
+}
+
 Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config) {
   QuantizationConfig result;
   const bool own = config.has("quantization");
   const auto section = TRY(config.object(own ? "quantization" : "quantization_config"));
   if (!section) return result;
-  if (section->has("quant_method")) {
-    return section->refuse_unsupported("quant_method", "convert the model to MLX's affine quantization");
+  const std::string method = TRY(section->string_or("quant_method", ""));
+  if (!method.empty() && method != "mxfp4") {
+    return section->refuse_unsupported("quant_method", "convert the model to one of MLX's quantizations");
   }
-  result.default_ = TRY(read_parameters(*section));
+  result.default_ = TRY(read_parameters(*section, method.empty() ? "affine" : "mxfp4"));
   for (const auto& [key, value] : section->values()) {
     const std::string name(key);
     if (value.is_object()) {
@@ -143,10 +210,7 @@ Result<Quantization> QuantizationConfig::of_module(const WeightMap& weights, con
   const auto expected = entry != entries_.end() ? std::optional(entry->second.quantization) : default_;
   if (expected && *expected != derived) {
     return corrupt_data(weights.folder().string() + ": tensor " + weight->name + ": is stored with " +
-                        std::to_string(derived.bits) + " bits in groups of " +
-                        std::to_string(derived.group_size) + ", but config.json says " +
-                        std::to_string(expected->bits) + " bits in groups of " +
-                        std::to_string(expected->group_size));
+                        describe(derived) + ", but config.json says " + describe(*expected));
   }
   return derived;
 }

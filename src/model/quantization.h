@@ -1,5 +1,5 @@
-// How a checkpoint's linear layers are quantized. Bits and group size are derived from the tensors' shapes,
-// which cannot lie, and compared with what config.json says (mlx-lm's `quantization`, with per-module
+// How a checkpoint's linear layers are quantized. Mode, bits and group size are derived from the tensors'
+// shapes, which cannot lie, and compared with what config.json says (mlx-lm's `quantization`, with per-module
 // entries). Keeps references: configuration and weights must outlive the object.
 #pragma once
 
@@ -18,8 +18,9 @@ namespace mlxd {
 
 class QuantizationConfig {
  public:
-  /// Reads `quantization`, else `quantization_config`. Errors: kUnsupported for other tools' formats (gptq,
-  /// awq, bitnet, …) and other modes (mxfp4, …), kCorruptData for numbers outside the format.
+  /// Reads `quantization`, else `quantization_config`. An entry without a mode is affine, whatever the
+  /// default. Errors: kUnsupported for other tools' formats (gptq, awq, bitnet, …) and unknown modes,
+  /// kCorruptData for numbers outside the format.
   static Result<QuantizationConfig> read(const ConfigReader& config);
 
   /// Checks the tensors of module `name` (weight [out, in], scales, biases) and says how they are stored.

@@ -1,5 +1,6 @@
 #include "runtime/model_host.h"
 
+#include <future>
 #include <string>
 #include <utility>
 
@@ -27,6 +28,16 @@ std::optional<ChatTemplate> open_template(const std::filesystem::path& folder) {
   if (opened.error().kind != ErrorKind::kNotFound)
     log::warn("{} will not chat: {}", folder.filename().string(), opened.error().message);
   return std::nullopt;
+}
+
+/// What of a model's folder concerns text.
+struct TextFiles {
+  Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat_template;
+};
+
+Result<TextFiles> open_text(const std::filesystem::path& folder) {
+  return TextFiles{TRY(Tokenizer::open(folder)), open_template(folder)};
 }
 
 Result<KvFormat> check_kv_format(const std::string& name) {
@@ -69,6 +80,7 @@ struct ModelHost::Impl {
   std::string name;
   Tokenizer tokenizer;
   std::optional<ChatTemplate> chat_template;
+  std::unique_ptr<StepProfile> profile;  // or null
   std::unique_ptr<EngineThread> engine;
   KvWish wish;
   std::int32_t step_token_budget = 0;
@@ -88,16 +100,16 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
               .context_tokens = options.context_tokens,
               .kv_bytes = options.kv_bytes,
               .max_running = options.max_running};
-  Tokenizer tokenizer = TRY(Tokenizer::open(path));
-  std::optional<ChatTemplate> chat_template = open_template(path);
-
   // A context longer than the model's is refused before any weight is read.
   TRY(plan_kv(
       {.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
       [](std::int32_t num_pages) { return static_cast<std::size_t>(num_pages); }, SIZE_MAX));
   auto plan = std::make_shared<KvPlan>();
+  auto profile = options.profile ? std::make_unique<StepProfile>() : nullptr;
   EngineOptions engine_options;
+  engine_options.profile = profile.get();
   engine_options.max_running = options.max_running;
+  engine_options.gap_ratio = options.gap_ratio;
   engine_options.choose_num_pages =
       [wish, plan, memory_bytes = options.memory_bytes, step_tokens = engine_options.step_token_budget](
           const BackendInfo& info, const BackendMemory& memory) -> Result<std::int32_t> {
@@ -111,17 +123,23 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   cpu_options.max_batch_tokens = engine_options.step_token_budget;
   cpu_options.max_batch_sequences = options.max_running;
   cpu_options.kv_format = kv_format;
+  cpu_options.activation_bits = options.activation_bits;
   cpu_options.touch_pages = options.touch_pages;
+  cpu_options.profile = profile.get();
   cpu_options.progress = std::move(options.progress);
-  auto engine = TRY(EngineThread::start(
+  // Text and weights are read side by side.
+  auto opening = std::async(std::launch::async | std::launch::deferred, [&path] { return open_text(path); });
+  auto engine = EngineThread::start(
       [&folder, &cpu_options]() -> Result<std::unique_ptr<Backend>> {
         return std::unique_ptr<Backend>(TRY(CpuBackend::load(folder, std::move(cpu_options))));
       },
-      engine_options));
+      engine_options);
+  TextFiles text = TRY(opening.get());
+  if (!engine.ok()) return engine.take_error();
 
   auto impl = std::make_unique<Impl>(Impl{
-      std::move(folder), path.filename().string(), std::move(tokenizer), std::move(chat_template),
-      std::move(engine), wish, engine_options.step_token_budget, plan->context_tokens,
+      std::move(folder), path.filename().string(), std::move(text.tokenizer), std::move(text.chat_template),
+      std::move(profile), engine.take_value(), wish, engine_options.step_token_budget, plan->context_tokens,
       std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(
@@ -160,5 +178,6 @@ Result<void> ModelHost::set_memory_bytes(std::size_t memory_bytes) {
 double ModelHost::load_seconds() const { return impl_->load_seconds; }
 std::int64_t ModelHost::loaded_at() const { return impl_->loaded_at; }
 EngineThread& ModelHost::engine() const { return *impl_->engine; }
+const StepProfile* ModelHost::profile() const { return impl_->profile.get(); }
 
 }  // namespace mlxd

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/step_profile.h"
 #include "generation/generation_request.h"
 #include "model/model_folder.h"
 #include "runtime/engine_thread.h"
@@ -25,10 +26,13 @@ struct ModelHostOptions {
   /// Quota for weights, K/V pages and scratch together; 0: none.
   std::size_t memory_bytes = 0;
   std::size_t kv_bytes = 0;  // for K/V pages; 0: what memory_bytes leaves, or else a default (see kv_plan.h)
-  std::string kv_format = "fp16";  // fp16 | bf16 | int8
+  std::string kv_format = "fp16";    // fp16 | bf16 | int8
+  std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
   /// Back K/V with memory at once, so that resident memory does not grow with use.
   bool touch_pages = false;
   std::int32_t max_running = 64;
+  double gap_ratio = EngineOptions{}.gap_ratio;
+  bool profile = false;                 // see ModelHost::profile
   std::function<void(float)> progress;  // 0 … 1 while loading
 };
 
@@ -53,6 +57,8 @@ class ModelHost {
   std::int64_t loaded_at() const;  // seconds since 1970
 
   EngineThread& engine() const;
+  /// Where the time of the engine's steps goes; null if not asked for.
+  const StepProfile* profile() const;
 
  private:
   struct Impl;

@@ -170,6 +170,14 @@ TEST_F(ModelHostTest, a_k_v_format_that_is_none_is_refused) {
   EXPECT_TRUE(ModelHost::load(path(), options).ok());
 }
 
+TEST_F(ModelHostTest, activations_have_8_or_16_bits) {
+  ModelHostOptions options;
+  options.activation_bits = 4;
+  EXPECT_EQ(ModelHost::load(path(), options).error().kind, ErrorKind::kInvalidArgument);
+  options.activation_bits = 16;
+  EXPECT_TRUE(ModelHost::load(path(), options).ok());
+}
+
 // With a real model, named by MLXD_TEST_MODEL.
 TEST(RealModel, eight_streams_together_say_what_each_says_alone) {
   const char* folder = std::getenv("MLXD_TEST_MODEL");

@@ -84,6 +84,7 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   host_options.context_tokens = given.context_tokens;
   host_options.memory_bytes = given.memory_bytes;
   host_options.kv_format = given.kv_format;
+  host_options.activation_bits = given.activation_bits;
   host_options.max_running = given.max_running;
 
   ApiServer::Options server_options;

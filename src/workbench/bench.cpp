@@ -27,7 +27,9 @@ double seconds_between(TimePoint from, TimePoint to) {
 // takes no processor from the measured ones. Thread-safe.
 class StepClock : public StreamWaker {
  public:
-  StepClock(std::size_t num_streams, std::size_t tokens) : num_streams_(num_streams), tokens_(tokens) {
+  /// `profile` may be null.
+  StepClock(std::size_t num_streams, std::size_t tokens, const StepProfile* profile)
+      : num_streams_(num_streams), tokens_(tokens), profile_(profile) {
     times_.reserve(num_streams);
   }
 
@@ -38,8 +40,11 @@ class StepClock : public StreamWaker {
       const MutexLock lock(mutex_);
       ++num_steps_;
       if (closed_) return;
+      const bool was_open = is_open_;
       for (const std::uint64_t id : stream_ids) note(id, now);
       closes = closed_;
+      if (profile_ != nullptr && is_open_ && !was_open) steps_until_open_ = profile_->totals();
+      if (profile_ != nullptr && closes) steps_until_closed_ = profile_->totals();
     }
     if (closes) changed_.notify_one();
   }
@@ -59,6 +64,15 @@ class StepClock : public StreamWaker {
   TimePoint window_begin() {
     const MutexLock lock(mutex_);
     return begin_;
+  }
+  /// What the profile had when the window opened and closed.
+  StepTotals steps_until_open() {
+    const MutexLock lock(mutex_);
+    return steps_until_open_;
+  }
+  StepTotals steps_until_closed() {
+    const MutexLock lock(mutex_);
+    return steps_until_closed_;
   }
   /// When each of a stream's tokens came, up to the window's end.
   std::vector<TimePoint> times_of(std::uint64_t id) {
@@ -90,9 +104,11 @@ class StepClock : public StreamWaker {
 
   const std::size_t num_streams_;
   const std::size_t tokens_;
+  const StepProfile* const profile_;
   Mutex mutex_;
   CondVar changed_;
   std::unordered_map<std::uint64_t, Times> times_ GUARDED_BY(mutex_);
+  StepTotals steps_until_open_ GUARDED_BY(mutex_), steps_until_closed_ GUARDED_BY(mutex_);
   TimePoint begin_ GUARDED_BY(mutex_){};
   std::size_t num_started_ GUARDED_BY(mutex_) = 0;
   std::size_t num_done_ GUARDED_BY(mutex_) = 0;
@@ -108,6 +124,7 @@ struct Stream {
 
 struct Measured {
   std::vector<double> prefill_rates, decode_rates, first_token_ms, gaps_ms;
+  StepTotals prefill_steps, decode_steps;
 };
 
 // Tokens that the first streams may make while the last ones are still prefilling, generously.
@@ -141,20 +158,27 @@ Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams) {
 
 class Bench {
  public:
-  Bench(EngineThread& engine, const GenerationLimits& limits, const BenchPlan& plan)
-      : engine_(engine), limits_(limits), plan_(plan), random_(plan.seed) {}
+  Bench(const ModelHost& host, const BenchPlan& plan)
+      : engine_(host.engine()),
+        limits_(host.limits()),
+        profile_(host.profile()),
+        plan_(plan),
+        random_(plan.seed) {}
 
   Result<void> measure_prefill(std::int32_t concurrency, Measured& measured) {
-    StepClock clock(static_cast<std::size_t>(concurrency), 0);
+    StepClock clock(static_cast<std::size_t>(concurrency), 0, profile_);
+    const StepTotals before = profile_ != nullptr ? profile_->totals() : StepTotals{};
     std::vector<Stream> streams = TRY(submit(concurrency, 1, clock));
     TRY(wait_for(clock, streams));
     const double seconds = seconds_between(streams.front().submitted, clock.window_begin());
     measured.prefill_rates.push_back(static_cast<double>(concurrency) * plan_.prompt_tokens / seconds);
+    measured.prefill_steps += clock.steps_until_closed();
+    measured.prefill_steps -= before;
     return {};
   }
 
   Result<void> measure_decode(std::int32_t concurrency, std::int32_t tokens, Measured& measured) {
-    StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens));
+    StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens), profile_);
     std::vector<Stream> streams =
         TRY(submit(concurrency, tokens + 1 + spare_tokens(plan_, concurrency), clock));
     TRY(wait_for(clock, streams));
@@ -172,6 +196,8 @@ class Bench {
       end = std::max(end, times.back());
     }
     measured.decode_rates.push_back(static_cast<double>(num_tokens) / seconds_between(begin, end));
+    measured.decode_steps += clock.steps_until_closed();
+    measured.decode_steps -= clock.steps_until_open();
     return {};
   }
 
@@ -202,7 +228,8 @@ class Bench {
   }
 
   EngineThread& engine_;
-  const GenerationLimits& limits_;
+  const GenerationLimits limits_;
+  const StepProfile* const profile_;  // or null
   const BenchPlan& plan_;
   std::mt19937_64 random_;
 };
@@ -219,9 +246,9 @@ std::int64_t kv_tokens_needed(const BenchPlan& plan) {
   return (most + most / 16 + 1) * kPageTokens;
 }
 
-Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const GenerationLimits& limits,
-                                           const BenchPlan& plan,
+Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPlan& plan,
                                            const std::function<void(double)>& on_progress) {
+  const GenerationLimits limits = host.limits();
   for (const std::int32_t concurrency : plan.concurrency) {
     const std::int64_t needed =
         std::int64_t{plan.prompt_tokens} + plan.tokens + 1 + spare_tokens(plan, concurrency);
@@ -233,7 +260,7 @@ Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const Generatio
                               ": ask for fewer");
   }
 
-  Bench bench(engine, limits, plan);
+  Bench bench(host, plan);
   Measured discarded;
   const std::int32_t most = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
   TRY(bench.measure_decode(most, std::min(plan.tokens, kWarmUpTokens), discarded));
@@ -259,6 +286,8 @@ Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const Generatio
     result.decode_tokens_per_s_per_stream = result.decode_tokens_per_s / result.concurrency;
     result.time_to_first_token_ms = percentiles_of(measured[i].first_token_ms);
     result.inter_token_latency_ms = percentiles_of(measured[i].gaps_ms);
+    result.prefill_steps = measured[i].prefill_steps;
+    result.decode_steps = measured[i].decode_steps;
     results.push_back(result);
   }
   return results;

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "generation/generation_request.h"
-#include "runtime/engine_thread.h"
+#include "engine/step_profile.h"
+#include "runtime/model_host.h"
 
 namespace mlxd {
 
@@ -37,16 +37,17 @@ struct BenchResult {
   double decode_tokens_per_s_per_stream = 0.0;
   BenchPercentiles time_to_first_token_ms;
   BenchPercentiles inter_token_latency_ms;
+  /// Of the steps that these rates are from, all rounds together; empty without a profile.
+  StepTotals prefill_steps, decode_steps;
 };
 
 /// K/V positions that the largest concurrency of the plan needs, in whole pages and with some to spare.
 std::int64_t kv_tokens_needed(const BenchPlan& plan);
 
-/// A warm-up, then `rounds` rounds over all concurrencies in turn, so that a drift of the machine touches all
-/// alike. `on_progress` gets 0 … 1 and may be empty. Errors: those of the engine; kInvalidArgument for a plan
-/// that does not fit the context.
-Result<std::vector<BenchResult>> run_bench(EngineThread& engine, const GenerationLimits& limits,
-                                           const BenchPlan& plan,
+/// Measures a loaded model, with its profile if it has one. A warm-up, then `rounds` rounds over all
+/// concurrencies in turn, so that a drift of the machine touches all alike. `on_progress` gets 0 … 1 and may
+/// be empty. Errors: those of the engine; kInvalidArgument for a plan that does not fit the context.
+Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPlan& plan,
                                            const std::function<void(double)>& on_progress);
 
 /// The value below which `share` of the sorted values lie, interpolated; 0 for none.

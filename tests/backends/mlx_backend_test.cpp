@@ -90,6 +90,15 @@ std::vector<Shape> all_shapes() {
   shapes.push_back({"llama3 frequencies, 3 bits", options,
                     R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                        "high_freq_factor": 4.0, "original_max_position_embeddings": 64},)"});
+  for (const Quantization& form :
+       {Quantization{QuantizationMode::kMxfp4, 4, 32}, Quantization{QuantizationMode::kMxfp8, 8, 32},
+        Quantization{QuantizationMode::kNvfp4, 4, 16}}) {
+    options = {};
+    options.bits = form.bits;
+    options.group_size = form.group_size;
+    options.mode = form.mode;
+    shapes.push_back({to_string(form.mode).data(), options, ""});
+  }
   shapes.push_back({"linear frequencies", {}, R"("rope_scaling": {"rope_type": "linear", "factor": 4.0},)"});
   options = {};
   options.num_layers = 3;

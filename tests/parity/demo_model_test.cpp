@@ -18,6 +18,13 @@
 namespace mlxd::testing {
 namespace {
 
+// Sanitized builds look for wrong memory, not for wrong numbers, and are some thirty times slower.
+#if defined(MLXD_SANITIZED)
+constexpr std::int32_t kTextShare = 10;
+#else
+constexpr std::int32_t kTextShare = 1;
+#endif
+
 class DemoModel : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -52,6 +59,7 @@ class DemoModel : public ::testing::Test {
 TEST_F(DemoModel, TheReferenceComputesWhatMlxLmComputes) {
   const auto reference = load({.precision = CpuPrecision::kReference});
   for (const std::string prompt : {"prompt_5", "prompt_100", "prompt_1000"}) {
+    if (kTextShare > 1 && prompt == "prompt_1000") continue;
     ScriptedSequence sequence = sequence_of(expected_.get<std::int32_t>(prompt + ".tokens"));
     const Result<std::vector<float>> logits = run_alone(*reference, sequence, 512, WhichLogits::kLast);
     ASSERT_TRUE(logits.ok()) << logits.error().message;
@@ -111,7 +119,7 @@ Comparison compare(std::span<const float> expected, std::span<const float> actua
 }
 
 TEST_F(DemoModel, TheFastPathStaysCloseToTheReferenceOverAText) {
-  constexpr std::int32_t kPositions = 2000;
+  constexpr std::int32_t kPositions = 2000 / kTextShare;
   constexpr std::int32_t kChunk = 50;
   const auto fast = load({});
   const auto reference = load({.precision = CpuPrecision::kReference});
@@ -167,27 +175,27 @@ TEST_F(DemoModel, TheFastPathStaysCloseToTheReferenceOverAText) {
 }
 
 TEST_F(DemoModel, NarrowPagesStayCloseToFp32PagesOverAText) {
-  constexpr std::int32_t kPositions = 600;
-  constexpr std::int32_t kChunk = 100;
+  constexpr std::int32_t kPositions = 600 / kTextShare;
+  constexpr std::int32_t kChunk = 60;
   const std::vector<std::int32_t> tokens = expected_.get<std::int32_t>("teacher.tokens");
   ASSERT_GT(tokens.size(), static_cast<std::size_t>(kPositions));
   // Through the reference, what the format alone costs; through the fast path, all that its users lose.
   struct Candidate {
     CpuPrecision precision;
     KvFormat format;
-    double most_divergence;  // mean, nat
-    int least_agreements;
+    double most_divergence;   // mean, nat
+    double least_agreements;  // share of the positions
     std::unique_ptr<CpuBackend> backend{};
     ScriptedSequence sequence{};
     double divergence = 0;
     double worst = 0;
     int agreements = 0;
   };
-  Candidate candidates[] = {{CpuPrecision::kReference, KvFormat::kFloat16, 2e-6, 590},
-                            {CpuPrecision::kReference, KvFormat::kBFloat16, 1e-4, 585},
-                            {CpuPrecision::kReference, KvFormat::kInt8, 1.5e-3, 570},
-                            {CpuPrecision::kFast, KvFormat::kBFloat16, 2.5e-3, 570},
-                            {CpuPrecision::kFast, KvFormat::kInt8, 4e-3, 565}};
+  Candidate candidates[] = {{CpuPrecision::kReference, KvFormat::kFloat16, 2e-6, 0.983},
+                            {CpuPrecision::kReference, KvFormat::kBFloat16, 1e-4, 0.975},
+                            {CpuPrecision::kReference, KvFormat::kInt8, 1.5e-3, 0.95},
+                            {CpuPrecision::kFast, KvFormat::kBFloat16, 2.5e-3, 0.95},
+                            {CpuPrecision::kFast, KvFormat::kInt8, 4e-3, 0.94}};
   const auto reference = load({.precision = CpuPrecision::kReference});
   ScriptedSequence reference_sequence = sequence_of(tokens);
   const auto vocab = static_cast<std::size_t>(reference->info().vocab_size);
@@ -219,13 +227,13 @@ TEST_F(DemoModel, NarrowPagesStayCloseToFp32PagesOverAText) {
     std::printf("%s: mean KL %.7f nat (worst %.5f), top token at %.1f %%\n", name.c_str(),
                 candidate.divergence, candidate.worst, 100.0 * candidate.agreements / kPositions);
     EXPECT_LE(candidate.divergence, candidate.most_divergence) << name;
-    EXPECT_GE(candidate.agreements, candidate.least_agreements) << name;
+    EXPECT_GE(candidate.agreements, kPositions * candidate.least_agreements) << name;
   }
 }
 
 TEST_F(DemoModel, EveryInstructionSetGivesTheSameBits) {
   std::vector<std::int32_t> tokens = expected_.get<std::int32_t>("prompt_1000.tokens");
-  tokens.resize(300);
+  tokens.resize(kTextShare > 1 ? 60 : 300);
   for (const KvFormat format : {KvFormat::kFloat16, KvFormat::kBFloat16, KvFormat::kInt8}) {
     std::vector<float> first;
     for (const Isa isa : available_isas()) {

@@ -36,12 +36,13 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std
 namespace mlxd::testing {
 namespace {
 
-TEST(CpuBackendStep, AllocatesNothingOnceWarm) {
+void check_allocates_nothing(StepProfile* profile) {
   TemporaryFolder folder;
   ASSERT_TRUE(write_synthetic_model(folder.path(), {}).ok());
   Result<ModelFolder> model = ModelFolder::open(folder.path());
   ASSERT_TRUE(model.ok());
-  Result<std::unique_ptr<CpuBackend>> loaded = CpuBackend::load(*model, {.num_threads = 2});
+  Result<std::unique_ptr<CpuBackend>> loaded =
+      CpuBackend::load(*model, {.num_threads = 2, .profile = profile});
   ASSERT_TRUE(loaded.ok());
   CpuBackend& backend = **loaded;
   ASSERT_TRUE(resize_pages(backend, 64).ok());
@@ -75,6 +76,14 @@ TEST(CpuBackendStep, AllocatesNothingOnceWarm) {
   const long during = num_allocations.load() - before;
   EXPECT_TRUE(all_ran);
   EXPECT_EQ(during, 0);
+}
+
+TEST(CpuBackendStep, AllocatesNothingOnceWarm) { check_allocates_nothing(nullptr); }
+
+TEST(CpuBackendStep, AllocatesNothingForItsProfile) {
+  StepProfile profile;
+  check_allocates_nothing(&profile);
+  EXPECT_EQ(profile.totals().num_threads, 2);
 }
 
 }  // namespace

@@ -22,8 +22,7 @@ Result<void> read_temperature(const json::value& value, std::string_view field, 
 
 Result<void> read_top_p(const json::value& value, std::string_view field, RequestDraft& draft) {
   draft.call.sampling.top_p = TRY(read_number(value, field, 0.0, 1.0));
-  if (draft.call.sampling.top_p > 0.0F) return {};
-  return invalid_argument("top_p is " + shown(value) + ", must be above 0 and at most 1", "top_p");
+  return {};
 }
 
 Result<void> read_top_k(const json::value& value, std::string_view field, RequestDraft& draft) {

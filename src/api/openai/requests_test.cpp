@@ -134,7 +134,7 @@ TEST(ChatRequest, names_what_it_refuses) {
       {chat(R"("temperature":"1")"), "temperature", "must be a number, but is \"1\""},
       {chat(R"("temperature":1e400)"), "temperature", ""},
       {chat(R"("temperature":1e40)"), "temperature", "must be between 0 and 2"},
-      {chat(R"("top_p":0)"), "top_p", "must be above 0"},
+      {chat(R"("top_p":-0.1)"), "top_p", "must be between 0 and 1"},
       {chat(R"("top_p":1.01)"), "top_p", "1.01"},
       {chat(R"("top_k":-2)"), "top_k", "-2"},
       {chat(R"("top_k":1.5)"), "top_k", "must be an integer, but is 1.5"},

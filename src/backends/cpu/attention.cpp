@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backends/cpu/aligned_vector.h"
 #include "backends/cpu/vector.h"
 #include "base/check.h"
 
@@ -28,6 +29,7 @@ struct PagedAttention::Scratch {
   Scratch(std::int32_t rows, std::int32_t head_dim)
       : queries(static_cast<std::size_t>(rows * head_dim)),
         scores(static_cast<std::size_t>(rows * kSegmentKeys)),
+        unpacked(static_cast<std::size_t>(kPageTokens * head_dim)),
         key_begins(static_cast<std::size_t>(rows)),
         key_ends(static_cast<std::size_t>(rows)),
         blocks(kSegmentPages + 1),
@@ -36,20 +38,22 @@ struct PagedAttention::Scratch {
         max_head_dim(head_dim) {}
 
   AttentionState state(int which) {
-    float* begin = memory.data() + which * max_rows * (max_head_dim + 2);
-    return {begin, begin + max_rows, begin + 2 * max_rows};
+    float* rest = memory.data() + 2 * max_rows * max_head_dim + which * 2 * max_rows;
+    return {rest, rest + max_rows, memory.data() + which * max_rows * max_head_dim};
   }
   std::size_t bytes() const {
-    return (queries.size() + scores.size() + key_begins.size() + key_ends.size() + memory.size()) *
+    return (queries.size() + scores.size() + unpacked.size() + key_begins.size() + key_ends.size() +
+            memory.size()) *
                sizeof(float) +
            blocks.size() * sizeof(blocks[0]);
   }
 
-  std::vector<float> queries;
-  std::vector<float> scores;
+  AlignedVector<float> queries;
+  AlignedVector<float> scores;
+  AlignedVector<float> unpacked;
   std::vector<std::int32_t> key_begins, key_ends;
   std::vector<const std::byte*> blocks;
-  std::vector<float> memory;  // two states
+  AlignedVector<float> memory;  // values of two states, then their maxima and sums
   std::int32_t max_rows;
   std::int32_t max_head_dim;
 };
@@ -65,7 +69,8 @@ PagedAttention::PagedAttention(const Options& options)
                                                std::int64_t{options.window_tokens} + kSegmentKeys))
           : options.context_tokens;
   const std::int32_t states = std::max(kMinSplitStates, segments_of(most_keys) * options.num_heads);
-  split_memory_.resize(static_cast<std::size_t>(states) * static_cast<std::size_t>(options.head_dim + 2));
+  split_values_.resize(static_cast<std::size_t>(states) * static_cast<std::size_t>(options.head_dim));
+  split_rest_.resize(2 * static_cast<std::size_t>(states));
   splits_.reserve(parts_done_.size());
   const std::size_t whole_items =
       static_cast<std::size_t>(options.max_batch_tokens) * static_cast<std::size_t>(options.num_heads);
@@ -75,7 +80,8 @@ PagedAttention::PagedAttention(const Options& options)
     scratch_.push_back(std::make_unique<Scratch>(std::max(kItemRows, group), options.head_dim));
     memory_bytes_ += scratch_.back()->bytes();
   }
-  memory_bytes_ += split_memory_.size() * sizeof(float) + items_.capacity() * sizeof(Item);
+  memory_bytes_ +=
+      (split_values_.size() + split_rest_.size()) * sizeof(float) + items_.capacity() * sizeof(Item);
 }
 
 PagedAttention::~PagedAttention() = default;
@@ -135,7 +141,7 @@ void PagedAttention::cut(const Item& whole, std::int64_t keys, std::int64_t targ
   const std::int32_t segments = whole.last_segment - whole.first_segment;
   const std::int64_t parts = std::min<std::int64_t>(segments, (keys * rows + target_cost - 1) / target_cost);
   const std::int32_t states = segments * rows;
-  const std::int64_t capacity = static_cast<std::int64_t>(split_memory_.size()) / (options_.head_dim + 2);
+  const auto capacity = static_cast<std::int64_t>(split_rest_.size() / 2);
   if (options_.num_threads == 1 || parts < 2 || used_states_ + states > capacity ||
       splits_.size() == parts_done_.size()) {
     items_.push_back(whole);
@@ -155,9 +161,9 @@ void PagedAttention::cut(const Item& whole, std::int64_t keys, std::int64_t targ
 }
 
 AttentionState PagedAttention::split_state(const Split& split, std::int32_t segment, std::int32_t rows) {
-  const auto first = static_cast<std::size_t>(split.first_state + (segment - split.first_segment) * rows);
-  float* begin = split_memory_.data() + first * static_cast<std::size_t>(options_.head_dim + 2);
-  return {begin, begin + rows, begin + 2 * rows};
+  const std::ptrdiff_t first = split.first_state + std::ptrdiff_t{segment - split.first_segment} * rows;
+  float* rest = split_rest_.data() + 2 * first;
+  return {rest, rest + rows, split_values_.data() + first * options_.head_dim};
 }
 
 void PagedAttention::gather_queries(const Item& item, const AttentionLayer& layer, float* queries) const {
@@ -228,6 +234,7 @@ void PagedAttention::attend_segment(const Item& item, std::int32_t segment, cons
   work.blocks = scratch.blocks.data();
   work.scores = scratch.scores.data();
   work.softcap = spec.softcap;
+  work.unpacked = scratch.unpacked.data();
   options_.kernels->attend(work, from_row(out, rows.first, spec.head_dim));
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "backends/cpu/aligned_vector.h"
 #include "backends/cpu/executor.h"
 #include "backends/cpu/kv_pages.h"
 #include "backends/cpu/vector_kernels.h"
@@ -97,7 +98,8 @@ class PagedAttention {
   std::vector<Item> items_;
   std::vector<Split> splits_;
   std::vector<std::atomic<std::int32_t>> parts_done_;  // by split
-  std::vector<float> split_memory_;                    // [state][head_dim + 2]
+  AlignedVector<float> split_values_;                  // [state][head_dim]
+  std::vector<float> split_rest_;                      // [state][2]: maxima and sums
   std::int32_t used_states_ = 0;
   std::vector<std::unique_ptr<Scratch>> scratch_;  // by thread
   std::size_t memory_bytes_ = 0;

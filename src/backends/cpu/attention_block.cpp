@@ -109,6 +109,11 @@ void AttentionBlock::register_products(StepWorkspace& workspace) const {
   workspace.attention_activations().serve(o_proj_);
 }
 
+void AttentionBlock::count_work(StepWork& work) const {
+  work.add_product(StepStage::kQkv, qkv_, is_split(qkv_) ? 2 : 1);
+  work.add_product(StepStage::kOutput, o_proj_, 1);
+}
+
 std::size_t AttentionBlock::weight_bytes() const {
   std::size_t floats = sinks_.size() + qkv_bias_.size();
   for (const auto* norm : {&norm_, &post_norm_, &q_norm_, &k_norm_}) {
@@ -165,8 +170,9 @@ void AttentionBlock::project(const StepInput& step, StepWorkspace& workspace, At
     }
   };
   workspace.pool().share(thread, num_heads(), std::max<std::int64_t>(1, std::min(balanced, cached)), run);
+  workspace.end_stage(thread, StepStage::kQkv);
   if (!wide) return;
-  workspace.barrier();
+  workspace.barrier(thread);
   workspace.pool().share(thread, rows, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     for (auto token = static_cast<std::int32_t>(begin); token < static_cast<std::int32_t>(end); ++token) {
       normalize_wide(workspace, shared, token);
@@ -174,6 +180,7 @@ void AttentionBlock::project(const StepInput& step, StepWorkspace& workspace, At
         write_head(step, workspace, shared, head_at(head), token, shared.projected(token) + head * head_dim);
     }
   });
+  workspace.end_stage(thread, StepStage::kNorm);
 }
 
 /// Norms over all heads of a token's queries and keys.
@@ -249,6 +256,7 @@ void AttentionBlock::attend(const StepInput& step, StepWorkspace& workspace, Att
                          [&](std::int64_t item, std::int64_t, std::int32_t) {
                            attention_->run(static_cast<std::int32_t>(item), step, work, thread);
                          });
+  workspace.end_stage(thread, StepStage::kAttention);
 }
 
 void AttentionBlock::add_output(StepWorkspace& workspace, AttentionWorkspace& shared, std::int32_t thread) {
@@ -260,11 +268,11 @@ void AttentionBlock::add_output(StepWorkspace& workspace, AttentionWorkspace& sh
           workspace.kernels().gate(Activation::kSigmoid, shared.gates() + begin * width, attended, attended,
                                    static_cast<std::int32_t>(end - begin) * width);
         });
-    workspace.barrier();
+    workspace.barrier_after(thread, StepStage::kAttention);
   }
   const Activations& input =
       workspace.quantize(shared.attended(), width, workspace.attention_activations(), thread);
-  workspace.add_product(o_proj_, input, get(post_norm_), layer_->residual_scale, thread);
+  workspace.add_product(o_proj_, input, get(post_norm_), layer_->residual_scale, StepStage::kOutput, thread);
 }
 
 }  // namespace mlxd

@@ -14,6 +14,7 @@
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_loader.h"
 #include "backends/cpu/rope_table.h"
+#include "backends/cpu/step_work.h"
 #include "backends/cpu/step_workspace.h"
 #include "base/result.h"
 #include "model/model_spec.h"
@@ -68,6 +69,8 @@ class AttentionBlock {
   Result<void> order(LinearLoader& loader);
   /// Once they are: tells the workspace what the products read.
   void register_products(StepWorkspace& workspace) const;
+  /// Once they are: adds what every step does to a profile's work.
+  void count_work(StepWork& work) const;
   std::size_t weight_bytes() const;
   void set_attention(PagedAttention* attention) { attention_ = attention; }
 

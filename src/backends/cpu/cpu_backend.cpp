@@ -53,6 +53,7 @@ class LoadedCpuBackend final : public CpuBackend {
 
   BackendInfo info_;
   const std::int32_t context_tokens_;
+  StepProfile* const profile_;  // or null
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Executor> executor_;
 
@@ -74,7 +75,10 @@ class LoadedCpuBackend final : public CpuBackend {
 
 LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa,
                                    std::unique_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor)
-    : context_tokens_(spec.context_tokens), pool_(std::move(pool)), executor_(std::move(executor)) {
+    : context_tokens_(spec.context_tokens),
+      profile_(options.profile),
+      pool_(std::move(pool)),
+      executor_(std::move(executor)) {
   const std::string kind = options.precision == CpuPrecision::kReference ? "cpu reference (" : "cpu (";
   const std::string threads = std::to_string(pool_->num_threads());
   info_.name =
@@ -176,8 +180,11 @@ void LoadedCpuBackend::sample(const StepBatch& batch, StepResult& result) {
 void LoadedCpuBackend::sample_chunk(std::span<const SampleRow> rows, StepResult& result) {
   const auto vocab = static_cast<std::size_t>(info_.vocab_size);
   for (std::size_t i = 0; i < rows.size(); ++i) token_indices_[i] = rows[i].token_index;
+  const bool any_logits = std::any_of(rows.begin(), rows.end(), [](const SampleRow& row) {
+    return row.spec.want_logits || !is_plain_greedy(row.spec);
+  });
   executor_->compute_logits(std::span(token_indices_).first(rows.size()), logits_.data(),
-                            std::span(peaks_).first(rows.size()));
+                            std::span(peaks_).first(rows.size()), !any_logits);
   const std::size_t first_sample = result.samples.size();
   bool any_draw = false;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -188,6 +195,7 @@ void LoadedCpuBackend::sample_chunk(std::span<const SampleRow> rows, StepResult&
     result.samples.push_back({.token = peaks_[i].token});
     any_draw = any_draw || !is_plain_greedy(rows[i].spec);
   }
+  if (profile_ != nullptr) profile_->lap(StepStage::kVocabulary);
   if (!any_draw) return;
   pool_->parallel_for(
       static_cast<std::int64_t>(rows.size()), 1, [&](std::int64_t index, std::int64_t, std::int32_t) {
@@ -232,7 +240,12 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
     return unsupported("instruction set " + std::string(to_string(isa)) +
                        " is not available on this machine");
   }
+  if (options.activation_bits != 8 && options.activation_bits != 16) {
+    return invalid_argument(
+        "activations of " + std::to_string(options.activation_bits) + " bits: use 8 or 16", "activations");
+  }
   const std::int32_t num_threads = options.num_threads > 0 ? options.num_threads : num_physical_cores();
+  if (options.profile != nullptr) options.profile->set_num_threads(num_threads);
   auto pool = std::make_unique<ThreadPool>(num_threads);
   std::unique_ptr<Executor> executor;
   if (options.precision == CpuPrecision::kReference) {
@@ -248,8 +261,10 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
                                        .max_batch_tokens = options.max_batch_tokens,
                                        .max_batch_sequences = options.max_batch_sequences,
                                        .kv_format = options.kv_format.value_or(KvFormat::kFloat16),
+                                       .activation_bits = options.activation_bits,
                                        .touch_pages = options.touch_pages,
-                                       .progress = options.progress}));
+                                       .progress = options.progress,
+                                       .profile = options.profile}));
   }
   return std::unique_ptr<CpuBackend>(
       std::make_unique<LoadedCpuBackend>(spec, options, isa, std::move(pool), std::move(executor)));

@@ -15,6 +15,7 @@
 #include "backends/cpu/kv_block.h"
 #include "base/result.h"
 #include "engine/backend.h"
+#include "engine/step_profile.h"
 #include "model/model_folder.h"
 
 namespace mlxd {
@@ -29,11 +30,16 @@ struct CpuOptions {
   std::int32_t max_batch_sequences = 64;
   /// Absent: kFloat16, and for kReference kFloat32.
   std::optional<KvFormat> kv_format{};
+  /// Precision of the activations that meet integer weights in kFast: 8 or 16 bits in groups of 32. 16 makes
+  /// them as good as exact for twice the arithmetic; few rows at a time wait for memory and are as fast.
+  std::int32_t activation_bits = 8;
   /// Backs K/V pages with memory when resize_pages() makes them, so that resident memory does not grow with
   /// use.
   bool touch_pages = false;
   /// Called with 0 … 1 while weights are read; may be empty.
   std::function<void(float)> progress{};
+  /// If set, told where the time of a step goes (kFast by stages); it must outlive the backend.
+  StepProfile* profile = nullptr;
 };
 
 class CpuBackend : public Backend {

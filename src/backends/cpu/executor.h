@@ -36,9 +36,9 @@ class Executor {
   /// Runs all layers over the step's tokens and writes their K/V.
   virtual void forward(const StepInput& step) = 0;
   /// Logits of some tokens of the last forward: logits [token_indices.size(), vocab_size], at most kLogitRows
-  /// rows, and each row's peak.
+  /// rows, and each row's peak. With `only_peaks` what is in `logits` afterwards is undefined.
   virtual void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                              std::span<Peak> peaks) = 0;
+                              std::span<Peak> peaks, bool only_peaks) = 0;
 
   /// Rows that one call of compute_logits takes: as many as share a pass over the vocabulary's weights well.
   static constexpr std::size_t kLogitRows = 16;

@@ -12,6 +12,13 @@ constexpr std::int64_t kVocabularyPiecesPerThread = 16;
 
 const DenseNorm* get(const std::optional<DenseNorm>& norm) { return norm ? &*norm : nullptr; }
 
+StepWorkspace::Options workspace_options(const FastExecutor::Options& options) {
+  return {.isa = options.isa,
+          .max_rows = options.max_batch_tokens,
+          .activation_bits = options.activation_bits,
+          .profile = options.profile};
+}
+
 /// The larger logit, the lower id of equal ones: the same whatever the order of pieces.
 void raise(Peak& peak, const Peak& other) {
   if (other.token == kNoToken) return;
@@ -26,9 +33,10 @@ void raise(Peak& peak, const Peak& other) {
 FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options)
     : spec_(spec),
       pool_(pool),
-      workspace_(spec, pool, options.isa, options.max_batch_tokens),
+      profile_(options.profile),
+      workspace_(spec, pool, workspace_options(options)),
       attention_workspace_(spec, options.max_batch_tokens, options.kv_format, options.touch_pages),
-      moe_workspace_(spec, pool.num_threads(), options.max_batch_tokens, options.isa) {
+      moe_workspace_(spec, pool.num_threads(), workspace_options(options)) {
   if (spec.position_embedding) {
     positions_scratch_.resize(static_cast<std::size_t>(options.max_batch_tokens) *
                               static_cast<std::size_t>(spec.hidden_size));
@@ -71,7 +79,18 @@ Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, 
   std::unique_ptr<FastExecutor> executor(new FastExecutor(spec, pool, options));
   TRY(executor->load_weights(weights, options));
   executor->plan_attention(options);
+  if (options.profile != nullptr) executor->plan_profile();
   return executor;
+}
+
+void FastExecutor::plan_profile() {
+  work_ = StepWork(spec_, attention_workspace_.pages());
+  for (const Layer& layer : layers_) {
+    layer.attention->count_work(work_);
+    if (layer.mlp) layer.mlp->count_work(work_);
+    if (layer.moe) layer.moe->count_work(work_);
+  }
+  work_.add_product(StepStage::kVocabulary, lm_head_, is_split(lm_head_) ? 2 : 1);
 }
 
 Result<void> FastExecutor::make_layer(const LayerSpec& spec, LinearLoader& loader) {
@@ -145,11 +164,16 @@ void FastExecutor::forward(const StepInput& step) {
   for (std::size_t i = 0; i < attentions_.size(); ++i) {
     attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
   }
+  if (profile_ != nullptr) {
+    work_.count_forward(step, *profile_);
+    profile_->fork(StepStage::kPrepare);
+  }
   pool_.run([&](std::int32_t thread) {
+    workspace_.end_stage(thread, StepStage::kWait);
     pool_.share(thread, rows, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
       prepare_tokens(step, begin, end);
     });
-    workspace_.barrier();
+    workspace_.barrier_after(thread, StepStage::kPrepare);
     for (Layer& layer : layers_) {
       if (layer.spec->parallel) {
         run_parallel_layer(step, layer, thread);
@@ -158,6 +182,7 @@ void FastExecutor::forward(const StepInput& step) {
       }
     }
   });
+  if (profile_ != nullptr) profile_->join();
 }
 
 /// Embeddings, rotations and page addresses of some tokens.
@@ -185,24 +210,24 @@ void FastExecutor::run_layer(const StepInput& step, Layer& layer, std::int32_t t
     layer.attention->begin_output(workspace_);
     if (layer.mlp) workspace_.mlp_activations().reset(workspace_.rows(), layer.mlp->intermediate());
   }
-  workspace_.barrier();
+  workspace_.barrier(thread);
 
   layer.attention->attend(step, workspace_, attention_workspace_, thread);
-  workspace_.barrier();
+  workspace_.barrier(thread);
 
   layer.attention->add_output(workspace_, attention_workspace_, thread);
-  workspace_.barrier();
+  workspace_.barrier(thread);
 
   const float scale = layer.spec->residual_scale;
   if (layer.moe) {
     layer.moe->run(workspace_, moe_workspace_, get(layer.mlp_norm), get(layer.mlp_post_norm), scale, thread);
   } else {
     layer.mlp->run_up(workspace_, workspace_.quantize_normed(get(layer.mlp_norm), false, thread), thread);
-    workspace_.barrier();
+    workspace_.barrier(thread);
     workspace_.add_product(layer.mlp->down_proj(), workspace_.mlp_activations().activations,
-                           get(layer.mlp_post_norm), scale, thread);
+                           get(layer.mlp_post_norm), scale, StepStage::kDown, thread);
   }
-  workspace_.barrier();
+  workspace_.barrier(thread);
 }
 
 /// Attention and MLP of the same x: the MLP reads it before the attention's output is added.
@@ -212,18 +237,18 @@ void FastExecutor::run_parallel_layer(const StepInput& step, Layer& layer, std::
     layer.attention->begin_output(workspace_);
     workspace_.mlp_activations().reset(workspace_.rows(), layer.mlp->intermediate());
   }
-  workspace_.barrier();
+  workspace_.barrier(thread);
 
   layer.mlp->run_up(workspace_, workspace_.quantize_normed(get(layer.mlp_norm), false, thread), thread);
   layer.attention->attend(step, workspace_, attention_workspace_, thread);
-  workspace_.barrier();
+  workspace_.barrier(thread);
 
   layer.attention->add_output(workspace_, attention_workspace_, thread);
-  workspace_.barrier();
+  workspace_.barrier(thread);
 
   workspace_.add_product(layer.mlp->down_proj(), workspace_.mlp_activations().activations,
-                         get(layer.mlp_post_norm), layer.spec->residual_scale, thread);
-  workspace_.barrier();
+                         get(layer.mlp_post_norm), layer.spec->residual_scale, StepStage::kDown, thread);
+  workspace_.barrier(thread);
 }
 
 /// Normed rows of the tokens that sample. Logits are compared with each other, so their product gets 16-bit
@@ -242,7 +267,7 @@ void FastExecutor::prepare_logits(std::span<const std::int32_t> token_indices) {
 }
 
 void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                                  std::span<Peak> peaks) {
+                                  std::span<Peak> peaks, bool only_peaks) {
   CHECK(token_indices.size() <= kLogitRows && peaks.size() == token_indices.size());
   prepare_logits(token_indices);
   const std::size_t num_rows = token_indices.size();
@@ -254,19 +279,33 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
   }
   const Activations& input = workspace_.hidden_activations().activations;
   const std::int64_t grain = workspace_.piece_units(units, kVocabularyPiecesPerThread, input.rows());
-  pool_.parallel_for(units, grain, [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
+  if (profile_ != nullptr) {
+    work_.count_logits(num_rows, !only_peaks, *profile_);
+    profile_->fork(StepStage::kVocabulary);
+  }
+  const auto multiply = [&](std::int64_t begin, std::int64_t end, std::int32_t thread) {
     StepWorkspace::ThreadScratch& scratch = workspace_.scratch(thread);
     const ProductPiece piece = ProductPiece::of_units(lm_head_, begin, end);
     workspace_.apply_piece(lm_head_, input, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     workspace_.add_bias(lm_head_bias_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     for (std::size_t row = 0; row < num_rows; ++row) {
-      float* out = logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column;
-      kernels.scale(scratch.first.data() + row * piece.stride, spec_.logits_scale, out, piece.columns);
+      float* out = scratch.first.data() + row * piece.stride;
+      if (spec_.logits_scale != 1.0F) kernels.scale(out, spec_.logits_scale, out, piece.columns);
       if (spec_.logits_softcap > 0.0F) kernels.softcap(out, spec_.logits_softcap, piece.columns);
+      if (!only_peaks) {
+        std::copy_n(out, piece.columns,
+                    logits + row * static_cast<std::size_t>(spec_.vocab_size) + piece.first_column);
+      }
       const std::int32_t index = kernels.peak(out, piece.columns);
       if (index >= 0) raise(scratch.peaks[row], {out[index], piece.first_column + index});
     }
+  };
+  pool_.run([&](std::int32_t thread) {
+    workspace_.end_stage(thread, StepStage::kWait);
+    pool_.share(thread, units, grain, multiply);
+    workspace_.end_stage(thread, StepStage::kVocabulary);
   });
+  if (profile_ != nullptr) profile_->join();
   for (std::size_t row = 0; row < num_rows; ++row) {
     peaks[row] = {};
     for (std::int32_t thread = 0; thread < pool_.num_threads(); ++thread)

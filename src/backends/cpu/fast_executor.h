@@ -20,9 +20,11 @@
 #include "backends/cpu/linear_loader.h"
 #include "backends/cpu/mlp_block.h"
 #include "backends/cpu/moe_block.h"
+#include "backends/cpu/step_work.h"
 #include "backends/cpu/step_workspace.h"
 #include "backends/cpu/thread_pool.h"
 #include "base/result.h"
+#include "engine/step_profile.h"
 #include "model/model_spec.h"
 #include "model/weight_map.h"
 
@@ -35,8 +37,10 @@ class FastExecutor : public Executor {
     std::int32_t max_batch_tokens = 0;
     std::int32_t max_batch_sequences = 0;
     KvFormat kv_format = KvFormat::kFloat16;
+    std::int32_t activation_bits = 8;  // or 16
     bool touch_pages = false;
     std::function<void(float)> progress;
+    StepProfile* profile = nullptr;  // outlives the executor
   };
   /// `pool` must outlive the executor. Errors: kCorruptData; kUnsupported for head sizes the kernels lack.
   static Result<std::unique_ptr<FastExecutor>> load(const ModelSpec& spec, const WeightMap& weights,
@@ -46,8 +50,8 @@ class FastExecutor : public Executor {
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
-  void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                      std::span<Peak> peaks) override;
+  void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks,
+                      bool only_peaks) override;
 
  private:
   /// One of `mlp` and `moe`.
@@ -63,6 +67,7 @@ class FastExecutor : public Executor {
   Result<void> load_weights(const WeightMap& weights, const Options& options);
   Result<void> make_layer(const LayerSpec& spec, LinearLoader& loader);
   void plan_attention(const Options& options);
+  void plan_profile();
 
   void prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end);
   void run_layer(const StepInput& step, Layer& layer, std::int32_t thread);
@@ -71,6 +76,8 @@ class FastExecutor : public Executor {
 
   const ModelSpec spec_;
   ThreadPool& pool_;
+  StepProfile* const profile_;  // or null
+  StepWork work_;               // counted if there is a profile
   StepWorkspace workspace_;
   AttentionWorkspace attention_workspace_;
   MoeWorkspace moe_workspace_;

@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -40,9 +44,22 @@ unsigned saved_register_files() {
   return low;
 }
 
+/// Asks the system for the tile registers, which it gives to a process only on demand (Linux 5.16 on). The
+/// permission is the whole process's and for good; asking again does nothing.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 void append_machine_isas(std::vector<Isa>& isas) {
-  constexpr unsigned kYmm = 0x06;  // SSE and AVX state
-  constexpr unsigned kZmm = 0xe6;  // these, mask registers and both halves of the zmm file
+  constexpr unsigned kYmm = 0x06;       // SSE and AVX state
+  constexpr unsigned kZmm = 0xe6;       // these, mask registers and both halves of the zmm file
+  constexpr unsigned kTiles = 0x60000;  // tile configuration and tile data
   const unsigned saved = saved_register_files();
   const CpuidRegisters one = cpuid(1, 0);
   const CpuidRegisters seven = cpuid(7, 0);
@@ -51,9 +68,13 @@ void append_machine_isas(std::vector<Isa>& isas) {
   const bool avx2 = has(seven.ebx, 5);
   if ((saved & kYmm) != kYmm || !fma || !f16c || !avx2) return;
   isas.push_back(Isa::kAvx2);
+  if (has(seven.eax >= 1 ? cpuid(7, 1).eax : 0, 4)) isas.push_back(Isa::kAvxVnni);
   const bool avx512 = has(seven.ebx, 16) && has(seven.ebx, 17) && has(seven.ebx, 30) && has(seven.ebx, 31);
   const bool vnni = has(seven.ecx, 11);
-  if ((saved & kZmm) == kZmm && avx512 && vnni) isas.push_back(Isa::kAvx512Vnni);
+  if ((saved & kZmm) != kZmm || !avx512 || !vnni) return;
+  isas.push_back(Isa::kAvx512Vnni);
+  const bool amx = has(seven.edx, 24) && has(seven.edx, 25);  // tiles, and their int8 products
+  if ((saved & kTiles) == kTiles && amx && may_use_tiles()) isas.push_back(Isa::kAmx);
 }
 
 #elif defined(__aarch64__) && defined(__linux__)
@@ -61,6 +82,7 @@ void append_machine_isas(std::vector<Isa>& isas) {
 void append_machine_isas(std::vector<Isa>& isas) {
   const unsigned long capabilities = getauxval(AT_HWCAP);
   if ((capabilities & HWCAP_ASIMDDP) != 0 && (capabilities & HWCAP_ASIMDHP) != 0) isas.push_back(Isa::kNeon);
+  if (isas.back() == Isa::kNeon && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0) isas.push_back(Isa::kNeonI8mm);
 }
 
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -74,6 +96,7 @@ bool has_feature(const char* name) {
 void append_machine_isas(std::vector<Isa>& isas) {
   if (has_feature("hw.optional.arm.FEAT_DotProd") && has_feature("hw.optional.arm.FEAT_FP16")) {
     isas.push_back(Isa::kNeon);
+    if (has_feature("hw.optional.arm.FEAT_I8MM")) isas.push_back(Isa::kNeonI8mm);
   }
 }
 
@@ -91,20 +114,27 @@ std::string_view to_string(Isa isa) {
       return "scalar";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvxVnni:
+      return "avx-vnni";
     case Isa::kAvx512Vnni:
       return "avx512-vnni";
+    case Isa::kAmx:
+      return "amx";
     case Isa::kNeon:
       return "neon";
+    case Isa::kNeonI8mm:
+      return "neon-i8mm";
   }
   return "scalar";
 }
 
 Result<Isa> parse_isa(std::string_view name) {
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kNeon}) {
+  for (const Isa isa :
+       {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kAmx, Isa::kNeon, Isa::kNeonI8mm}) {
     if (name == to_string(isa)) return isa;
   }
   return invalid_argument("unknown instruction set '" + std::string(name) +
-                          "'; use scalar, avx2, avx512-vnni or neon");
+                          "'; use scalar, avx2, avx-vnni, avx512-vnni, amx, neon or neon-i8mm");
 }
 
 std::vector<Isa> available_isas() {

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
 
 namespace mlxd {
 namespace {
 
 TEST(Isa, names_are_parsed_back) {
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512Vnni, Isa::kNeon}) {
+  for (const Isa isa :
+       {Isa::kScalar, Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kAmx, Isa::kNeon, Isa::kNeonI8mm}) {
     const auto parsed = parse_isa(to_string(isa));
     ASSERT_TRUE(parsed.ok());
     EXPECT_EQ(*parsed, isa);
@@ -28,9 +30,11 @@ TEST(Isa, the_scalar_set_is_always_available_and_the_worst) {
   EXPECT_EQ(available_isas().front(), Isa::kScalar);
 }
 
-TEST(Isa, the_environment_chooses_an_available_set_and_nothing_else) {
-  ASSERT_EQ(setenv("MLXD_CPU_ISA", "scalar", 1), 0);
-  EXPECT_EQ(default_isa(), Isa::kScalar);
+TEST(Isa, the_environment_chooses_any_available_set_and_nothing_else) {
+  for (const Isa isa : available_isas()) {
+    ASSERT_EQ(setenv("MLXD_CPU_ISA", std::string(to_string(isa)).c_str(), 1), 0);
+    EXPECT_EQ(default_isa(), isa);
+  }
   ASSERT_EQ(setenv("MLXD_CPU_ISA", "mmx", 1), 0);
   EXPECT_EQ(default_isa(), available_isas().back());
   ASSERT_EQ(unsetenv("MLXD_CPU_ISA"), 0);

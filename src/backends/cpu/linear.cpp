@@ -78,6 +78,18 @@ std::vector<Segment> segments_of(const std::vector<BlockOrigin>& origins,
   return segments;
 }
 
+ActivationForms forms_of(const PackedFormat& format) {
+  switch (format.kind) {
+    case WeightKind::kDense:
+      return ActivationForms::kFp32;
+    case WeightKind::kAffine:
+      return ActivationForms::kInt8;
+    case WeightKind::kE2M1:
+      return ActivationForms::kInt8Offsets;
+  }
+  return ActivationForms::kAll;
+}
+
 Result<void> check_parts(std::span<const LinearSpec> parts, PartOrder order) {
   if (parts.empty()) return invalid_argument("no layers to pack");
   std::int64_t rows = 0;
@@ -138,41 +150,84 @@ Linear& Linear::operator=(Linear&&) noexcept = default;
 
 Result<Linear> Linear::pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
                             PartOrder order) {
-  TRY(check_parts(parts, order));
+  LinearPacking packing = TRY(LinearPacking::create(parts, weights, isa, order));
+  TRY(packing.pack_blocks(0, packing.num_blocks()));
+  return packing.finish();
+}
+
+struct LinearPacking::Impl {
+  const WeightMap* weights = nullptr;
   std::vector<WeightSource> sources;
-  for (const LinearSpec& part : parts) sources.push_back(TRY(WeightSource::find(part, weights)));
-
+  std::vector<BlockOrigin> origins;
   Linear linear;
-  linear.impl_ = std::make_unique<Impl>();
-  Impl& impl = *linear.impl_;
-  const std::vector<BlockOrigin> origins = block_order(parts, order);
-  impl.kernels = &linear_kernels(isa);
-  impl.in_features = parts[0].in_features;
-  impl.num_blocks = static_cast<std::int32_t>(origins.size());
-  impl.segments = segments_of(origins, sources);
-  impl.out_features = impl.segments.back().first_row + impl.segments.back().num_rows;
-  const auto is_dense = [](const WeightSource& source) { return source.format.dense; };
-  if (std::all_of(sources.begin(), sources.end(), is_dense)) {
-    impl.forms = ActivationForms::kFp32;
-  } else if (std::any_of(sources.begin(), sources.end(), is_dense)) {
-    impl.forms = ActivationForms::kBoth;
-  }
 
-  std::size_t num_bytes = 0;
-  for (const BlockOrigin& origin : origins) num_bytes += sources[origin.part].format.block_bytes();
-  impl.memory = TRY(MemoryRegion::create(num_bytes));
-  std::byte* block = impl.memory.data();
-  for (const BlockOrigin& origin : origins) {
-    TRY(pack_block(sources[origin.part], origin.first_row, block));
-    block += sources[origin.part].format.block_bytes();
-  }
-  TRY(impl.pack_bias(origins, sources));
-  for (const WeightSource& source : sources) {
-    for (const TensorView* tensor : {source.weight, source.scales, source.biases, source.bias}) {
-      if (tensor != nullptr) weights.drop_pages(*tensor);
+  template <typename Function>
+  void for_each_tensor(Function&& function) const {
+    for (const WeightSource& source : sources) {
+      for (const TensorView* tensor : {source.weight, source.scales, source.biases, source.bias}) {
+        if (tensor != nullptr) function(*tensor);
+      }
     }
   }
-  return linear;
+};
+
+LinearPacking::LinearPacking(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LinearPacking::~LinearPacking() = default;
+LinearPacking::LinearPacking(LinearPacking&&) noexcept = default;
+LinearPacking& LinearPacking::operator=(LinearPacking&&) noexcept = default;
+
+Result<LinearPacking> LinearPacking::create(std::span<const LinearSpec> parts, const WeightMap& weights,
+                                            Isa isa, PartOrder order) {
+  TRY(check_parts(parts, order));
+  auto packing = std::make_unique<Impl>();
+  packing->weights = &weights;
+  std::vector<WeightSource>& sources = packing->sources;
+  for (const LinearSpec& part : parts) sources.push_back(TRY(WeightSource::find(part, weights)));
+
+  packing->linear.impl_ = std::make_unique<Linear::Impl>();
+  Linear::Impl& impl = *packing->linear.impl_;
+  packing->origins = block_order(parts, order);
+  impl.kernels = &linear_kernels(isa);
+  impl.in_features = parts[0].in_features;
+  impl.num_blocks = static_cast<std::int32_t>(packing->origins.size());
+  impl.segments = segments_of(packing->origins, sources);
+  impl.out_features = impl.segments.back().first_row + impl.segments.back().num_rows;
+  impl.forms = forms_of(sources.front().format);
+  for (const WeightSource& source : sources) impl.forms = impl.forms | forms_of(source.format);
+
+  std::size_t num_bytes = 0;
+  for (const BlockOrigin& origin : packing->origins) num_bytes += sources[origin.part].format.block_bytes();
+  impl.memory = TRY(MemoryRegion::create(num_bytes));
+  return LinearPacking(std::move(packing));
+}
+
+std::int32_t LinearPacking::num_blocks() const { return impl_->linear.num_blocks(); }
+
+std::size_t LinearPacking::block_bytes() const {
+  return impl_->linear.impl_->memory.size() / static_cast<std::size_t>(num_blocks());
+}
+
+void LinearPacking::prefetch() const {
+  impl_->for_each_tensor([this](const TensorView& tensor) { impl_->weights->will_need(tensor); });
+}
+
+Result<void> LinearPacking::pack_blocks(std::int32_t first, std::int32_t last) {
+  CHECK(first >= 0 && last <= num_blocks());
+  const Linear::Impl& linear = *impl_->linear.impl_;
+  for (std::int32_t block = first; block < last; ++block) {
+    const BlockOrigin& origin = impl_->origins[static_cast<std::size_t>(block)];
+    const Segment& segment = linear.segment_of_block(block);
+    std::byte* to = linear.memory.data() + segment.offset +
+                    static_cast<std::size_t>(block - segment.first_block) * segment.format.block_bytes();
+    TRY(pack_block(impl_->sources[origin.part], origin.first_row, to));
+  }
+  return {};
+}
+
+Result<Linear> LinearPacking::finish() {
+  TRY(impl_->linear.impl_->pack_bias(impl_->origins, impl_->sources));
+  impl_->for_each_tensor([this](const TensorView& tensor) { impl_->weights->drop_pages(tensor); });
+  return std::move(impl_->linear);
 }
 
 Result<void> Linear::Impl::pack_bias(const std::vector<BlockOrigin>& origins,
@@ -231,7 +286,7 @@ void Linear::Impl::apply_segment(const Segment& segment, std::int32_t first, std
       bias.empty() ? nullptr
                    : bias.data() + static_cast<std::ptrdiff_t>(segment.first_block + first) * kBlockRows;
   float* segment_y = y + segment.first_row + static_cast<std::ptrdiff_t>(first) * kBlockRows;
-  if (format.dense) {
+  if (format.dense()) {
     const DenseTask task = {
         .weights = block_data(segment, first),
         .num_blocks = last - first,
@@ -251,11 +306,16 @@ void Linear::Impl::apply_segment(const Segment& segment, std::int32_t first, std
       .weights = block_data(segment, first),
       .num_blocks = last - first,
       .last_block_rows = segment.rows_of(last - 1),
+      .e2m1 = format.kind == WeightKind::kE2M1,
       .code_bits = format.code_bits,
       .group_size = format.group_size,
       .num_groups = format.num_groups(),
       .scale_type = format.scalar_type,
+      .planes = x.planes,
       .tiles = x.int8.data(),
+      .offsets = x.has(ActivationForms::kInt8Offsets)
+                     ? reinterpret_cast<const std::int32_t*>(x.offsets.data())
+                     : nullptr,
       .rows = x.rows,
       .bias = segment_bias,
       .y = segment_y,

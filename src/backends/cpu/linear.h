@@ -2,11 +2,15 @@
 // int8 per group of 32 (or kept in fp32 for dense weights). See docs/adr/cpu-weight-layout.md for the layout.
 //
 // Rule of a product, the same for every instruction set, batch size and split, bit for bit (in fp32):
-// - quantized: per activation group i, dot_i = exact integer sum of code * q, a_i its scale, c_i = a_i * sum
-// q; per
-//   weight group, over its activation groups in ascending k, t = dot_0 * a_0, t = fma(dot_i, a_i, t), c = c_0
-//   + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending k from y = 0.
-// - dense: even and odd k are two chains of fma(w, x, sum) in ascending k; y = even + odd.
+// - affine (2, 3, 4, 5, 6, 8 bits): per activation group i, dot_i = exact integer sum of code * q, a_i its
+//   scale, c_i = a_i * sum q; per weight group, over its activation groups in ascending k, t = dot_0 * a_0,
+//   t = fma(dot_i, a_i, t), c = c_0 + c_1 + …; then y = fma(scale, t, y), y = fma(bias, c, y), in ascending
+//   k from y = 0. With 16-bit activations each activation group is two, its high and its low bytes
+//   (linear_tasks.h).
+// - mxfp4, nvfp4: the same with twice the e2m1 number, an integer, as code: per weight group of 32 or 16,
+//   t = dot * a, y = fma(scale / 2, t, y).
+// - dense, and mxfp8, whose weights e4m3 * scale are exact in fp32 and do not fit int8: even and odd k are
+//   two chains of fma(w, x, sum) in ascending k; y = even + odd.
 // The layer's own bias is added last.
 #pragma once
 
@@ -25,21 +29,26 @@ namespace mlxd {
 inline constexpr std::int32_t kBlockRows = 16;        // output rows of a block
 inline constexpr std::int32_t kActivationGroup = 32;  // elements that share an activation scale
 
-/// What a product reads of its activations: int8 groups (quantized weights) or fp32 (dense weights).
-enum class ActivationForms : std::uint8_t { kInt8 = 1, kFp32 = 2, kBoth = 3 };
+/// What a product reads of its activations, as flags: int8 groups (affine weights), the same with sums of
+/// them (mxfp4, nvfp4), fp32 (dense weights, mxfp8).
+enum class ActivationForms : std::uint8_t { kInt8 = 1, kFp32 = 2, kInt8Offsets = 1 + 4, kAll = 7 };
 
-/// Activations of up to `max_rows` rows, in the form that the products of one instruction set read. Fixed
-/// memory.
+constexpr ActivationForms operator|(ActivationForms a, ActivationForms b) {
+  return static_cast<ActivationForms>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+
+/// Activations of up to `max_rows` rows, in the form that the products of one instruction set read: integers
+/// of `bits` bits, 8 or 16, or fp32. Fixed memory.
 class Activations {
  public:
-  Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa);
+  Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa, std::int32_t bits = 8);
   ~Activations();
   Activations(Activations&&) noexcept;
   Activations& operator=(Activations&&) noexcept;
 
   /// Starts a new set: `rows` × `features`; then every group range must be filled. Asking only for the forms
   /// that the products will read (Linear::activation_forms) saves time; kInt8 needs whole groups of features.
-  void reset(std::int32_t rows, std::int32_t features, ActivationForms forms = ActivationForms::kBoth);
+  void reset(std::int32_t rows, std::int32_t features, ActivationForms forms = ActivationForms::kAll);
   std::int32_t rows() const;
   std::int32_t features() const;
   /// Groups of kActivationGroup features, the last one possibly partial.
@@ -68,9 +77,7 @@ enum class PartOrder : std::uint8_t {
 /// One or several linear layers with the same input, stacked or interleaved.
 class Linear {
  public:
-  /// Packs `parts` (same in_features; formats may differ). Rows of each part are padded to whole blocks; the
-  /// padding is not part of y. Checks scales, biases and dense values for NaN and infinity (kCorruptData,
-  /// names the tensor). The source tensors' pages are dropped when all parts are packed.
+  /// All of a LinearPacking at once.
   static Result<Linear> pack(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
                              PartOrder order = PartOrder::kStacked);
 
@@ -99,7 +106,37 @@ class Linear {
   void dequantize_row(std::int32_t row, float* out) const;
 
  private:
+  friend class LinearPacking;
   struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// A layer on its way into packed form, in pieces that several threads can share. The WeightMap outlives it.
+class LinearPacking {
+ public:
+  /// Of `parts` (same in_features; formats may differ). Rows of each part are padded to whole blocks; the
+  /// padding is not part of y. Takes memory but does not touch it. Errors: kCorruptData, kUnsupported,
+  /// kOutOfMemory.
+  static Result<LinearPacking> create(std::span<const LinearSpec> parts, const WeightMap& weights, Isa isa,
+                                      PartOrder order = PartOrder::kStacked);
+  ~LinearPacking();
+  LinearPacking(LinearPacking&&) noexcept;
+  LinearPacking& operator=(LinearPacking&&) noexcept;
+
+  std::int32_t num_blocks() const;
+  std::size_t block_bytes() const;  // on average
+  /// Has the system read the source tensors from the disk, in the background.
+  void prefetch() const;
+  /// Each block once; thread-safe on disjoint ranges. Errors: kCorruptData for NaN and infinity in scales,
+  /// biases and dense values, naming the tensor.
+  Result<void> pack_blocks(std::int32_t first, std::int32_t last);
+  /// When all blocks are packed: drops the source tensors' pages and gives the layer away. Errors:
+  /// kCorruptData for NaN and infinity in the layer's own bias.
+  Result<Linear> finish();
+
+ private:
+  struct Impl;
+  explicit LinearPacking(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

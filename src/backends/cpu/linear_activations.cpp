@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "backends/cpu/linear_amx.h"
 #include "base/check.h"
 
 namespace mlxd {
 namespace {
 
 constexpr std::size_t kFp32GroupBytes = kActivationGroup * sizeof(float);
-constexpr std::size_t kPaddingBytes = 64;  // kernels may read whole vectors at a tile's end
+constexpr std::size_t kOffsetsBytes = 3 * sizeof(std::int32_t);
+constexpr std::size_t kPaddingBytes = kAmxReadBytes;  // kernels may read whole tiles at the end
 
 void copy_floats(const Activations::Impl& impl, const float* x, std::ptrdiff_t stride,
                  std::int32_t first_group, std::int32_t last_group) {
@@ -28,17 +30,21 @@ void copy_floats(const Activations::Impl& impl, const float* x, std::ptrdiff_t s
 
 }  // namespace
 
-Activations::Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa)
+Activations::Activations(std::int32_t max_rows, std::int32_t max_features, Isa isa, std::int32_t bits)
     : impl_(std::make_unique<Impl>()) {
-  CHECK(max_rows > 0 && max_features > 0);
+  CHECK(max_rows > 0 && max_features > 0 && (bits == 8 || bits == 16));
+  impl_->planes = bits / 8;
   impl_->kernels = &linear_kernels(isa);
   impl_->max_rows = max_rows;
   impl_->max_groups = (max_features + kActivationGroup - 1) / kActivationGroup;
   const auto cells = static_cast<std::size_t>(max_rows) * static_cast<std::size_t>(impl_->max_groups);
-  auto int8 = MemoryRegion::create(cells * kRecordBytesPerRow + kPaddingBytes);
+  const std::size_t records = cells * static_cast<std::size_t>(impl_->planes);
+  auto int8 = MemoryRegion::create(records * kRecordBytesPerRow + kPaddingBytes);
+  auto offsets = MemoryRegion::create(records * kOffsetsBytes + kPaddingBytes);
   auto fp32 = MemoryRegion::create(cells * kFp32GroupBytes);
-  CHECK(int8.ok() && fp32.ok());
+  CHECK(int8.ok() && offsets.ok() && fp32.ok());
   impl_->int8 = int8.take_value();
+  impl_->offsets = offsets.take_value();
   impl_->fp32 = fp32.take_value();
 }
 
@@ -73,12 +79,21 @@ void Activations::fill(const float* x, std::ptrdiff_t stride, std::int32_t first
         .first_group = first_group,
         .last_group = last_group,
         .tiles = impl_->int8.data(),
+        .offsets = impl_->has(ActivationForms::kInt8Offsets)
+                       ? reinterpret_cast<std::int32_t*>(impl_->offsets.data())
+                       : nullptr,
     };
-    impl_->kernels->quantize(task);
+    if (impl_->planes == 2) {
+      quantize_planes(task);
+    } else {
+      impl_->kernels->quantize(task);
+    }
   }
   if (impl_->has(ActivationForms::kFp32)) copy_floats(*impl_, x, stride, first_group, last_group);
 }
 
-std::size_t Activations::memory_bytes() const { return impl_->int8.size() + impl_->fp32.size(); }
+std::size_t Activations::memory_bytes() const {
+  return impl_->int8.size() + impl_->offsets.size() + impl_->fp32.size();
+}
 
 }  // namespace mlxd

@@ -1,15 +1,11 @@
 // Quantized products with AVX-512 VNNI: lane = output row, one accumulator per activation row of a tile of 8.
 // Several tiles take turns on a part of the weights that stays in the first-level cache, so that memory is
 // read once whatever the number of rows.
-#include <immintrin.h>
-
-#include "backends/cpu/linear_tasks.h"
+#include "backends/cpu/linear_affine_zmm.h"
 
 namespace mlxd {
 namespace {
 
-constexpr int kBlock = 16;
-constexpr int kLine = 64;
 constexpr int kPrefetchBytes = 4608;  // 8 groups of 64 at 4 bits
 
 /// The part of the weights on which tiles take turns.
@@ -20,23 +16,15 @@ struct Panel {
 constexpr Panel kTwoTiles = {1024, 1};   // both tiles and the weights stay in the first-level cache
 constexpr Panel kManyTiles = {2048, 4};  // one tile stays there, the weights in the second level
 
-inline __m512 load_scalars(const std::byte* p, ScalarType type) {
-  if (type == ScalarType::kBF16) {
-    const __m256i bits = _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-  }
-  if (type == ScalarType::kF16)
-    return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
-  return _mm512_load_ps(p);
-}
-
-constexpr int scalars_bytes(ScalarType type) { return type == ScalarType::kF32 ? 64 : 32; }
-
-/// One block × one tile over consecutive weight groups.
+/// One block × one tile over consecutive units: weight groups (affine) or activation groups (e2m1).
 struct Pass {
-  const std::byte* weights;  // of the block, at the pass's first group
-  const std::byte* tile;     // at the pass's first group
-  int num_groups;
+  const std::byte* weights;     // of the block, at the pass's first unit
+  const std::byte* scales;      // the same; e2m1 only
+  const std::byte* tile;        // at the pass's first unit
+  const std::int32_t* offsets;  // the same; e2m1 only
+  int num_units;
+  int parts;   // activation groups of a weight group
+  int planes;  // records of an activation group
   ScalarType scale_type;
   bool first, last;  // y starts from 0; y is complete and takes the layer's bias
   const float* bias;
@@ -54,57 +42,81 @@ inline __m512 scaled_sum_of(const std::byte* record, int row) {
   return _mm512_set1_ps(reinterpret_cast<const float*>(record + 36 * kRows)[row]);
 }
 
-/// One weight group (of kParts activation groups) against a tile: y += scale * Σ a·dot + bias * Σ a·sum.
-template <int kBits, int kParts, int kRows>
-inline __attribute__((always_inline)) void add_group(const std::byte* codes, const std::byte* record,
-                                                     __m512 scale, __m512 bias, __m512 (&y)[kRows]) {
-  const __m512i low_nibbles = _mm512_set1_epi8(15);
+/// dots[r] += codes · activations of the steps [first, last) of an activation group.
+template <Codes kCodes, int kFirst, int kLast, int kRows>
+inline __attribute__((always_inline)) void add_dots(const std::byte* codes, const std::byte* record,
+                                                    __m512i (&dots)[kRows]) {
+  const int* q = reinterpret_cast<const int*>(record);
+#pragma GCC unroll 8
+  for (int step = kFirst; step < kLast; ++step) {
+    const __m512i four = load_step<kCodes>(codes, step);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      dots[r] = _mm512_dpbusd_epi32(dots[r], four, _mm512_set1_epi32(q[step * kRows + r]));
+    }
+  }
+}
+
+/// One weight group against a tile: y += scale * Σ a·dot + bias * Σ a·sum. kParts: activation groups of a
+/// weight group if each has one record, else 0.
+template <Codes kCodes, int kParts, int kRows>
+inline __attribute__((always_inline)) void add_group(const Pass& pass, const std::byte* codes,
+                                                     const std::byte* record, __m512 scale, __m512 bias,
+                                                     __m512 (&y)[kRows]) {
+  const int planes = kParts > 0 ? 1 : pass.planes;
+  const int records = kParts > 0 ? kParts : pass.parts * planes;
   __m512 t[kRows];
 #pragma GCC unroll 4
-  for (int part = 0; part < kParts; ++part) {
-    const std::byte* part_record = record + part * kRecordBytesPerRow * kRows;
-    const int* q = reinterpret_cast<const int*>(part_record);
+  for (int i = 0; i < records; ++i) {
+    const std::byte* part_record = record + i * kRecordBytesPerRow * kRows;
+    const int part = kParts > 0 ? i : i / planes;
     __m512i dots[kRows];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) dots[r] = _mm512_setzero_si512();
-#pragma GCC unroll 4
-    for (int j = 0; j < kSteps / 2; ++j) {
-      __m512i even;
-      __m512i odd;
-      if constexpr (kBits == 4) {
-        const __m512i words = _mm512_load_si512(codes + (part * 4 + j) * kLine);
-        even = _mm512_and_si512(words, low_nibbles);
-        odd = _mm512_and_si512(_mm512_srli_epi16(words, 4), low_nibbles);
-      } else {
-        even = _mm512_load_si512(codes + (part * 8 + 2 * j) * kLine);
-        odd = _mm512_load_si512(codes + (part * 8 + 2 * j + 1) * kLine);
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        dots[r] = _mm512_dpbusd_epi32(dots[r], even, _mm512_set1_epi32(q[2 * j * kRows + r]));
-      }
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        dots[r] = _mm512_dpbusd_epi32(dots[r], odd, _mm512_set1_epi32(q[(2 * j + 1) * kRows + r]));
-      }
-    }
+    add_dots<kCodes, 0, kSteps, kRows>(codes + part * bytes_of(kCodes), part_record, dots);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const __m512 dot = _mm512_cvtepi32_ps(dots[r]);
       const __m512 a = scale_of<kRows>(part_record, r);
-      t[r] = part == 0 ? _mm512_mul_ps(dot, a) : _mm512_fmadd_ps(dot, a, t[r]);
+      t[r] = i == 0 ? _mm512_mul_ps(dot, a) : _mm512_fmadd_ps(dot, a, t[r]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     __m512 c = scaled_sum_of<kRows>(record, r);
 #pragma GCC unroll 4
-    for (int part = 1; part < kParts; ++part) {
-      c = _mm512_add_ps(c, scaled_sum_of<kRows>(record + part * kRecordBytesPerRow * kRows, r));
+    for (int i = 1; i < records; ++i) {
+      c = _mm512_add_ps(c, scaled_sum_of<kRows>(record + i * kRecordBytesPerRow * kRows, r));
     }
     y[r] = _mm512_fmadd_ps(scale, t[r], y[r]);
     y[r] = _mm512_fmadd_ps(bias, c, y[r]);
   }
+}
+
+/// Steps [kFirst, kLast) of one activation group, a whole weight group, against a tile: y += scale * Σ a·dot.
+template <int kFirst, int kLast, int kRows>
+inline __attribute__((always_inline)) void add_e2m1_group(const Pass& pass, const std::byte* codes,
+                                                          const std::byte* record,
+                                                          const std::int32_t* offsets, __m512 scale,
+                                                          __m512 (&y)[kRows]) {
+  constexpr int kOffsets = kLast - kFirst == kSteps ? 0 : kFirst == 0 ? 1 : 2;  // which of the three
+  __m512 t[kRows];
+  for (int plane = 0; plane < pass.planes; ++plane) {
+    __m512i dots[kRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) dots[r] = _mm512_set1_epi32(offsets[kOffsets * kRows + r]);
+    add_dots<Codes::kE2M1, kFirst, kLast, kRows>(codes, record, dots);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 dot = _mm512_cvtepi32_ps(dots[r]);
+      const __m512 a = scale_of<kRows>(record, r);
+      t[r] = plane == 0 ? _mm512_mul_ps(dot, a) : _mm512_fmadd_ps(dot, a, t[r]);
+    }
+    record += kRecordBytesPerRow * kRows;
+    offsets += 3 * kRows;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) y[r] = _mm512_fmadd_ps(scale, t[r], y[r]);
 }
 
 template <int kLines>
@@ -113,25 +125,16 @@ inline __attribute__((always_inline)) void prefetch_lines(const std::byte* p) {
   for (int line = 0; line < kLines; ++line) _mm_prefetch(p + line * kLine, _MM_HINT_T0);
 }
 
-template <int kBits, int kParts, int kRows, bool kPrefetch>
-void product(const Pass& pass) {
-  constexpr int kCodeBytes = kBlock * 32 * kBits / 8 * kParts;
-  const int scale_bytes = scalars_bytes(pass.scale_type);
-  const std::byte* weights = pass.weights;
-  const std::byte* tile = pass.tile;
-  __m512 y[kRows];
+template <int kRows>
+inline __attribute__((always_inline)) void begin(const Pass& pass, __m512 (&y)[kRows]) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     y[r] = pass.first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(pass.mask, pass.y + r * pass.y_stride);
   }
-  for (int group = 0; group < pass.num_groups; ++group) {
-    if constexpr (kPrefetch) prefetch_lines<kCodeBytes / kLine + 1>(weights + kPrefetchBytes);
-    const __m512 scale = load_scalars(weights + kCodeBytes, pass.scale_type);
-    const __m512 bias = load_scalars(weights + kCodeBytes + scale_bytes, pass.scale_type);
-    add_group<kBits, kParts, kRows>(weights, tile, scale, bias, y);
-    tile += kParts * kRecordBytesPerRow * kRows;
-    weights += kCodeBytes + 2 * scale_bytes;
-  }
+}
+
+template <int kRows>
+inline __attribute__((always_inline)) void finish(const Pass& pass, __m512 (&y)[kRows]) {
   if (pass.last && pass.bias != nullptr) {
     const __m512 bias = _mm512_loadu_ps(pass.bias);
 #pragma GCC unroll 8
@@ -141,20 +144,101 @@ void product(const Pass& pass) {
   for (int r = 0; r < kRows; ++r) _mm512_mask_storeu_ps(pass.y + r * pass.y_stride, pass.mask, y[r]);
 }
 
+template <Codes kCodes, int kParts, int kRows, bool kPrefetch>
+void product(const Pass& pass) {
+  const int parts = kParts > 0 ? kParts : pass.parts;
+  const int tile_bytes = (kParts > 0 ? kParts : parts * pass.planes) * kRecordBytesPerRow * kRows;
+  const int code_bytes = parts * bytes_of(kCodes);
+  const int scale_bytes = scalars_bytes(pass.scale_type);
+  const std::byte* weights = pass.weights;
+  const std::byte* tile = pass.tile;
+  __m512 y[kRows];
+  begin<kRows>(pass, y);
+  for (int group = 0; group < pass.num_units; ++group) {
+    if constexpr (kPrefetch && kParts > 0) {
+      prefetch_lines<kParts * bits_of(kCodes) + 1>(weights + kPrefetchBytes);
+    } else if constexpr (kPrefetch) {
+      for (int line = 0; line <= code_bytes; line += kLine) {
+        _mm_prefetch(weights + kPrefetchBytes + line, _MM_HINT_T0);
+      }
+    }
+    const __m512 scale = load_scalars(weights + code_bytes, pass.scale_type);
+    const __m512 bias = load_scalars(weights + code_bytes + scale_bytes, pass.scale_type);
+    add_group<kCodes, kParts, kRows>(pass, weights, tile, scale, bias, y);
+    tile += tile_bytes;
+    weights += code_bytes + 2 * scale_bytes;
+  }
+  finish<kRows>(pass, y);
+}
+
+/// kHalves: weight groups of an activation group.
+template <int kHalves, int kRows, bool kPrefetch>
+void product_e2m1(const Pass& pass) {
+  const std::byte* weights = pass.weights;
+  const std::byte* scales = pass.scales;
+  const std::byte* tile = pass.tile;
+  const std::int32_t* offsets = pass.offsets;
+  __m512 y[kRows];
+  begin<kRows>(pass, y);
+  for (int group = 0; group < pass.num_units; ++group) {
+    if constexpr (kPrefetch) {
+      prefetch_lines<bits_of(Codes::kE2M1)>(weights + kPrefetchBytes);
+      _mm_prefetch(scales + kPrefetchBytes * kHalves / kBlock, _MM_HINT_T0);
+    }
+    const __m512 scale = load_half_scales(scales, pass.scale_type);
+    if constexpr (kHalves == 1) {
+      add_e2m1_group<0, kSteps, kRows>(pass, weights, tile, offsets, scale, y);
+    } else {
+      add_e2m1_group<0, kSteps / 2, kRows>(pass, weights, tile, offsets, scale, y);
+      const __m512 second_scale = load_half_scales(scales + kBlock, pass.scale_type);
+      add_e2m1_group<kSteps / 2, kSteps, kRows>(pass, weights, tile, offsets, second_scale, y);
+    }
+    weights += bytes_of(Codes::kE2M1);
+    scales += kHalves * kBlock;
+    tile += pass.planes * kRecordBytesPerRow * kRows;
+    offsets += 3 * pass.planes * kRows;
+  }
+  finish<kRows>(pass, y);
+}
+
 using Product = void (*)(const Pass&);
 
-/// Products of one format by number of activation rows, 1 … 8.
-template <int kBits, int kParts, bool kPrefetch>
-constexpr Product kProducts[kTileRows + 1] = {
-    nullptr,
-    product<kBits, kParts, 1, kPrefetch>,
-    product<kBits, kParts, 2, kPrefetch>,
-    product<kBits, kParts, 3, kPrefetch>,
-    product<kBits, kParts, 4, kPrefetch>,
-    product<kBits, kParts, 5, kPrefetch>,
-    product<kBits, kParts, 6, kPrefetch>,
-    product<kBits, kParts, 7, kPrefetch>,
-    product<kBits, kParts, 8, kPrefetch>,
+/// Products of one format by number of activation rows, 1 … 8: over weights that are in the cache, and over
+/// those that are not yet.
+struct Products {
+  Product cached[kTileRows + 1];
+  Product streamed[kTileRows + 1];
+};
+
+template <Codes kCodes, int kParts>
+constexpr Products kProducts = {
+    {nullptr, product<kCodes, kParts, 1, false>, product<kCodes, kParts, 2, false>,
+     product<kCodes, kParts, 3, false>, product<kCodes, kParts, 4, false>, product<kCodes, kParts, 5, false>,
+     product<kCodes, kParts, 6, false>, product<kCodes, kParts, 7, false>, product<kCodes, kParts, 8, false>},
+    {nullptr, product<kCodes, kParts, 1, true>, product<kCodes, kParts, 2, true>,
+     product<kCodes, kParts, 3, true>, product<kCodes, kParts, 4, true>, product<kCodes, kParts, 5, true>,
+     product<kCodes, kParts, 6, true>, product<kCodes, kParts, 7, true>, product<kCodes, kParts, 8, true>},
+};
+
+template <int kHalves>
+constexpr Products kE2M1Products = {
+    {nullptr, product_e2m1<kHalves, 1, false>, product_e2m1<kHalves, 2, false>,
+     product_e2m1<kHalves, 3, false>, product_e2m1<kHalves, 4, false>, product_e2m1<kHalves, 5, false>,
+     product_e2m1<kHalves, 6, false>, product_e2m1<kHalves, 7, false>, product_e2m1<kHalves, 8, false>},
+    {nullptr, product_e2m1<kHalves, 1, true>, product_e2m1<kHalves, 2, true>, product_e2m1<kHalves, 3, true>,
+     product_e2m1<kHalves, 4, true>, product_e2m1<kHalves, 5, true>, product_e2m1<kHalves, 6, true>,
+     product_e2m1<kHalves, 7, true>, product_e2m1<kHalves, 8, true>},
+};
+
+struct ChooseProducts {
+  template <Codes kCodes, int kParts>
+  const Products* affine() const {
+    return &kProducts<kCodes, kParts>;
+  }
+  template <int kHalves>
+  const Products* e2m1() const {
+    return &kE2M1Products<kHalves>;
+  }
 };
 
 __mmask16 row_mask(const AffineTask& task, int block) {
@@ -162,35 +246,37 @@ __mmask16 row_mask(const AffineTask& task, int block) {
   return static_cast<__mmask16>((1U << static_cast<unsigned>(task.last_block_rows)) - 1U);
 }
 
-template <int kBits, int kParts>
-void run(const AffineTask& task) {
-  const std::ptrdiff_t group_bytes =
-      kBlock * 32 * kBits / 8 * kParts + 2 * static_cast<std::ptrdiff_t>(scalars_bytes(task.scale_type));
-  const std::ptrdiff_t block_bytes = task.num_groups * group_bytes;
-  constexpr std::ptrdiff_t kGroupRecord = kParts * kRecordBytesPerRow;  // bytes of a group and row
+}  // namespace
+
+void affine_avx512(const AffineTask& task) {
+  const Products& products = *choose_kernels(task, ChooseProducts());
+  const AffinePlan plan = plan_of(task);
   const Panel panel = task.rows <= 2 * kTileRows ? kTwoTiles : kManyTiles;
-  const int pass_groups = task.rows <= kTileRows ? task.num_groups : panel.features / (32 * kParts);
+  const int pass_units = task.rows <= kTileRows ? plan.num_units : panel.features / plan.unit_features;
+  Pass pass = {};
+  pass.parts = plan.unit_features / 32;
+  pass.planes = task.planes;
+  pass.scale_type = task.scale_type;
+  pass.y_stride = task.y_stride;
   for (int first_block = 0; first_block < task.num_blocks; first_block += panel.blocks) {
-    const int last_block =
-        first_block + panel.blocks < task.num_blocks ? first_block + panel.blocks : task.num_blocks;
-    for (int group = 0; group < task.num_groups; group += pass_groups) {
-      const int left = task.num_groups - group;
+    const int last_block = at_most(first_block + panel.blocks, task.num_blocks);
+    for (int unit = 0; unit < plan.num_units; unit += pass_units) {
+      pass.num_units = at_most(plan.num_units - unit, pass_units);
+      pass.first = unit == 0;
+      pass.last = unit + pass.num_units == plan.num_units;
       for (int row = 0; row < task.rows; row += kTileRows) {
-        const int rows = task.rows - row < kTileRows ? task.rows - row : kTileRows;
+        const int rows = at_most(task.rows - row, kTileRows);
         // Only the first tile meets weights that are not in the cache yet.
-        const Product product =
-            row == 0 ? kProducts<kBits, kParts, true>[rows] : kProducts<kBits, kParts, false>[rows];
-        Pass pass = {};
-        pass.tile = task.tiles + (static_cast<std::ptrdiff_t>(row) * task.num_groups +
-                                  static_cast<std::ptrdiff_t>(group) * rows) *
-                                     kGroupRecord;
-        pass.num_groups = left < pass_groups ? left : pass_groups;
-        pass.scale_type = task.scale_type;
-        pass.first = group == 0;
-        pass.last = left <= pass_groups;
-        pass.y_stride = task.y_stride;
+        const Product product = row == 0 ? products.streamed[rows] : products.cached[rows];
+        const std::ptrdiff_t cell =
+            (static_cast<std::ptrdiff_t>(row) * plan.num_units + static_cast<std::ptrdiff_t>(unit) * rows) *
+            plan.unit_records;
+        pass.tile = task.tiles + cell * kRecordBytesPerRow;
+        pass.offsets = task.offsets == nullptr ? nullptr : task.offsets + 3 * cell;
         for (int block = first_block; block < last_block; ++block) {
-          pass.weights = task.weights + block * block_bytes + group * group_bytes;
+          const std::byte* weights = task.weights + block * plan.block_bytes;
+          pass.weights = weights + unit * plan.unit_bytes;
+          pass.scales = weights + plan.scales_start + unit * plan.unit_scales;
           pass.bias = task.bias == nullptr ? nullptr : task.bias + block * kBlock;
           pass.y = task.y + row * task.y_stride + block * kBlock;
           pass.mask = row_mask(task, block);
@@ -198,20 +284,6 @@ void run(const AffineTask& task) {
         }
       }
     }
-  }
-}
-
-}  // namespace
-
-void affine_avx512(const AffineTask& task) {
-  const bool four = task.code_bits == 4;
-  switch (task.group_size) {
-    case 32:
-      return four ? run<4, 1>(task) : run<8, 1>(task);
-    case 64:
-      return four ? run<4, 2>(task) : run<8, 2>(task);
-    default:
-      return four ? run<4, 4>(task) : run<8, 4>(task);
   }
 }
 

@@ -12,8 +12,12 @@ constexpr int kLanes = 4;
 constexpr int kVectors = kBlock / kLanes;
 constexpr int kRowsAtOnce = 2;
 
+constexpr int kGroup = 32;  // features that share a scale of e4m3 numbers
+
 template <ScalarType kType>
-constexpr int kStepBytes = kBlock*(kType == ScalarType::kF32 ? 4 : 2);
+constexpr int kStepBytes = kBlock*(kType == ScalarType::kF32    ? 4
+                                   : kType == ScalarType::kE4M3 ? 1
+                                                                : 2);
 
 template <ScalarType kType>
 inline float32x4_t load_weights(const std::byte* p, int vector) {
@@ -22,6 +26,38 @@ inline float32x4_t load_weights(const std::byte* p, int vector) {
   const uint16x4_t bits = vld1_u16(reinterpret_cast<const std::uint16_t*>(p) + vector * kLanes);
   if constexpr (kType == ScalarType::kF16) return vcvt_f32_f16(vreinterpret_f16_u16(bits));
   return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
+}
+
+/// A block's row of values.
+struct Row {
+  float32x4_t part[kVectors];
+};
+
+/// 16 e4m3 numbers, 2^8 times too small: sign, exponent and mantissa go where a half has them.
+inline Row load_e4m3(const std::byte* p) {
+  const int8x16_t bytes = vld1q_s8(reinterpret_cast<const std::int8_t*>(p));
+  const auto halves = [](int8x8_t eight) {
+    const uint16x8_t words = vreinterpretq_u16_s16(vshlq_n_s16(vmovl_s8(eight), 7));
+    return vreinterpretq_f16_u16(vandq_u16(words, vdupq_n_u16(0xBF80)));
+  };
+  const float16x8_t low = halves(vget_low_s8(bytes));
+  const float16x8_t high = halves(vget_high_s8(bytes));
+  return {{vcvt_f32_f16(vget_low_f16(low)), vcvt_f32_f16(vget_high_f16(low)),
+           vcvt_f32_f16(vget_low_f16(high)), vcvt_f32_f16(vget_high_f16(high))}};
+}
+
+/// 16 scales of e8m0, times 2^8.
+inline Row load_e8m0_scales(const std::byte* p) {
+  const uint8x16_t bytes = vld1q_u8(reinterpret_cast<const std::uint8_t*>(p));
+  const uint16x8_t low = vmovl_u8(vget_low_u8(bytes));
+  const uint16x8_t high = vmovl_u8(vget_high_u8(bytes));
+  const auto scales = [](uint16x4_t four) {
+    const uint32x4_t smallest = vdupq_n_u32(0x00400000);  // 2^-127, of exponent 0
+    const uint32x4_t bits = vmaxq_u32(vshlq_n_u32(vmovl_u16(four), 23), smallest);
+    return vmulq_n_f32(vreinterpretq_f32_u32(bits), 256.0F);
+  };
+  return {{scales(vget_low_u16(low)), scales(vget_high_u16(low)), scales(vget_low_u16(high)),
+           scales(vget_high_u16(high))}};
 }
 
 /// One block × kRows activation rows of a tile.
@@ -36,12 +72,20 @@ struct Job {
   int lanes;
 };
 
+/// Adds the products of one feature to its chain. `scales`: of e4m3 numbers.
 template <ScalarType kType, int kRows>
-inline __attribute__((always_inline)) void add_step(const std::byte* weights, const float* x,
-                                                    float32x4_t (&sums)[kVectors][kRows]) {
+inline __attribute__((always_inline)) void add_step(const std::byte* weights, const Row& scales,
+                                                    const float* x, float32x4_t (&sums)[kVectors][kRows]) {
+  Row row;
+  if constexpr (kType == ScalarType::kE4M3) row = load_e4m3(weights);
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
-    const float32x4_t w = load_weights<kType>(weights, v);
+    float32x4_t w;
+    if constexpr (kType == ScalarType::kE4M3) {
+      w = vmulq_f32(row.part[v], scales.part[v]);
+    } else {
+      w = load_weights<kType>(weights, v);
+    }
 #pragma GCC unroll 2
     for (int r = 0; r < kRows; ++r) sums[v][r] = vfmaq_n_f32(sums[v][r], w, x[r]);
   }
@@ -56,9 +100,15 @@ void product(const Job& job) {
   }
   const std::byte* weights = job.weights;
   const float* x = job.tile;
+  const std::byte* scales = weights + static_cast<std::ptrdiff_t>(job.num_features) * kBlock;  // of e4m3
+  Row scale = {};
   for (int k = 0; k < job.num_features; k += 2) {
-    add_step<kType, kRows>(weights, x, even);
-    add_step<kType, kRows>(weights + kStepBytes<kType>, x + job.tile_rows, odd);
+    if (kType == ScalarType::kE4M3 && k % kGroup == 0) {
+      scale = load_e8m0_scales(scales);
+      scales += kBlock;
+    }
+    add_step<kType, kRows>(weights, scale, x, even);
+    add_step<kType, kRows>(weights + kStepBytes<kType>, scale, x + job.tile_rows, odd);
     weights += 2 * kStepBytes<kType>;
     x += 2 * job.tile_rows;
   }
@@ -79,7 +129,9 @@ template <ScalarType kType>
 void run(const DenseTask& task) {
   using Product = void (*)(const Job&);
   constexpr Product kProducts[kRowsAtOnce + 1] = {nullptr, product<kType, 1>, product<kType, 2>};
-  const std::ptrdiff_t block_bytes = static_cast<std::ptrdiff_t>(task.num_features) * kStepBytes<kType>;
+  const std::ptrdiff_t values_bytes = static_cast<std::ptrdiff_t>(task.num_features) * kStepBytes<kType>;
+  const std::ptrdiff_t scales_bytes = (task.num_features / kGroup * kBlock + 63) / 64 * 64;
+  const std::ptrdiff_t block_bytes = values_bytes + (kType == ScalarType::kE4M3 ? scales_bytes : 0);
   Job job = {};
   job.num_features = task.num_features;
   job.y_stride = task.y_stride;
@@ -108,6 +160,10 @@ void dense_neon(const DenseTask& task) {
       return run<ScalarType::kBF16>(task);
     case ScalarType::kF32:
       return run<ScalarType::kF32>(task);
+    case ScalarType::kE4M3:
+      return run<ScalarType::kE4M3>(task);
+    case ScalarType::kE8M0:  // of scales only
+      return;
   }
 }
 

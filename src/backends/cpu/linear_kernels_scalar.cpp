@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backends/cpu/linear_tasks.h"
+#include "backends/cpu/weight_codes.h"
 #include "model/float_formats.h"
 
 namespace mlxd {
@@ -14,18 +15,44 @@ namespace {
 constexpr int kBlock = 16;
 constexpr int kGroup = 32;
 
-std::size_t scalar_bytes(ScalarType type) { return type == ScalarType::kF32 ? 4 : 2; }
-
-float load_scalar(const std::byte* p, ScalarType type, int index) {
-  if (type == ScalarType::kF32) {
-    float value = 0;
-    std::memcpy(&value, p + 4 * index, sizeof value);
-    return value;
+std::ptrdiff_t scalar_bytes(ScalarType type) {
+  switch (type) {
+    case ScalarType::kF32:
+      return 4;
+    case ScalarType::kF16:
+    case ScalarType::kBF16:
+      return 2;
+    case ScalarType::kE4M3:
+    case ScalarType::kE8M0:
+      return 1;
   }
-  std::uint16_t bits = 0;
-  std::memcpy(&bits, p + 2 * index, sizeof bits);
-  return type == ScalarType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
+  return 1;
 }
+
+template <typename T>
+T load(const std::byte* p, std::ptrdiff_t index) {
+  T value;
+  std::memcpy(&value, p + static_cast<std::ptrdiff_t>(sizeof value) * index, sizeof value);
+  return value;
+}
+
+float load_scalar(const std::byte* p, ScalarType type, std::ptrdiff_t index) {
+  switch (type) {
+    case ScalarType::kF32:
+      return load<float>(p, index);
+    case ScalarType::kF16:
+      return half_to_float(load<std::uint16_t>(p, index));
+    case ScalarType::kBF16:
+      return bfloat16_to_float(load<std::uint16_t>(p, index));
+    case ScalarType::kE4M3:
+      return e4m3_to_float(load<std::uint8_t>(p, index));
+    case ScalarType::kE8M0:
+      return e8m0_to_float(load<std::uint8_t>(p, index));
+  }
+  return 0;
+}
+
+std::ptrdiff_t whole_lines(std::ptrdiff_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// Rounds to nearest, ties to even, for |value| < 2^22: the sum's unit in the last place is 1.
 std::int32_t round_to_even(float value) {
@@ -33,83 +60,161 @@ std::int32_t round_to_even(float value) {
   return std::bit_cast<std::int32_t>(value + kMagic) - std::bit_cast<std::int32_t>(kMagic);
 }
 
-void quantize_group(const float* x, int row, int tile_rows, std::byte* record) {
+/// What a group of values is quantized by.
+struct GroupScale {
+  float scale = 0.0F;
+  float inverse = 0.0F;
+  bool finite = true;
+};
+
+/// For integers up to `largest_integer`.
+GroupScale scale_of(const float* x, float largest_integer) {
   std::uint32_t largest = 0;  // magnitudes compare as integers; NaN is above infinity
   for (int i = 0; i < kGroup; ++i)
     largest = std::max(largest, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFU);
+  if (largest >= 0x7F800000U) return {std::numeric_limits<float>::quiet_NaN(), 0.0F, false};
   const float absmax = std::bit_cast<float>(largest);
-  float scale = absmax / 127.0F;
-  float inverse = 127.0F / absmax;
-  const bool finite = largest < 0x7F800000U;
-  if (!finite || absmax < kSmallestActivation) {
-    scale = finite ? 0.0F : std::numeric_limits<float>::quiet_NaN();
-    inverse = 0.0F;
-  }
-  std::int32_t sum = 0;
+  if (absmax < kSmallestActivation) return {};
+  return {absmax / largest_integer, largest_integer / absmax, true};
+}
+
+/// Writes a row of a record from 32 integers in the order of features.
+void store_record(const std::int32_t* q, float scale, int row, int tile_rows, std::byte* record,
+                  std::int32_t* offsets) {
+  std::int32_t sums[2] = {0, 0};
   for (int step = 0; step < kSteps; ++step) {
     for (int i = 0; i < 4; ++i) {
-      const float value = x[8 * (step / 2) + 2 * i + step % 2];
-      const std::int32_t q = finite ? round_to_even(value * inverse) : 0;
-      sum += q;
-      record[(step * tile_rows + row) * 4 + i] = static_cast<std::byte>(q);
+      const std::int32_t value = q[8 * (step / 2) + 2 * i + step % 2];
+      sums[step / 4] += value;
+      record[(step * tile_rows + row) * 4 + i] = static_cast<std::byte>(value);
     }
+  }
+  const std::int32_t sum = sums[0] + sums[1];
+  if (offsets != nullptr) {
+    offsets[row] = -kE2M1Offset * sum;
+    offsets[tile_rows + row] = -kE2M1Offset * sums[0];
+    offsets[2 * tile_rows + row] = -kE2M1Offset * sums[1];
   }
   const float scaled_sum = scale * static_cast<float>(sum);
   std::memcpy(record + 32 * tile_rows + 4 * row, &scale, sizeof scale);
   std::memcpy(record + 36 * tile_rows + 4 * row, &scaled_sum, sizeof scaled_sum);
 }
 
-/// Code of element `k` (0 … 31 of one activation group) of block row `lane`.
-std::int32_t code_at(const std::byte* codes, int code_bits, int lane, int k) {
-  const int position = k % 8;
-  if (code_bits == 4) {
-    const auto byte = std::to_integer<unsigned>(codes[(k / 8) * 64 + lane * 4 + position / 2]);
-    return static_cast<std::int32_t>(position % 2 == 0 ? byte & 15U : byte >> 4U);
-  }
-  return std::to_integer<std::int32_t>(codes[(k / 8) * 128 + (position % 2) * 64 + lane * 4 + position / 2]);
+void quantize_group(const float* x, int row, int tile_rows, std::byte* record, std::int32_t* offsets) {
+  const GroupScale group = scale_of(x, 127.0F);
+  std::int32_t q[kGroup] = {};
+  for (int i = 0; i < kGroup && group.finite; ++i) q[i] = round_to_even(x[i] * group.inverse);
+  store_record(q, group.scale, row, tile_rows, record, offsets);
 }
 
-/// Code × activation of one group, exactly.
-std::int32_t dot_group(const std::byte* codes, int code_bits, int lane, const std::byte* record, int row,
-                       int tile_rows) {
+/// The same to two records.
+void quantize_group_planes(const float* x, int row, int tile_rows, std::byte* record, std::int32_t* offsets) {
+  const GroupScale group = scale_of(x, 127.0F * 256.0F);
+  std::int32_t low[kGroup] = {};
+  std::int32_t high[kGroup] = {};
+  for (int i = 0; i < kGroup && group.finite; ++i) {
+    const std::int32_t q = round_to_even(x[i] * group.inverse);
+    low[i] = ((q + 128) & 255) - 128;
+    high[i] = (q - low[i]) / 256;
+  }
+  store_record(high, 256.0F * group.scale, row, tile_rows, record, offsets);
+  store_record(low, group.scale, row, tile_rows, record + kRecordBytesPerRow * tile_rows,
+               offsets == nullptr ? nullptr : offsets + 3 * tile_rows);
+}
+
+/// The weight's integer: a code, or twice an e2m1 number.
+std::int32_t integer_at(const AffineTask& task, const std::byte* codes, int lane, int k) {
+  const std::uint32_t code = code_at(codes, task.code_bits, lane, k);
+  if (!task.e2m1) return static_cast<std::int32_t>(code);
+  return static_cast<std::int32_t>(2 * e2m1_to_float(static_cast<std::uint8_t>(code)));
+}
+
+/// Weight × activation of the features [first, last) of one activation group, exactly.
+std::int32_t dot_group(const AffineTask& task, const std::byte* codes, int lane, int first, int last,
+                       const std::byte* record, int row, int tile_rows) {
   std::int32_t dot = 0;
-  for (int k = 0; k < kGroup; ++k) {
-    const int position = k % 8;
-    const int step = 2 * (k / 8) + position % 2;
-    const auto q = std::to_integer<std::int8_t>(record[(step * tile_rows + row) * 4 + position / 2]);
-    dot += code_at(codes, code_bits, lane, k) * q;
+  for (int k = first; k < last; ++k) {
+    const int step = 2 * (k / 8) + k % 2;
+    const auto q = std::to_integer<std::int8_t>(record[(step * tile_rows + row) * 4 + k % 8 / 2]);
+    dot += integer_at(task, codes, lane, k) * q;
   }
   return dot;
 }
 
-float affine_element(const AffineTask& task, const std::byte* block, int lane, const std::byte* tile, int row,
-                     int tile_rows) {
-  const int parts = task.group_size / kGroup;
-  const std::size_t part_bytes = static_cast<std::size_t>(kBlock * kGroup * task.code_bits / 8);
-  const std::size_t scales_bytes = kBlock * scalar_bytes(task.scale_type);
-  const auto load = [&](const std::byte* p, int index) {
-    float value = 0;
-    std::memcpy(&value, p + 4 * index, sizeof value);
-    return value;
-  };
+/// Where the parts of a block lie.
+struct AffineLayout {
+  std::ptrdiff_t codes_of_activation_group;
+  std::ptrdiff_t block_bytes;
+  std::ptrdiff_t scales;       // of the first weight group, from the block's start
+  std::ptrdiff_t next_scales;  // to those of the next
+
+  explicit AffineLayout(const AffineTask& task) {
+    codes_of_activation_group = code_bytes(task.code_bits);
+    const std::ptrdiff_t group_codes = task.group_size * codes_of_activation_group / kGroup;
+    const std::ptrdiff_t group_scales = kBlock * scalar_bytes(task.scale_type);
+    if (task.e2m1) {
+      scales = task.num_groups * group_codes;
+      next_scales = group_scales;
+      block_bytes = scales + whole_lines(task.num_groups * group_scales);
+    } else {
+      scales = group_codes;
+      next_scales = group_codes + 2 * group_scales;
+      block_bytes = task.num_groups * next_scales;
+    }
+  }
+  /// Codes of the 32 features from `k` on.
+  const std::byte* codes(const AffineTask& task, const std::byte* block, int k) const {
+    const std::ptrdiff_t between = task.e2m1 ? 0 : next_scales - scales;
+    return block + k / kGroup * codes_of_activation_group + k / task.group_size * between;
+  }
+};
+
+float affine_element(const AffineTask& task, const AffineLayout& layout, const std::byte* block, int lane,
+                     const std::byte* tile, int row, int tile_rows) {
   float y = 0.0F;
   for (int group = 0; group < task.num_groups; ++group) {
+    const int group_end = (group + 1) * task.group_size;
     float t = 0.0F;
     float c = 0.0F;
-    for (int part = 0; part < parts; ++part) {
-      const float dot = static_cast<float>(dot_group(block, task.code_bits, lane, tile, row, tile_rows));
-      const float a = load(tile + 32 * tile_rows, row);
-      const float scaled_sum = load(tile + 36 * tile_rows, row);
-      t = part == 0 ? dot * a : std::fma(dot, a, t);
-      c = part == 0 ? scaled_sum : c + scaled_sum;
-      block += part_bytes;
-      tile += kRecordBytesPerRow * tile_rows;
+    // Activation groups of the weight group, or the half of one.
+    for (int k = group * task.group_size; k < group_end; k += kGroup) {
+      const int first = k % kGroup;
+      const int last = std::min(kGroup, group_end - k + first);
+      for (int plane = 0; plane < task.planes; ++plane) {
+        const std::byte* record = tile + static_cast<std::ptrdiff_t>(k / kGroup * task.planes + plane) *
+                                             kRecordBytesPerRow * tile_rows;
+        const float dot = static_cast<float>(
+            dot_group(task, layout.codes(task, block, k), lane, first, last, record, row, tile_rows));
+        const auto a = load<float>(record + 32 * tile_rows, row);
+        const auto scaled_sum = load<float>(record + 36 * tile_rows, row);
+        const bool is_first = k % task.group_size == 0 && plane == 0;
+        t = is_first ? dot * a : std::fma(dot, a, t);
+        c = is_first ? scaled_sum : c + scaled_sum;
+      }
     }
-    y = std::fma(load_scalar(block, task.scale_type, lane), t, y);
-    y = std::fma(load_scalar(block + scales_bytes, task.scale_type, lane), c, y);
-    block += 2 * scales_bytes;
+    const std::byte* scales = block + layout.scales + group * layout.next_scales;
+    const float scale = load_scalar(scales, task.scale_type, lane);
+    if (task.e2m1) {
+      y = std::fma(0.5F * scale, t, y);
+    } else {
+      y = std::fma(scale, t, y);
+      y = std::fma(load_scalar(scales, task.scale_type, kBlock + lane), c, y);
+    }
   }
   return y;
+}
+
+std::ptrdiff_t dense_block_bytes(const DenseTask& task) {
+  const std::ptrdiff_t values = kBlock * scalar_bytes(task.type) * task.num_features;
+  return task.type == ScalarType::kE4M3 ? values + whole_lines(kBlock * task.num_features / kGroup) : values;
+}
+
+/// Weight of feature `k` and row `lane` of a block, exactly.
+float dense_weight(const DenseTask& task, const std::byte* block, int k, int lane) {
+  const float value = load_scalar(block, task.type, k * kBlock + lane);
+  if (task.type != ScalarType::kE4M3) return value;
+  const std::byte* scales = block + static_cast<std::ptrdiff_t>(kBlock) * task.num_features;
+  return value * load_scalar(scales, ScalarType::kE8M0, k / kGroup * kBlock + lane);
 }
 
 float dense_element(const DenseTask& task, const std::byte* block, int lane, const float* tile, int row,
@@ -117,9 +222,8 @@ float dense_element(const DenseTask& task, const std::byte* block, int lane, con
   float even = 0.0F;
   float odd = 0.0F;
   for (int k = 0; k < task.num_features; k += 2) {
-    even = std::fma(load_scalar(block, task.type, k * kBlock + lane), tile[k * tile_rows + row], even);
-    odd = std::fma(load_scalar(block, task.type, (k + 1) * kBlock + lane), tile[(k + 1) * tile_rows + row],
-                   odd);
+    even = std::fma(dense_weight(task, block, k, lane), tile[k * tile_rows + row], even);
+    odd = std::fma(dense_weight(task, block, k + 1, lane), tile[(k + 1) * tile_rows + row], odd);
   }
   return even + odd;
 }
@@ -142,36 +246,40 @@ void for_each_element(const Task& task, Element element) {
   }
 }
 
-}  // namespace
-
-void quantize_scalar(const QuantizeTask& task) {
+/// Calls quantize(x, row, tile_rows, record, offsets) for each row of each group, which has so many records.
+template <typename Quantize>
+void quantize_all(const QuantizeTask& task, int records, Quantize quantize) {
   for (int first = 0; first < task.rows; first += kTileRows) {
     const int tile_rows = std::min(kTileRows, task.rows - first);
-    std::byte* tile = task.tiles + static_cast<std::ptrdiff_t>(first) * kRecordBytesPerRow * task.num_groups;
+    const std::ptrdiff_t tile_groups = static_cast<std::ptrdiff_t>(first) * task.num_groups;
     for (int group = task.first_group; group < task.last_group; ++group) {
-      std::byte* record = tile + static_cast<std::ptrdiff_t>(group) * kRecordBytesPerRow * tile_rows;
+      const std::ptrdiff_t cell = (tile_groups + static_cast<std::ptrdiff_t>(group) * tile_rows) * records;
+      std::int32_t* offsets = task.offsets == nullptr ? nullptr : task.offsets + 3 * cell;
       for (int row = 0; row < tile_rows; ++row) {
-        quantize_group(task.x + (first + row) * task.stride + group * kGroup, row, tile_rows, record);
+        quantize(task.x + (first + row) * task.stride + group * kGroup, row, tile_rows,
+                 task.tiles + kRecordBytesPerRow * cell, offsets);
       }
     }
   }
 }
 
+}  // namespace
+
+void quantize_scalar(const QuantizeTask& task) { quantize_all(task, 1, quantize_group); }
+void quantize_planes(const QuantizeTask& task) { quantize_all(task, 2, quantize_group_planes); }
+
 void affine_scalar(const AffineTask& task) {
-  const std::ptrdiff_t group_bytes =
-      static_cast<std::ptrdiff_t>(task.group_size) * kBlock * task.code_bits / 8 +
-      2 * kBlock * static_cast<std::ptrdiff_t>(scalar_bytes(task.scale_type));
-  const std::ptrdiff_t row_bytes =
-      static_cast<std::ptrdiff_t>(task.num_groups) * (task.group_size / kGroup) * kRecordBytesPerRow;
+  const AffineLayout layout(task);
+  const std::ptrdiff_t row_bytes = static_cast<std::ptrdiff_t>(task.num_groups) * task.group_size / kGroup *
+                                   task.planes * kRecordBytesPerRow;
   for_each_element(task, [&](int block, int lane, int first, int row, int tile_rows) {
-    return affine_element(task, task.weights + block * task.num_groups * group_bytes, lane,
+    return affine_element(task, layout, task.weights + block * layout.block_bytes, lane,
                           task.tiles + first * row_bytes, row, tile_rows);
   });
 }
 
 void dense_scalar(const DenseTask& task) {
-  const std::ptrdiff_t block_bytes = static_cast<std::ptrdiff_t>(task.num_features) * kBlock *
-                                     static_cast<std::ptrdiff_t>(scalar_bytes(task.type));
+  const std::ptrdiff_t block_bytes = dense_block_bytes(task);
   for_each_element(task, [&](int block, int lane, int first, int row, int tile_rows) {
     return dense_element(task, task.weights + block * block_bytes, lane,
                          task.tiles + static_cast<std::ptrdiff_t>(first) * task.num_features, row, tile_rows);

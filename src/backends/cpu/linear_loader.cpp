@@ -1,11 +1,24 @@
 #include "backends/cpu/linear_loader.h"
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 
 #include "backends/cpu/dense_weights.h"
 
 namespace mlxd {
+namespace {
+
+constexpr std::size_t kPieceBytes = std::size_t{2} << 20U;
+
+/// Some blocks of a job.
+struct Piece {
+  std::size_t job = 0;
+  std::int32_t first_block = 0;
+  std::int32_t last_block = 0;
+};
+
+}  // namespace
 
 Result<std::vector<float>> LinearLoader::add_without_bias(std::vector<LinearSpec> parts, Linear* linear) {
   std::vector<float> biases;
@@ -23,23 +36,43 @@ Result<std::vector<float>> LinearLoader::add_without_bias(std::vector<LinearSpec
 }
 
 Result<void> LinearLoader::run(ThreadPool& pool, const std::function<void(float)>& progress) {
-  std::vector<std::optional<Error>> errors(jobs_.size());
+  std::vector<LinearPacking> packings;
+  std::vector<Piece> pieces;
+  std::vector<std::atomic<std::int32_t>> pieces_left(jobs_.size());
+  for (std::size_t job = 0; job < jobs_.size(); ++job) {
+    packings.push_back(TRY(LinearPacking::create(jobs_[job].parts, weights_, isa_)));
+    const LinearPacking& packing = packings.back();
+    const auto step = static_cast<std::int32_t>(
+        std::clamp<std::size_t>(kPieceBytes / std::max<std::size_t>(1, packing.block_bytes()), 1,
+                                static_cast<std::size_t>(packing.num_blocks())));
+    for (std::int32_t first = 0; first < packing.num_blocks(); first += step) {
+      pieces.push_back({job, first, std::min(first + step, packing.num_blocks())});
+      pieces_left[job].fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  std::vector<std::optional<Error>> errors(pieces.size());
   std::atomic<std::size_t> num_done{0};
   std::atomic<bool> failed{false};
-  pool.parallel_for(static_cast<std::int64_t>(jobs_.size()), 1,
+  const auto pack = [&](const Piece& piece) -> Result<void> {
+    LinearPacking& packing = packings[piece.job];
+    if (piece.first_block == 0 && piece.job + 1 < packings.size()) packings[piece.job + 1].prefetch();
+    TRY(packing.pack_blocks(piece.first_block, piece.last_block));
+    // The last one sees what all others have packed.
+    if (pieces_left[piece.job].fetch_sub(1, std::memory_order_acq_rel) == 1)
+      *jobs_[piece.job].linear = TRY(packing.finish());
+    return {};
+  };
+  pool.parallel_for(static_cast<std::int64_t>(pieces.size()), 1,
                     [&](std::int64_t index, std::int64_t, std::int32_t thread) {
                       if (failed.load(std::memory_order_relaxed)) return;
-                      const Job& job = jobs_[static_cast<std::size_t>(index)];
-                      Result<Linear> packed = Linear::pack(job.parts, weights_, isa_);
-                      if (!packed.ok()) {
+                      if (Result<void> packed = pack(pieces[static_cast<std::size_t>(index)]); !packed.ok()) {
                         errors[static_cast<std::size_t>(index)] = packed.take_error();
                         failed.store(true, std::memory_order_relaxed);
                         return;
                       }
-                      *job.linear = packed.take_value();
                       const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
                       if (thread == 0 && progress)
-                        progress(static_cast<float>(done) / static_cast<float>(jobs_.size() + 1));
+                        progress(static_cast<float>(done) / static_cast<float>(pieces.size() + 1));
                     });
   for (std::optional<Error>& error : errors) {
     if (error) return *std::move(error);

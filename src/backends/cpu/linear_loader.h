@@ -1,4 +1,5 @@
-// Packs the linear layers of a model with all threads: blocks order what they need, then it runs once.
+// Packs the linear layers of a model with all threads: blocks order what they need, then it runs once, in
+// pieces of a few megabytes, so that no large matrix holds up the end.
 #pragma once
 
 #include <functional>
@@ -25,7 +26,8 @@ class LinearLoader {
   /// one. For products whose rows go in twice: theirs must be added once.
   Result<std::vector<float>> add_without_bias(std::vector<LinearSpec> parts, Linear* linear);
 
-  /// Packs everything in the order in which it was ordered. Errors: kCorruptData, kUnsupported, kOutOfMemory.
+  /// Packs everything, in about the order in which it was ordered. Errors: kCorruptData, kUnsupported,
+  /// kOutOfMemory.
   Result<void> run(ThreadPool& pool, const std::function<void(float)>& progress);
 
  private:

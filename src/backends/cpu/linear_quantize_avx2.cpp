@@ -10,6 +10,7 @@ struct Group {
   __m256i steps;  // a dword each
   float scale;
   float scaled_sum;
+  int sums[2];  // of its halves
 };
 
 inline unsigned largest_lane(__m256i v) {
@@ -42,13 +43,15 @@ inline __attribute__((always_inline)) Group quantize_group(const float* x) {
     const bool finite = absmax_bits < 0x7F800000U;
     group.steps = _mm256_setzero_si256();
     group.scale = group.scaled_sum = finite ? 0.0F : __builtin_nanf("");
+    group.sums[0] = group.sums[1] = 0;
     return group;
   }
   const __m256 inverse = _mm256_set1_ps(127.0F / absmax);
   __m256i q[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(values[i], inverse));
-  const int sum = sum_of_lanes(_mm256_add_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3])));
+  group.sums[0] = sum_of_lanes(_mm256_add_epi32(q[0], q[1]));
+  group.sums[1] = sum_of_lanes(_mm256_add_epi32(q[2], q[3]));
   // Packing interleaves the halves; back to k order, then in each 8: 0 2 4 6, 1 3 5 7.
   const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
   const __m256i ordered = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
@@ -56,12 +59,12 @@ inline __attribute__((always_inline)) Group quantize_group(const float* x) {
                                           3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   group.steps = _mm256_shuffle_epi8(ordered, parity);
   group.scale = absmax / 127.0F;
-  group.scaled_sum = group.scale * static_cast<float>(sum);
+  group.scaled_sum = group.scale * static_cast<float>(group.sums[0] + group.sums[1]);
   return group;
 }
 
 inline __attribute__((always_inline)) void store_group(const Group& group, int row, int tile_rows,
-                                                       std::byte* record) {
+                                                       std::byte* record, std::int32_t* offsets) {
   int* q = reinterpret_cast<int*>(record) + row;
   alignas(32) int steps[kSteps];
   _mm256_store_si256(reinterpret_cast<__m256i*>(steps), group.steps);
@@ -70,6 +73,10 @@ inline __attribute__((always_inline)) void store_group(const Group& group, int r
   float* scales = reinterpret_cast<float*>(record + 32 * tile_rows) + row;
   scales[0] = group.scale;
   scales[tile_rows] = group.scaled_sum;
+  if (offsets == nullptr) return;
+  offsets[row] = -kE2M1Offset * (group.sums[0] + group.sums[1]);
+  offsets[tile_rows + row] = -kE2M1Offset * group.sums[0];
+  offsets[2 * tile_rows + row] = -kE2M1Offset * group.sums[1];
 }
 
 }  // namespace
@@ -77,12 +84,13 @@ inline __attribute__((always_inline)) void store_group(const Group& group, int r
 void quantize_avx2(const QuantizeTask& task) {
   for (int first = 0; first < task.rows; first += kTileRows) {
     const int tile_rows = task.rows - first < kTileRows ? task.rows - first : kTileRows;
-    std::byte* tile = task.tiles + static_cast<std::ptrdiff_t>(first) * kRecordBytesPerRow * task.num_groups;
     for (int group = task.first_group; group < task.last_group; ++group) {
-      std::byte* record = tile + static_cast<std::ptrdiff_t>(group) * kRecordBytesPerRow * tile_rows;
+      const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(first) * task.num_groups +
+                                  static_cast<std::ptrdiff_t>(group) * tile_rows;
+      std::int32_t* offsets = task.offsets == nullptr ? nullptr : task.offsets + 3 * cell;
       for (int row = 0; row < tile_rows; ++row) {
         store_group(quantize_group(task.x + (first + row) * task.stride + group * 32), row, tile_rows,
-                    record);
+                    task.tiles + cell * kRecordBytesPerRow, offsets);
       }
     }
   }

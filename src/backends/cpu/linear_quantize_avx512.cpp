@@ -11,6 +11,7 @@ struct Group {
   __m128i low, high;  // steps 0 … 3 and 4 … 7, a dword each
   float scale;
   float scaled_sum;
+  int sums[2];  // of its halves
 };
 
 inline __attribute__((always_inline)) Group quantize_group(const float* x) {
@@ -26,6 +27,7 @@ inline __attribute__((always_inline)) Group quantize_group(const float* x) {
     const bool finite = absmax_bits < 0x7F800000U;
     group.low = group.high = _mm_setzero_si128();
     group.scale = group.scaled_sum = finite ? 0.0F : __builtin_nanf("");
+    group.sums[0] = group.sums[1] = 0;
     return group;
   }
   const __m512 inverse = _mm512_set1_ps(127.0F / absmax);
@@ -36,12 +38,14 @@ inline __attribute__((always_inline)) Group quantize_group(const float* x) {
   group.low = _mm_shuffle_epi8(_mm512_cvtepi32_epi8(q0), order);
   group.high = _mm_shuffle_epi8(_mm512_cvtepi32_epi8(q1), order);
   group.scale = absmax / 127.0F;
-  group.scaled_sum = group.scale * static_cast<float>(_mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1)));
+  group.sums[0] = _mm512_reduce_add_epi32(q0);
+  group.sums[1] = _mm512_reduce_add_epi32(q1);
+  group.scaled_sum = group.scale * static_cast<float>(group.sums[0] + group.sums[1]);
   return group;
 }
 
 inline __attribute__((always_inline)) void store_group(const Group& group, int row, int tile_rows,
-                                                       std::byte* record) {
+                                                       std::byte* record, std::int32_t* offsets) {
   int* q = reinterpret_cast<int*>(record) + row;
   q[0] = _mm_extract_epi32(group.low, 0);
   q[tile_rows] = _mm_extract_epi32(group.low, 1);
@@ -54,6 +58,10 @@ inline __attribute__((always_inline)) void store_group(const Group& group, int r
   float* scales = reinterpret_cast<float*>(record + 32 * tile_rows) + row;
   scales[0] = group.scale;
   scales[tile_rows] = group.scaled_sum;
+  if (offsets == nullptr) return;
+  offsets[row] = -kE2M1Offset * (group.sums[0] + group.sums[1]);
+  offsets[tile_rows + row] = -kE2M1Offset * group.sums[0];
+  offsets[2 * tile_rows + row] = -kE2M1Offset * group.sums[1];
 }
 
 /// Lane r is the largest lane of v[r].
@@ -96,7 +104,7 @@ inline __attribute__((always_inline)) void transpose(__m256i (&v)[8]) {
 }
 
 /// One group of a whole tile.
-void quantize_tile_group(const float* x, std::ptrdiff_t stride, std::byte* record) {
+void quantize_tile_group(const float* x, std::ptrdiff_t stride, std::byte* record, std::int32_t* offsets) {
   const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
   __m256i largest[kTileRows];
 #pragma GCC unroll 8
@@ -132,15 +140,22 @@ void quantize_tile_group(const float* x, std::ptrdiff_t stride, std::byte* recor
         _mm256_shuffle_epi8(_mm256_set_m128i(_mm512_cvtepi32_epi8(q1), _mm512_cvtepi32_epi8(q0)), order);
   }
   transpose(steps);
-  __m256i sums = _mm256_setzero_si256();
+  __m256i halves[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 #pragma GCC unroll 8
   for (int step = 0; step < kSteps; ++step) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(record) + step, steps[step]);
-    sums = _mm256_dpbusd_epi32(sums, _mm256_set1_epi8(1), steps[step]);
+    halves[step / 4] = _mm256_dpbusd_epi32(halves[step / 4], _mm256_set1_epi8(1), steps[step]);
   }
+  const __m256i sums = _mm256_add_epi32(halves[0], halves[1]);
   float* scales = reinterpret_cast<float*>(record + 32 * kTileRows);
   _mm256_storeu_ps(scales, scale);
   _mm256_storeu_ps(scales + kTileRows, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(sums)));
+  if (offsets == nullptr) return;
+  const __m256i factor = _mm256_set1_epi32(-kE2M1Offset);
+  __m256i* to = reinterpret_cast<__m256i*>(offsets);
+  _mm256_storeu_si256(to, _mm256_mullo_epi32(sums, factor));
+  _mm256_storeu_si256(to + 1, _mm256_mullo_epi32(halves[0], factor));
+  _mm256_storeu_si256(to + 2, _mm256_mullo_epi32(halves[1], factor));
 }
 
 }  // namespace
@@ -148,16 +163,18 @@ void quantize_tile_group(const float* x, std::ptrdiff_t stride, std::byte* recor
 void quantize_avx512(const QuantizeTask& task) {
   for (int first = 0; first < task.rows; first += kTileRows) {
     const int tile_rows = task.rows - first < kTileRows ? task.rows - first : kTileRows;
-    std::byte* tile = task.tiles + static_cast<std::ptrdiff_t>(first) * kRecordBytesPerRow * task.num_groups;
     for (int group = task.first_group; group < task.last_group; ++group) {
-      std::byte* record = tile + static_cast<std::ptrdiff_t>(group) * kRecordBytesPerRow * tile_rows;
+      const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(first) * task.num_groups +
+                                  static_cast<std::ptrdiff_t>(group) * tile_rows;
+      std::byte* record = task.tiles + cell * kRecordBytesPerRow;
+      std::int32_t* offsets = task.offsets == nullptr ? nullptr : task.offsets + 3 * cell;
       if (tile_rows == kTileRows) {
-        quantize_tile_group(task.x + first * task.stride + group * 32, task.stride, record);
+        quantize_tile_group(task.x + first * task.stride + group * 32, task.stride, record, offsets);
         continue;
       }
       for (int row = 0; row < tile_rows; ++row) {
-        store_group(quantize_group(task.x + (first + row) * task.stride + group * 32), row, tile_rows,
-                    record);
+        store_group(quantize_group(task.x + (first + row) * task.stride + group * 32), row, tile_rows, record,
+                    offsets);
       }
     }
   }

@@ -10,6 +10,7 @@ struct Group {
   uint8x16_t low, high;  // steps 0 … 3 and 4 … 7, a dword each
   float scale;
   float scaled_sum;
+  std::int32_t sums[2];  // of its halves
 };
 
 inline int8x8_t narrow(int32x4_t a, int32x4_t b) {
@@ -31,14 +32,15 @@ inline Group quantize_group(const float* x) {
     const bool finite = absmax_bits < 0x7F800000U;
     group.low = group.high = vdupq_n_u8(0);
     group.scale = group.scaled_sum = finite ? 0.0F : __builtin_nanf("");
+    group.sums[0] = group.sums[1] = 0;
     return group;
   }
   const float inverse = 127.0F / absmax;
   int32x4_t q[kVectors];
-  int32x4_t sums = vdupq_n_s32(0);
+  int32x4_t sums[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
   for (int i = 0; i < kVectors; ++i) {
     q[i] = vcvtnq_s32_f32(vmulq_n_f32(values[i], inverse));
-    sums = vaddq_s32(sums, q[i]);
+    sums[i / 4] = vaddq_s32(sums[i / 4], q[i]);
   }
   // In each 8: 0 2 4 6, then 1 3 5 7.
   constexpr std::uint8_t kOrder[16] = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
@@ -48,11 +50,14 @@ inline Group quantize_group(const float* x) {
   group.low = vqtbl1q_u8(vreinterpretq_u8_s8(low), order);
   group.high = vqtbl1q_u8(vreinterpretq_u8_s8(high), order);
   group.scale = absmax / 127.0F;
-  group.scaled_sum = group.scale * static_cast<float>(vaddvq_s32(sums));
+  group.sums[0] = vaddvq_s32(sums[0]);
+  group.sums[1] = vaddvq_s32(sums[1]);
+  group.scaled_sum = group.scale * static_cast<float>(group.sums[0] + group.sums[1]);
   return group;
 }
 
-inline void store_group(const Group& group, int row, int tile_rows, std::byte* record) {
+inline void store_group(const Group& group, int row, int tile_rows, std::byte* record,
+                        std::int32_t* offsets) {
   std::uint32_t steps[kSteps];
   vst1q_u32(steps, vreinterpretq_u32_u8(group.low));
   vst1q_u32(steps + 4, vreinterpretq_u32_u8(group.high));
@@ -61,6 +66,10 @@ inline void store_group(const Group& group, int row, int tile_rows, std::byte* r
   float* scales = reinterpret_cast<float*>(record + 32 * tile_rows) + row;
   scales[0] = group.scale;
   scales[tile_rows] = group.scaled_sum;
+  if (offsets == nullptr) return;
+  offsets[row] = -kE2M1Offset * (group.sums[0] + group.sums[1]);
+  offsets[tile_rows + row] = -kE2M1Offset * group.sums[0];
+  offsets[2 * tile_rows + row] = -kE2M1Offset * group.sums[1];
 }
 
 }  // namespace
@@ -68,12 +77,13 @@ inline void store_group(const Group& group, int row, int tile_rows, std::byte* r
 void quantize_neon(const QuantizeTask& task) {
   for (int first = 0; first < task.rows; first += kTileRows) {
     const int tile_rows = task.rows - first < kTileRows ? task.rows - first : kTileRows;
-    std::byte* tile = task.tiles + static_cast<std::ptrdiff_t>(first) * kRecordBytesPerRow * task.num_groups;
     for (int group = task.first_group; group < task.last_group; ++group) {
-      std::byte* record = tile + static_cast<std::ptrdiff_t>(group) * kRecordBytesPerRow * tile_rows;
+      const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(first) * task.num_groups +
+                                  static_cast<std::ptrdiff_t>(group) * tile_rows;
+      std::int32_t* offsets = task.offsets == nullptr ? nullptr : task.offsets + 3 * cell;
       for (int row = 0; row < tile_rows; ++row) {
         store_group(quantize_group(task.x + (first + row) * task.stride + group * 32), row, tile_rows,
-                    record);
+                    task.tiles + cell * kRecordBytesPerRow, offsets);
       }
     }
   }

@@ -32,8 +32,11 @@ std::vector<TestFormat> affine_formats() {
   return formats;
 }
 
+constexpr TestFormat kFloatModes[] = {kMxfp4Format, kMxfp8Format, kNvfp4Format};
+
 std::vector<TestFormat> all_formats() {
   std::vector<TestFormat> formats = affine_formats();
+  formats.insert(formats.end(), std::begin(kFloatModes), std::end(kFloatModes));
   for (const DType type : {DType::kF16, DType::kBF16, DType::kF32}) formats.push_back({0, 0, type});
   return formats;
 }
@@ -98,7 +101,7 @@ std::vector<float> dequantize(const Linear& linear) {
 TEST(Linear, every_instruction_set_gives_the_bits_of_the_scalar_model_for_every_format_and_number_of_rows) {
   std::uint64_t seed = kSeed;
   for (const TestFormat& format : all_formats()) {
-    const std::int32_t group = std::max(format.group_size, 1);
+    const std::int32_t group = std::max(format.group_size, 32);
     const std::pair<std::int32_t, std::int32_t> shapes[] = {{37, format.bits == 0 ? 75 : 3 * group},
                                                             {64, format.bits == 0 ? 256 : 128},
                                                             {9, format.bits == 0 ? 2100 : 2176}};
@@ -126,6 +129,68 @@ TEST(Linear, every_instruction_set_gives_the_bits_of_the_scalar_model_for_every_
   }
 }
 
+/// Distance of y [rows, out] from the exact product of w [out, in] and x, relative to its size.
+double relative_error(const std::vector<float>& y, const std::vector<float>& w, const std::vector<float>& x,
+                      std::int32_t out, std::int32_t in) {
+  const auto features = static_cast<std::size_t>(in);
+  const auto outputs = static_cast<std::size_t>(out);
+  double error = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const float* row = w.data() + i % outputs * features;
+    const float* input = x.data() + i / outputs * features;
+    double exact = 0;
+    for (std::size_t k = 0; k < features; ++k) exact += double{row[k]} * double{input[k]};
+    error += std::pow(double{y[i]} - exact, 2);
+    size += exact * exact;
+  }
+  return std::sqrt(error / size);
+}
+
+/// Where kernels change the way they cut rows into tiles, and where their panels of weights end.
+class LinearOn : public testing::TestWithParam<Isa> {};
+
+TEST_P(LinearOn,
+       rows_around_every_tile_size_and_features_around_every_panel_have_the_bits_of_the_scalar_model) {
+  const std::vector<Isa> isas = available_isas();
+  if (std::find(isas.begin(), isas.end(), GetParam()) == isas.end()) {
+    GTEST_SKIP() << "this build or machine has no " << to_string(GetParam());
+  }
+  std::uint64_t seed = kSeed;
+  for (const std::int32_t bits : {2, 3, 4, 5, 6, 8}) {
+    for (const std::int32_t group : {32, 64, 128}) {
+      for (const std::int32_t in : {group, 3 * group, 1024, 1024 + group, 2048 + 3 * group}) {
+        const std::int32_t out = in == 1024 ? 83 : 32;
+        TestWeights source(++seed);
+        const LinearSpec spec = source.add("layer", out, in, {bits, group, DType::kBF16}, in != 1024);
+        const WeightMap weights = source.open();
+        const std::vector<float> x = random_rows(kMaxRows, in, seed);
+        const Linear model = pack({&spec, 1}, weights, Isa::kScalar);
+        const Linear linear = pack({&spec, 1}, weights, GetParam());
+        Activations model_activations(kMaxRows, in, Isa::kScalar);
+        Activations activations(kMaxRows, in, GetParam());
+        const std::vector<float> expected = product(model, model_activations, x, kMaxRows);
+        for (std::int32_t rows = 1; rows <= kMaxRows; rows += rows < 50 ? 1 : 5) {
+          const std::vector<float> first(expected.begin(), expected.begin() + rows * out);
+          expect_same_bits(product(linear, activations, x, rows, rows % 3 == 0 ? 2 : 1 << 20), first,
+                           std::to_string(bits) + " bits, group " + std::to_string(group) + ", " +
+                               std::to_string(in) + " features, " + std::to_string(rows) + " rows");
+          if (HasFatalFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, LinearOn,
+                         testing::Values(Isa::kAvx2, Isa::kAvxVnni, Isa::kAvx512Vnni, Isa::kAmx, Isa::kNeon,
+                                         Isa::kNeonI8mm),
+                         [](const testing::TestParamInfo<Isa>& isa) {
+                           std::string name(to_string(isa.param));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
 TEST(Linear, the_scalar_model_is_within_the_rounding_of_its_activations_of_an_exact_product) {
   for (const TestFormat& format : all_formats()) {
     TestWeights source(kSeed);
@@ -135,66 +200,116 @@ TEST(Linear, the_scalar_model_is_within_the_rounding_of_its_activations_of_an_ex
     Activations activations(4, 1024, Isa::kScalar);
     const std::vector<float> x = random_rows(4, 1024, kSeed);
     const std::vector<float> y = product(linear, activations, x, 4);
-    const std::vector<float> w = dequantize(linear);
-    double error = 0;
-    double size = 0;
-    for (std::size_t m = 0; m < 4; ++m) {
-      for (std::size_t n = 0; n < 48; ++n) {
-        double exact = 0;
-        for (std::size_t k = 0; k < 1024; ++k) exact += double{w[n * 1024 + k]} * double{x[m * 1024 + k]};
-        error += std::pow(double{y[m * 48 + n]} - exact, 2);
-        size += exact * exact;
+    // Rounding to int8 with one scale for 32 normal values costs 0.0054; fp32 sums 1e-6.
+    const bool exact_activations = format.bits == 0 || format.mode == QuantizationMode::kMxfp8;
+    EXPECT_LT(relative_error(y, dequantize(linear), x, 48, 1024), exact_activations ? 2e-6 : 0.008)
+        << describe(format);
+  }
+}
+
+/// Element `index` of a tensor of floats.
+float scalar_at(const TensorView& tensor, std::size_t index) {
+  const std::byte* data = tensor.data.data();
+  if (tensor.dtype == DType::kF32) {
+    float value = 0;
+    std::memcpy(&value, data + 4 * index, 4);
+    return value;
+  }
+  std::uint16_t bits = 0;
+  std::memcpy(&bits, data + 2 * index, 2);
+  return tensor.dtype == DType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
+}
+
+/// The weight at `element` of a layer as its format defines it.
+float weight_at(const WeightMap& weights, const TestFormat& format, std::int32_t element) {
+  const TensorView& codes = *weights.find("layer.weight");
+  const TensorView& scales = *weights.find("layer.scales");
+  std::uint32_t code = 0;
+  for (std::int32_t bit = 0; bit < format.bits; ++bit) {
+    const auto position = static_cast<std::size_t>(element * format.bits + bit);
+    const auto byte = std::to_integer<std::uint32_t>(codes.data[position / 8]);
+    code |= ((byte >> (position % 8)) & 1U) << static_cast<unsigned>(bit);
+  }
+  const auto group = static_cast<std::size_t>(element / format.group_size);
+  const auto small = static_cast<std::uint8_t>(code);
+  const auto scale = std::to_integer<std::uint8_t>(scales.data[group]);
+  switch (format.mode) {
+    case QuantizationMode::kMxfp4:
+      return e2m1_to_float(small) * e8m0_to_float(scale);
+    case QuantizationMode::kMxfp8:
+      return e4m3_to_float(small) * e8m0_to_float(scale);
+    case QuantizationMode::kNvfp4:
+      return e2m1_to_float(small) * e4m3_to_float(scale);
+    default:
+      return std::fma(static_cast<float>(code), scalar_at(scales, group),
+                      scalar_at(*weights.find("layer.biases"), group));
+  }
+}
+
+TEST(Linear, sixteen_bit_activations_are_as_good_as_exact_and_the_same_everywhere) {
+  for (const TestFormat& format : all_formats()) {
+    if (format.scalar_type != DType::kBF16) continue;
+    TestWeights source(kSeed);
+    const std::int32_t in = 1024;
+    const LinearSpec spec = source.add("layer", 37, in, format);
+    const WeightMap weights = source.open();
+    const std::vector<float> x = random_rows(21, in, kSeed);
+    std::vector<float> expected;
+    for (const Isa isa : available_isas()) {
+      const Linear linear = pack({&spec, 1}, weights, isa);
+      Activations activations(21, in, isa, 16);
+      const std::vector<float> y = product(linear, activations, x, 21);
+      if (expected.empty()) {
+        expected = y;
+        EXPECT_LT(relative_error(y, dequantize(linear), x, 37, in), 5e-5) << describe(format);
+      }
+      expect_same_bits(y, expected, describe(format) + " " + std::string(to_string(isa)));
+      for (const std::int32_t rows : {1, 3, 8}) {
+        const std::vector<float> first(expected.begin(), expected.begin() + rows * 37);
+        expect_same_bits(product(linear, activations, x, rows), first, "rows " + std::to_string(rows));
       }
     }
-    // Rounding to int8 with one scale for 32 normal values costs 0.0054; fp32 sums 1e-6.
-    EXPECT_LT(std::sqrt(error / size), format.bits == 0 ? 2e-6 : 0.008) << describe(format);
   }
 }
 
 TEST(Linear, packed_weights_lose_nothing) {
-  for (const TestFormat& format : affine_formats()) {
+  std::vector<TestFormat> formats = affine_formats();
+  formats.insert(formats.end(), std::begin(kFloatModes), std::end(kFloatModes));
+  for (const TestFormat& format : formats) {
     const std::int32_t out = 21;
-    const std::int32_t in = 2 * format.group_size;
+    const std::int32_t in = 2 * std::max(format.group_size, 32);
     TestWeights source(kSeed);
     const LinearSpec spec = source.add("layer", out, in, format);
     const WeightMap weights = source.open();
-    const std::vector<float> w = dequantize(pack({&spec, 1}, weights, Isa::kScalar));
-    const TensorView& codes = *weights.find("layer.weight");
-    const TensorView& scales = *weights.find("layer.scales");
-    const TensorView& biases = *weights.find("layer.biases");
-    const auto scalar = [&](const TensorView& tensor, std::size_t index) {
-      if (format.scalar_type == DType::kF32) {
-        float value = 0;
-        std::memcpy(&value, tensor.data.data() + 4 * index, 4);
-        return value;
-      }
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, tensor.data.data() + 2 * index, 2);
-      return format.scalar_type == DType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
-    };
+    const Linear linear = pack({&spec, 1}, weights, Isa::kScalar);
+    const std::vector<float> w = dequantize(linear);
     for (std::int32_t element = 0; element < out * in; ++element) {
-      std::uint32_t code = 0;
-      for (std::int32_t bit = 0; bit < format.bits; ++bit) {
-        const auto position = static_cast<std::size_t>(element * format.bits + bit);
-        const auto byte = std::to_integer<std::uint32_t>(codes.data[position / 8]);
-        code |= ((byte >> (position % 8)) & 1U) << static_cast<unsigned>(bit);
-      }
-      const auto group = static_cast<std::size_t>(element / format.group_size);
-      const float expected = std::fma(static_cast<float>(code), scalar(scales, group), scalar(biases, group));
-      ASSERT_EQ(w[static_cast<std::size_t>(element)], expected) << describe(format) << " element " << element;
+      ASSERT_EQ(w[static_cast<std::size_t>(element)], weight_at(weights, format, element))
+          << describe(format) << " element " << element;
     }
+  }
+}
+
+TEST(Linear, packed_weights_are_of_about_the_size_of_the_source) {
+  for (const TestFormat& format : all_formats()) {
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", 128, 1024, format);
+    const WeightMap weights = source.open();
+    const Linear linear = pack({&spec, 1}, weights, Isa::kScalar);
+    EXPECT_EQ(linear.memory_bytes(), weights.total_bytes()) << describe(format);
   }
 }
 
 TEST(Linear, activations_and_blocks_split_in_any_way_give_the_same_bits) {
   TestWeights source(kSeed);
-  const LinearSpec specs[] = {source.add("q", 80, 256, {4, 64, DType::kF16}),
-                              source.add("k", 23, 256, {8, 32, DType::kBF16}),
-                              source.add("v", 40, 256, {0, 0, DType::kBF16})};
+  const LinearSpec specs[] = {
+      source.add("q", 80, 256, {4, 64, DType::kF16}), source.add("k", 23, 256, {8, 32, DType::kBF16}),
+      source.add("v", 40, 256, {0, 0, DType::kBF16}), source.add("w", 33, 256, kMxfp4Format),
+      source.add("x", 16, 256, kNvfp4Format),         source.add("y", 17, 256, kMxfp8Format)};
   const WeightMap weights = source.open();
   for (const Isa isa : available_isas()) {
     const Linear linear = pack(specs, weights, isa);
-    EXPECT_EQ(linear.activation_forms(), ActivationForms::kBoth);
+    EXPECT_EQ(linear.activation_forms(), ActivationForms::kAll);
     for (const std::int32_t rows : {1, 7, 16, 40}) {
       const std::vector<float> x = random_rows(rows, 256, kSeed);
       Activations activations(rows, 256, isa);
@@ -310,12 +425,18 @@ TEST(Linear, extreme_activations_give_the_same_bits_everywhere) {
       [](int k) { return k == 40 ? std::numeric_limits<float>::infinity() : 1.0F; },
       [](int k) { return k == 40 ? std::numeric_limits<float>::quiet_NaN() : 1.0F; },
   };
-  for (const std::int32_t bits : {4, 8}) {
+  const TestFormat formats[] = {{2, 32, DType::kF32}, {3, 32, DType::kF32}, {4, 32, DType::kF32},
+                                {5, 32, DType::kF32}, {6, 32, DType::kF32}, {8, 32, DType::kF32},
+                                kMxfp4Format,         kNvfp4Format,         kMxfp8Format};
+  for (const TestFormat& format : formats) {
     TestWeights source(kSeed);
-    const LinearSpec spec = source.add("layer", 32, 256, {bits, 32, DType::kF32});
+    const LinearSpec spec = source.add("layer", 32, 256, format);
     auto& codes = source.data("layer.weight");
-    std::fill_n(codes.begin(), codes.size() / 2,
-                std::byte{0xFF});  // the largest codes: sums as large as they get
+    // The largest codes: sums as large as they get.
+    const auto largest = format.mode == QuantizationMode::kAffine  ? std::byte{0xFF}
+                         : format.mode == QuantizationMode::kMxfp8 ? std::byte{0x7E}
+                                                                   : std::byte{0x77};
+    std::fill_n(codes.begin(), codes.size() / 2, largest);
     const WeightMap weights = source.open();
     for (const auto& input : inputs) {
       std::vector<float> x(17 * 256);
@@ -376,6 +497,31 @@ TEST(Linear, a_nan_or_infinity_is_refused_naming_the_tensor) {
          poke(w, "layer.scales", 11, kNan);
          return "layer.scales";
        }},
+      {kMxfp4Format,
+       [](TestWeights& w) {
+         poke(w, "layer.scales", 9, std::uint8_t{255});
+         return "layer.scales";
+       }},
+      {kMxfp4Format,
+       [](TestWeights& w) {
+         poke(w, "layer.scales", 79, std::uint8_t{253});  // 6 × 2^126 is beyond fp32
+         return "layer.scales";
+       }},
+      {kMxfp8Format,
+       [](TestWeights& w) {
+         poke(w, "layer.scales", 0, std::uint8_t{247});  // 448 × 2^120 is
+         return "layer.scales";
+       }},
+      {kMxfp8Format,
+       [](TestWeights& w) {
+         poke(w, "layer.weight", 2559, std::uint8_t{0xFF});
+         return "layer.weight";
+       }},
+      {kNvfp4Format,
+       [](TestWeights& w) {
+         poke(w, "layer.scales", 159, std::uint8_t{0x7F});
+         return "layer.scales";
+       }},
       {{0, 0, DType::kF32},
        [](TestWeights& w) {
          poke(w, "layer.weight", 2559, kNan);
@@ -397,6 +543,31 @@ TEST(Linear, a_nan_or_infinity_is_refused_naming_the_tensor) {
     const LinearSpec spec = source.add("layer", 20, 128, format, true);
     const std::string tensor = damage(source);
     expect_refused(source.open(), spec, "'" + tensor + "'");
+  }
+}
+
+TEST(Linear, every_scale_gives_the_same_bits_everywhere) {
+  for (const TestFormat& format : kFloatModes) {
+    TestWeights source(kSeed);
+    const LinearSpec spec = source.add("layer", 512, 32, format);
+    auto& scales = source.data("layer.scales");
+    const unsigned largest = format.mode == QuantizationMode::kMxfp4 ? 252 : 246;
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      const auto bits = static_cast<std::uint8_t>(i % 256);
+      const bool allowed =
+          format.mode == QuantizationMode::kNvfp4 ? (bits & 0x7FU) != 0x7FU : bits <= largest;
+      scales[i] = allowed ? static_cast<std::byte>(bits) : std::byte{0};
+    }
+    const WeightMap weights = source.open();
+    const std::vector<float> x = random_rows(3, 32, kSeed);
+    Activations model_activations(3, 32, Isa::kScalar);
+    const std::vector<float> expected =
+        product(pack({&spec, 1}, weights, Isa::kScalar), model_activations, x, 3);
+    for (const Isa isa : available_isas()) {
+      Activations activations(3, 32, isa);
+      expect_same_bits(product(pack({&spec, 1}, weights, isa), activations, x, 3), expected,
+                       describe(format) + " " + std::string(to_string(isa)));
+    }
   }
 }
 

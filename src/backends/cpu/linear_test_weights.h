@@ -25,12 +25,18 @@ namespace mlxd {
 struct TestFormat {
   std::int32_t bits = 4;  // 0: dense
   std::int32_t group_size = 64;
-  DType scalar_type = DType::kBF16;  // of scales and biases, or of dense values
+  DType scalar_type = DType::kBF16;                   // of the floats: scales, biases, dense values
+  QuantizationMode mode = QuantizationMode::kAffine;  // if bits is not 0; the others have U8 scales
 };
+
+inline constexpr TestFormat kMxfp4Format = {4, 32, DType::kBF16, QuantizationMode::kMxfp4};
+inline constexpr TestFormat kMxfp8Format = {8, 32, DType::kBF16, QuantizationMode::kMxfp8};
+inline constexpr TestFormat kNvfp4Format = {4, 16, DType::kBF16, QuantizationMode::kNvfp4};
 
 inline std::string describe(const TestFormat& format) {
   const std::string type(to_string(format.scalar_type));
   if (format.bits == 0) return "dense " + type;
+  if (format.mode != QuantizationMode::kAffine) return std::string(to_string(format.mode));
   return std::to_string(format.bits) + " bits, group " + std::to_string(format.group_size) + ", " + type;
 }
 
@@ -61,7 +67,7 @@ class TestWeights {
     if (format.bits == 0) {
       add_floats(name + ".weight", format.scalar_type, {out, in}, -0.05F, 0.05F);
     } else {
-      spec.quantization = {QuantizationMode::kAffine, format.bits, format.group_size};
+      spec.quantization = {format.mode, format.bits, format.group_size};
       const std::int64_t words = std::int64_t{in} * format.bits / 32;
       Tensor codes{name + ".weight", DType::kU32, {out, words}, {}};
       codes.data.resize(static_cast<std::size_t>(out * words) * 4);
@@ -69,11 +75,16 @@ class TestWeights {
         const std::uint64_t value = random_();
         std::memcpy(codes.data.data() + i, &value, 8);
       }
-      tensors_.push_back(std::move(codes));
-      const float step = 0.1F / static_cast<float>(1 << format.bits);
       const std::int64_t groups = in / format.group_size;
-      add_floats(name + ".scales", format.scalar_type, {out, groups}, step / 2, step);
-      add_floats(name + ".biases", format.scalar_type, {out, groups}, -0.06F, -0.03F);
+      if (format.mode == QuantizationMode::kAffine) {
+        const float step = 0.1F / static_cast<float>(1 << format.bits);
+        add_floats(name + ".scales", format.scalar_type, {out, groups}, step / 2, step);
+        add_floats(name + ".biases", format.scalar_type, {out, groups}, -0.06F, -0.03F);
+      } else {
+        if (format.mode == QuantizationMode::kMxfp8) remove_nans(codes.data);
+        add_byte_scales(name + ".scales", format.mode, out, groups);
+      }
+      tensors_.push_back(std::move(codes));
     }
     if (has_bias) add_floats(name + ".bias", format.scalar_type, {out}, -1.0F, 1.0F);
     return spec;
@@ -116,6 +127,26 @@ class TestWeights {
         std::find_if(tensors_.begin(), tensors_.end(), [&](const Tensor& t) { return t.name == name; });
     CHECK(found != tensors_.end());
     return found;
+  }
+
+  static void remove_nans(std::vector<std::byte>& numbers) {
+    for (std::byte& number : numbers) {
+      if ((number & std::byte{0x7F}) == std::byte{0x7F}) number ^= std::byte{1};
+    }
+  }
+
+  /// Of a few neighbouring powers of two or e4m3 numbers.
+  void add_byte_scales(const std::string& name, QuantizationMode mode, std::int64_t out,
+                       std::int64_t groups) {
+    Tensor tensor{name, DType::kU8, {out, groups}, {}};
+    tensor.data.resize(static_cast<std::size_t>(out * groups));
+    for (std::byte& scale : tensor.data) {
+      const auto random = static_cast<unsigned>(random_() >> 32U);
+      scale = static_cast<std::byte>(mode == QuantizationMode::kMxfp4   ? 119U + random % 4U
+                                     : mode == QuantizationMode::kMxfp8 ? 112U + random % 4U
+                                                                        : 0x03U + random % 8U);
+    }
+    tensors_.push_back(std::move(tensor));
   }
 
   void add_floats(const std::string& name, DType dtype, std::vector<std::int64_t> shape, float low,

@@ -15,6 +15,12 @@ void MlpBlock::register_products(StepWorkspace& workspace) const {
   workspace.mlp_activations().serve(down_proj_);
 }
 
+void MlpBlock::count_work(StepWork& work) const {
+  if (spec_->gate_proj) work.add_product(StepStage::kGateUp, gate_proj_, 1);
+  work.add_product(StepStage::kGateUp, up_proj_, 1);
+  work.add_product(StepStage::kDown, down_proj_, 1);
+}
+
 std::size_t MlpBlock::weight_bytes() const {
   return (spec_->gate_proj ? gate_proj_.memory_bytes() : 0) + up_proj_.memory_bytes() +
          down_proj_.memory_bytes();
@@ -39,6 +45,7 @@ void MlpBlock::run_up(StepWorkspace& workspace, const Activations& input, std::i
         static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
   };
   workspace.pool().share(thread, units, workspace.piece_units(units, kPiecesPerThread, rows), run);
+  workspace.end_stage(thread, StepStage::kGateUp);
 }
 
 }  // namespace mlxd

@@ -8,6 +8,7 @@
 
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_loader.h"
+#include "backends/cpu/step_work.h"
 #include "backends/cpu/step_workspace.h"
 #include "base/result.h"
 #include "model/model_spec.h"
@@ -23,6 +24,8 @@ class MlpBlock {
   Result<void> order(LinearLoader& loader);
   /// Once they are: tells the workspace what the products read.
   void register_products(StepWorkspace& workspace) const;
+  /// Once they are: adds what every step does to a profile's work.
+  void count_work(StepWork& work) const;
   std::size_t weight_bytes() const;
 
   std::int32_t intermediate() const { return spec_->up_proj.out_features; }

@@ -35,17 +35,19 @@ std::int32_t units_of(std::int32_t features) { return num_activation_groups(feat
 
 }  // namespace
 
-MoeWorkspace::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t max_experts, Isa isa)
-    : activations(kExpertRows, max_features, isa),
+MoeWorkspace::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t max_experts,
+                                           const StepWorkspace::Options& options)
+    : activations(kExpertRows, max_features, options.isa, options.activation_bits),
       gathered(static_cast<std::size_t>(kExpertRows) * static_cast<std::size_t>(max_features)),
       first(static_cast<std::size_t>(kExpertRows) * (kMaxPieceUnits + 1) * kActivationGroup),
       second(first.size()),
       routing(max_experts) {}
 
-MoeWorkspace::MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads, std::int32_t max_rows, Isa isa) {
+MoeWorkspace::MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads,
+                           const StepWorkspace::Options& options) {
   const Sizes sizes = largest(spec);
   if (sizes.experts == 0) return;
-  const auto rows = static_cast<std::size_t>(max_rows);
+  const auto rows = static_cast<std::size_t>(options.max_rows);
   const auto hidden = static_cast<std::size_t>(spec.hidden_size);
   const std::size_t slots = rows * sizes.per_token;
   input_.resize(rows * hidden);
@@ -65,7 +67,7 @@ MoeWorkspace::MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads, std:
   down_items_.reserve(pieces(spec.hidden_size));
   for (std::int32_t i = 0; i < num_threads; ++i) {
     threads_.push_back(
-        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.inner), sizes.experts, isa));
+        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, sizes.inner), sizes.experts, options));
   }
 }
 
@@ -115,6 +117,10 @@ void MoeBlock::register_products(StepWorkspace& workspace) const {
   if (shared_) shared_->register_products(workspace);
 }
 
+void MoeBlock::count_work(StepWork& work) const {
+  if (shared_) shared_->count_work(work);
+}
+
 std::size_t MoeBlock::weight_bytes() const {
   const bool gated = spec_->experts.front().gate_proj.has_value();
   return (gated ? gate_proj_.memory_bytes() : 0) + up_proj_.memory_bytes() + down_proj_.memory_bytes() +
@@ -134,7 +140,7 @@ void MoeBlock::route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_
                     static_cast<std::int32_t>(end - begin), shared.logits_.data() + begin, num_experts());
   };
   workspace.pool().share(thread, num_experts(), kRouterOutputs, multiply);
-  workspace.barrier();
+  workspace.barrier_after(thread, StepStage::kGateUp);
   const auto choose = [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     for (auto row = static_cast<std::size_t>(begin); row < static_cast<std::size_t>(end); ++row) {
       float* logits = shared.logits_.data() + row * experts;
@@ -214,7 +220,7 @@ void MoeBlock::run_up(StepWorkspace& workspace, MoeWorkspace& shared, const MoeW
   const std::int32_t column = piece.first_column - item.expert * inner;
   const bool gated = expert.gate_proj.has_value();
   const ActivationForms forms =
-      gated ? both(up_proj_.activation_forms(), gate_proj_.activation_forms()) : up_proj_.activation_forms();
+      gated ? up_proj_.activation_forms() | gate_proj_.activation_forms() : up_proj_.activation_forms();
   const std::int32_t last = shared.first_slots_[static_cast<std::size_t>(item.expert) + 1];
   for (std::int32_t slot = shared.first_slots_[static_cast<std::size_t>(item.expert)]; slot < last;
        slot += kExpertRows) {
@@ -296,31 +302,32 @@ void MoeBlock::run(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNo
     workspace.hidden_activations().reset(rows, workspace.hidden());
     workspace.mlp_activations().reset(rows, shared_->intermediate());
   }
-  workspace.barrier();
+  workspace.barrier_after(thread, StepStage::kNorm);
   route(workspace, shared, thread);
-  workspace.barrier();
+  workspace.barrier_after(thread, StepStage::kGateUp);
   if (thread == 0) plan(workspace, shared);
   if (shared_) {
     const Activations& input =
         workspace.quantize(shared.input_.data(), workspace.hidden(), workspace.hidden_activations(), thread);
     shared_->run_up(workspace, input, thread);
   }
-  workspace.barrier();
+  workspace.barrier_after(thread, StepStage::kGateUp);
   const auto num_up = static_cast<std::int64_t>(shared.up_items_.size());
   pool.share(thread, num_up, 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
     run_up(workspace, shared, shared.up_items_[static_cast<std::size_t>(item)], thread);
   });
   if (shared_) workspace.set_branch(shared_->down_proj(), workspace.mlp_activations().activations, thread);
-  workspace.barrier();
+  workspace.barrier_after(thread, StepStage::kGateUp);
   const auto num_down = static_cast<std::int64_t>(shared.down_items_.size());
   pool.share(thread, num_down, 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
     run_down(workspace, shared, shared.down_items_[static_cast<std::size_t>(item)], thread);
   });
-  workspace.barrier();
+  workspace.barrier_after(thread, StepStage::kDown);
   pool.share(thread, rows, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     for (auto row = static_cast<std::int32_t>(begin); row < static_cast<std::int32_t>(end); ++row)
       combine_row(workspace, shared, post, scale, row);
   });
+  workspace.end_stage(thread, StepStage::kNorm);
 }
 
 }  // namespace mlxd

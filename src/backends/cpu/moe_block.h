@@ -25,7 +25,7 @@ namespace mlxd {
 class MoeWorkspace {
  public:
   /// Fixed memory for steps of up to `max_rows` rows.
-  MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads, std::int32_t max_rows, Isa isa);
+  MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads, const StepWorkspace::Options& options);
   std::size_t memory_bytes() const;
 
  private:
@@ -38,7 +38,7 @@ class MoeWorkspace {
     std::int32_t last_unit = 0;  // not included
   };
   struct ThreadScratch {
-    ThreadScratch(std::int32_t max_features, std::size_t max_experts, Isa isa);
+    ThreadScratch(std::int32_t max_features, std::size_t max_experts, const StepWorkspace::Options& options);
     Activations activations;           // of some tokens of an expert
     std::vector<float> gathered;       // the rows behind them
     std::vector<float> first, second;  // outputs of a piece of a product
@@ -69,6 +69,9 @@ class MoeBlock {
   Result<void> order(LinearLoader& loader);
   /// Once they are: tells the workspace what the products read.
   void register_products(StepWorkspace& workspace) const;
+  /// Once they are: adds what every step does to a profile's work: the shared expert's, for which others are
+  /// read depends on the tokens.
+  void count_work(StepWork& work) const;
   std::size_t weight_bytes() const;
 
   /// Every thread: x += scale · post(mixture(norm(x))); norms may be null. Passes barriers, none at the end.

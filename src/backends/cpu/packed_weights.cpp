@@ -7,6 +7,7 @@
 #include <cstring>
 #include <optional>
 
+#include "backends/cpu/weight_codes.h"
 #include "base/check.h"
 #include "model/float_formats.h"
 
@@ -14,8 +15,24 @@ namespace mlxd {
 namespace {
 
 constexpr std::int32_t kBlock = 16;
+constexpr std::int32_t kActivationFeatures = 32;  // that codes lie together for
+constexpr std::uint8_t kLargestE2M1Scale = 252;   // 2^125: six times this is within fp32
 
-std::size_t scalar_bytes(ScalarType type) { return type == ScalarType::kF32 ? 4 : 2; }
+std::size_t scalar_bytes(ScalarType type) {
+  switch (type) {
+    case ScalarType::kF32:
+      return 4;
+    case ScalarType::kF16:
+    case ScalarType::kBF16:
+      return 2;
+    case ScalarType::kE4M3:
+    case ScalarType::kE8M0:
+      return 1;
+  }
+  return 1;
+}
+
+std::size_t whole_lines(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 template <typename T>
 T load(const std::byte* p) {
@@ -38,9 +55,19 @@ std::optional<ScalarType> scalar_type_of(DType dtype) {
 }
 
 float to_float(const std::byte* p, ScalarType type) {
-  if (type == ScalarType::kF32) return load<float>(p);
-  const auto bits = load<std::uint16_t>(p);
-  return type == ScalarType::kF16 ? half_to_float(bits) : bfloat16_to_float(bits);
+  switch (type) {
+    case ScalarType::kF32:
+      return load<float>(p);
+    case ScalarType::kF16:
+      return half_to_float(load<std::uint16_t>(p));
+    case ScalarType::kBF16:
+      return bfloat16_to_float(load<std::uint16_t>(p));
+    case ScalarType::kE4M3:
+      return e4m3_to_float(load<std::uint8_t>(p));
+    case ScalarType::kE8M0:
+      return e8m0_to_float(load<std::uint8_t>(p));
+  }
+  return 0;
 }
 
 /// Whether all exponents are below the one of NaN and infinity. Written for the compiler's vectorizer.
@@ -90,25 +117,43 @@ std::array<const std::byte*, kBlock> row_pointers(const TensorView& tensor, std:
   return rows;
 }
 
-/// 32 consecutive codes of a row of a little-endian bit stream.
-void unpack_codes(const std::byte* row, std::int32_t bits, std::int64_t first, std::uint8_t* codes) {
-  const std::byte* p = row + first * bits / 8;  // 32 codes begin and end on bytes
-  std::uint64_t window = 0;
-  std::int32_t available = 0;
+/// 8 consecutive codes of a row of a little-endian bit stream, a byte each.
+std::uint64_t unpack_eight(const std::byte* row, std::int32_t bits, std::int64_t first) {
+  std::uint64_t stream = 0;  // 8 codes begin and end on bytes
+  std::memcpy(&stream, row + first * bits / 8, static_cast<std::size_t>(bits));
+  if (bits == 8) return stream;
   const std::uint64_t mask = (1ULL << static_cast<unsigned>(bits)) - 1;
-  for (int k = 0; k < 32; ++k) {
-    while (available < bits) {
-      window |= std::to_integer<std::uint64_t>(*p++) << static_cast<unsigned>(available);
-      available += 8;
+  std::uint64_t codes = 0;
+  for (unsigned i = 0; i < 8; ++i) {
+    codes |= ((stream >> (i * static_cast<unsigned>(bits))) & mask) << (8 * i);
+  }
+  return codes;
+}
+
+/// Bytes 0, 2, 4 and 6.
+std::uint32_t even_bytes(std::uint64_t bytes) {
+  bytes &= 0x00FF00FF00FF00FFULL;
+  bytes = (bytes | bytes >> 8U) & 0x0000FFFF0000FFFFULL;
+  return static_cast<std::uint32_t>(bytes | bytes >> 16U);
+}
+
+/// Steps of four codes to one plane of a row: bits [shift, shift + width) of each code.
+void pack_plane(const std::array<std::uint32_t, kSteps>& steps, std::int32_t width, std::int32_t shift,
+                std::size_t lane, std::byte* plane) {
+  const std::uint32_t mask = 0x01010101U * ((1U << width) - 1U);
+  const std::int32_t steps_in_line = 8 / width;
+  for (std::int32_t line = 0; line < width; ++line) {
+    std::uint32_t word = 0;
+    for (std::int32_t i = 0; i < steps_in_line; ++i) {
+      const std::uint32_t codes = steps[static_cast<std::size_t>(line * steps_in_line + i)];
+      word |= ((codes >> shift) & mask) << (i * width);
     }
-    codes[k] = static_cast<std::uint8_t>(window & mask);
-    window >>= static_cast<unsigned>(bits);
-    available -= bits;
+    std::memcpy(plane + 64 * line + 4 * static_cast<std::ptrdiff_t>(lane), &word, sizeof word);
   }
 }
 
-/// Codes of one activation group (32 features) of all rows: 4-bit words as they are, a line for each 8
-/// features.
+/// Codes of one activation group (32 features) of all rows: the words of 4-bit codes are one plane as they
+/// are.
 void pack_words(const std::array<const std::byte*, kBlock>& rows, std::int64_t first, std::byte* out) {
   for (std::size_t word = 0; word < 4; ++word) {
     std::array<std::uint32_t, kBlock> line{};
@@ -120,23 +165,19 @@ void pack_words(const std::array<const std::byte*, kBlock>& rows, std::int64_t f
   }
 }
 
-/// The same as bytes: two lines for each 8 features, the even and the odd ones.
-void pack_bytes(const std::array<const std::byte*, kBlock>& rows, std::int32_t bits, std::int64_t first,
-                std::byte* out) {
+/// The same for codes of any width.
+void pack_planes(const std::array<const std::byte*, kBlock>& rows, std::int32_t bits, std::int64_t first,
+                 std::byte* out) {
+  const CodePlanes planes = code_planes(bits);
   for (std::size_t lane = 0; lane < kBlock; ++lane) {
-    std::uint8_t codes[32] = {};
-    if (rows[lane] != nullptr) {
-      if (bits == 8) {
-        std::memcpy(codes, rows[lane] + first, 32);
-      } else {
-        unpack_codes(rows[lane], bits, first, codes);
-      }
+    std::array<std::uint32_t, kSteps> steps{};
+    for (std::size_t i = 0; i < kSteps && rows[lane] != nullptr; i += 2) {
+      const std::uint64_t codes = unpack_eight(rows[lane], bits, first + 4 * static_cast<std::int64_t>(i));
+      steps[i] = even_bytes(codes);
+      steps[i + 1] = even_bytes(codes >> 8U);
     }
-    for (std::size_t line = 0; line < 8; ++line) {
-      const std::uint8_t* from = codes + 8 * (line / 2) + line % 2;
-      const std::uint8_t four[4] = {from[0], from[2], from[4], from[6]};
-      std::memcpy(out + 64 * line + 4 * lane, four, 4);
-    }
+    pack_plane(steps, planes.low, 0, lane, out);
+    if (planes.high > 0) pack_plane(steps, planes.high, planes.low, lane, out + 64 * planes.low);
   }
 }
 
@@ -187,19 +228,54 @@ Result<void> pack_affine_block(const WeightSource& source, std::int32_t first_ro
   for (std::int32_t group = 0; group < format.num_groups(); ++group) {
     for (std::int32_t part = 0; part < format.group_size; part += 32) {
       const std::int64_t first = static_cast<std::int64_t>(group) * format.group_size + part;
-      if (format.code_bits == 4) {
+      if (bits == 4) {
         pack_words(codes, first, out);
-        out += 256;
       } else {
-        pack_bytes(codes, bits, first, out);
-        out += 512;
+        pack_planes(codes, bits, first, out);
       }
+      out += code_bytes(bits);
     }
     pack_scalars(scales, group, scales_type, format.scalar_type, out);
     pack_scalars(biases, group, biases_type, format.scalar_type, out + scalars);
     out += 2 * scalars;
   }
   return {};
+}
+
+/// The scales of a block of e2m1 or e4m3 numbers, checked: [group][16], zeros after the last whole line.
+Result<void> pack_byte_scales(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+  const PackedFormat& format = source.format;
+  const auto groups = static_cast<std::size_t>(format.num_groups());
+  const auto rows = row_pointers(*source.scales, first_row, source.spec, groups);
+  // The largest that leaves every weight of the group finite.
+  const std::uint8_t largest = format.kind == WeightKind::kDense ? kLargestE4M3Scale : kLargestE2M1Scale;
+  const bool e8m0 = source.spec.quantization.mode != QuantizationMode::kNvfp4;
+  const auto is_bad = [&](std::byte scale) {
+    const auto bits = std::to_integer<std::uint8_t>(scale);
+    return e8m0 ? bits > largest : (bits & 0x7FU) == 0x7FU;
+  };
+  for (std::size_t lane = 0; lane < kBlock; ++lane) {
+    if (rows[lane] != nullptr && std::any_of(rows[lane], rows[lane] + groups, is_bad)) {
+      return not_finite(*source.scales, first_row + static_cast<std::int32_t>(lane));
+    }
+    for (std::size_t group = 0; group < groups; ++group) {
+      out[group * kBlock + lane] = rows[lane] == nullptr ? std::byte{0} : rows[lane][group];
+    }
+  }
+  const std::size_t used = groups * kBlock;
+  std::memset(out + used, 0, whole_lines(used) - used);
+  return {};
+}
+
+Result<void> pack_e2m1_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+  const std::int32_t features = source.format.in_features;
+  const auto codes =
+      row_pointers(*source.weight, first_row, source.spec, static_cast<std::size_t>(features) / 2);
+  for (std::int32_t first = 0; first < features; first += kActivationFeatures) {
+    pack_words(codes, first, out);
+    out += code_bytes(4);
+  }
+  return pack_byte_scales(source, first_row, out);
 }
 
 /// [k][16] from 16 rows of values of type T.
@@ -222,6 +298,17 @@ Result<void> pack_dense_block(const WeightSource& source, std::int32_t first_row
   const std::int32_t features = source.spec.in_features;
   const auto rows = row_pointers(*source.weight, first_row, source.spec,
                                  static_cast<std::size_t>(features) * scalar_bytes(format.scalar_type));
+  if (format.scalar_type == ScalarType::kE4M3) {
+    const auto is_nan = [](std::byte number) { return (number & std::byte{0x7F}) == std::byte{0x7F}; };
+    for (std::int32_t lane = 0; lane < kBlock; ++lane) {
+      const std::byte* row = rows[static_cast<std::size_t>(lane)];
+      if (row != nullptr && std::any_of(row, row + features, is_nan)) {
+        return not_finite(*source.weight, first_row + lane);
+      }
+    }
+    transpose<std::uint8_t>(rows, features, format.in_features, out);
+    return pack_byte_scales(source, first_row, out + static_cast<std::ptrdiff_t>(kBlock) * features);
+  }
   TRY(check_rows(*source.weight, rows, first_row, static_cast<std::size_t>(features)));
   if (format.scalar_type == ScalarType::kF32) {
     transpose<std::uint32_t>(rows, features, format.in_features, out);
@@ -256,20 +343,77 @@ Result<void> find_affine(const LinearSpec& spec, const WeightMap& weights, Weigh
   TRY(check_size(*source.weight, out * spec.in_features * q.bits / 32));
   TRY(check_size(*source.scales, out * groups));
   TRY(check_size(*source.biases, out * groups));
-  source.format.code_bits = q.bits == 4 ? 4 : 8;
+  source.format.kind = WeightKind::kAffine;
+  source.format.code_bits = q.bits;
   source.format.group_size = q.group_size;
   source.format.scalar_type = *scales_type == *biases_type ? *scales_type : ScalarType::kF32;
   source.format.in_features = spec.in_features;
   return {};
 }
 
+/// mxfp4, mxfp8 and nvfp4.
+Result<void> find_float_mode(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+  const bool eight = spec.quantization.mode == QuantizationMode::kMxfp8;
+  const bool nvfp4 = spec.quantization.mode == QuantizationMode::kNvfp4;
+  PackedFormat& format = source.format;
+  format.kind = eight ? WeightKind::kDense : WeightKind::kE2M1;
+  format.code_bits = eight ? 0 : 4;
+  format.group_size = nvfp4 ? 16 : 32;
+  format.scalar_type = eight || nvfp4 ? ScalarType::kE4M3 : ScalarType::kE8M0;
+  format.in_features = spec.in_features;
+  if (spec.in_features % kActivationFeatures != 0) {
+    return corrupt_data("'" + spec.name + "' has " + std::to_string(spec.in_features) +
+                        " input features, not a multiple of " + std::to_string(kActivationFeatures) +
+                        ", in which " + std::string(to_string(spec.quantization.mode)) + " is computed");
+  }
+  source.scales = TRY(weights.get(spec.name + ".scales"));
+  if (source.weight->dtype != DType::kU32) return wrong_type(*source.weight, "U32");
+  if (size_of(source.scales->dtype) != 1) return wrong_type(*source.scales, "U8");
+  const std::int64_t out = spec.stored_rows();
+  TRY(check_size(*source.weight, out * spec.in_features / (eight ? 4 : 8)));
+  return check_size(*source.scales, out * format.num_groups());
+}
+
+/// As many e2m1 numbers from packed words of 8.
+void dequantize_e2m1(const PackedFormat& format, const std::byte* block, std::size_t column, float* out) {
+  const auto features = static_cast<std::size_t>(format.in_features);
+  const auto group_size = static_cast<std::size_t>(format.group_size);
+  const std::byte* scales = block + features * kBlock / 2;
+  for (std::size_t k = 0; k < features; k += 8) {
+    const float scale = to_float(scales + k / group_size * kBlock + column, format.scalar_type);
+    const auto word = load<std::uint32_t>(block + k / 8 * 64 + 4 * column);
+    for (unsigned i = 0; i < 8; ++i) {
+      out[k + i] = e2m1_to_float(static_cast<std::uint8_t>((word >> (4 * i)) & 15U)) * scale;
+    }
+  }
+}
+
+void dequantize_dense(const PackedFormat& format, const std::byte* block, std::size_t column,
+                      std::size_t num_features, float* out) {
+  const std::size_t width = scalar_bytes(format.scalar_type);
+  for (std::size_t k = 0; k < num_features; ++k) {
+    out[k] = to_float(block + (k * kBlock + column) * width, format.scalar_type);
+  }
+  if (format.group_size == 0) return;
+  const std::byte* scales = block + num_features * kBlock;
+  const auto group_size = static_cast<std::size_t>(format.group_size);
+  for (std::size_t k = 0; k < num_features; ++k) {
+    out[k] *= to_float(scales + k / group_size * kBlock + column, ScalarType::kE8M0);
+  }
+}
+
 }  // namespace
 
 std::size_t PackedFormat::block_bytes() const {
   const auto features = static_cast<std::size_t>(in_features);
-  if (dense) return features * kBlock * scalar_bytes(scalar_type);
-  return features * kBlock * static_cast<std::size_t>(code_bits) / 8 +
-         static_cast<std::size_t>(num_groups()) * 2 * kBlock * scalar_bytes(scalar_type);
+  const auto groups = static_cast<std::size_t>(num_groups());
+  if (dense()) {
+    return features * kBlock * scalar_bytes(scalar_type) +
+           (group_size > 0 ? whole_lines(groups * kBlock) : 0);
+  }
+  const std::size_t codes = features * kBlock * static_cast<std::size_t>(code_bits) / 8;
+  return codes + (kind == WeightKind::kE2M1 ? whole_lines(groups * kBlock)
+                                            : groups * 2 * kBlock * scalar_bytes(scalar_type));
 }
 
 Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap& weights) {
@@ -282,11 +426,12 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
   source.weight = TRY(weights.get(spec.name + ".weight"));
   if (spec.quantization.mode == QuantizationMode::kAffine) {
     TRY(find_affine(spec, weights, source));
+  } else if (spec.quantization.mode != QuantizationMode::kNone) {
+    TRY(find_float_mode(spec, weights, source));
   } else {
     const auto type = scalar_type_of(source.weight->dtype);
     if (!type) return wrong_type(*source.weight, "F16, BF16 or F32");
     TRY(check_size(*source.weight, spec.stored_rows() * spec.in_features));
-    source.format.dense = true;
     source.format.scalar_type = *type;
     source.format.in_features = (spec.in_features + 31) / 32 * 32;
   }
@@ -299,24 +444,28 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
 }
 
 Result<void> pack_block(const WeightSource& source, std::int32_t first_row, std::byte* block) {
-  return source.format.dense ? pack_dense_block(source, first_row, block)
-                             : pack_affine_block(source, first_row, block);
+  switch (source.format.kind) {
+    case WeightKind::kDense:
+      return pack_dense_block(source, first_row, block);
+    case WeightKind::kAffine:
+      return pack_affine_block(source, first_row, block);
+    case WeightKind::kE2M1:
+      return pack_e2m1_block(source, first_row, block);
+  }
+  return {};
 }
 
 void dequantize_lane(const PackedFormat& format, const std::byte* block, std::int32_t lane,
                      std::int32_t num_features, float* out) {
   const ScalarType type = format.scalar_type;
-  const std::size_t width = scalar_bytes(type);
   const auto column = static_cast<std::size_t>(lane);
-  if (format.dense) {
-    for (std::int32_t k = 0; k < num_features; ++k) {
-      out[k] = to_float(block + (static_cast<std::size_t>(k) * kBlock + column) * width, type);
-    }
-    return;
-  }
-  const std::size_t eight_bytes = format.code_bits == 4 ? 64 : 128;  // of 8 features
+  if (format.dense())
+    return dequantize_dense(format, block, column, static_cast<std::size_t>(num_features), out);
+  if (format.kind == WeightKind::kE2M1) return dequantize_e2m1(format, block, column, out);
+  const std::size_t width = scalar_bytes(type);
+  const std::int32_t bits = format.code_bits;
   for (std::int32_t group = 0; group < format.num_groups(); ++group) {
-    const std::byte* scalars = block + static_cast<std::size_t>(format.group_size / 8) * eight_bytes;
+    const std::byte* scalars = block + format.group_size / kActivationFeatures * code_bytes(bits);
     const float scale = to_float(scalars + column * width, type);
     const float bias = to_float(scalars + (kBlock + column) * width, type);
     // One rounding: a code times a 16-bit scale is exact in fp32, so only fp32 scales need the slow fused
@@ -325,15 +474,10 @@ void dequantize_lane(const PackedFormat& format, const std::byte* block, std::in
       const auto c = static_cast<float>(code);
       return type == ScalarType::kF32 ? std::fma(c, scale, bias) : c * scale + bias;
     };
-    for (std::int32_t k = 0; k < format.group_size; k += 8, block += eight_bytes, out += 8) {
-      if (format.code_bits == 4) {
-        const auto word = load<std::uint32_t>(block + 4 * column);
-        for (unsigned i = 0; i < 8; ++i) out[i] = value((word >> (4 * i)) & 15U);
-      } else {
-        for (std::size_t i = 0; i < 8; ++i) {
-          out[i] = value(std::to_integer<std::uint32_t>(block[(i % 2) * 64 + 4 * column + i / 2]));
-        }
-      }
+    for (std::int32_t first = 0; first < format.group_size; first += kActivationFeatures) {
+      for (std::int32_t k = 0; k < kActivationFeatures; ++k) out[k] = value(code_at(block, bits, lane, k));
+      block += code_bytes(bits);
+      out += kActivationFeatures;
     }
     block += 2 * kBlock * width;
   }

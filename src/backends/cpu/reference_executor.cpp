@@ -436,7 +436,7 @@ void ReferenceExecutor::forward(const StepInput& step) {
 }
 
 void ReferenceExecutor::compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                                       std::span<Peak> peaks) {
+                                       std::span<Peak> peaks, bool /*only_peaks*/) {
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
   const auto vocab = static_cast<std::size_t>(spec_.vocab_size);
   const std::size_t rows = token_indices.size();

@@ -37,8 +37,8 @@ class ReferenceExecutor : public Executor {
   std::size_t weight_bytes() const override;
   std::size_t scratch_bytes() const override;
   void forward(const StepInput& step) override;
-  void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
-                      std::span<Peak> peaks) override;
+  void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks,
+                      bool only_peaks) override;
 
  private:
   using Rows = std::vector<float>;  // [rows, features]

@@ -48,23 +48,26 @@ ProductPiece ProductPiece::of_units(const Linear& linear, std::int64_t begin, st
           static_cast<std::int32_t>(end) * kUnitBlocks};
 }
 
-StepWorkspace::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa)
-    : activations(kFewRows, max_features, isa),
+StepWorkspace::ThreadScratch::ThreadScratch(std::int32_t max_features, std::size_t piece_floats,
+                                            const Options& options)
+    : activations(kFewRows, max_features, options.isa, options.activation_bits),
       normed(static_cast<std::size_t>(kFewRows) * static_cast<std::size_t>(max_features)),
       first(piece_floats),
       second(piece_floats),
       peaks(Executor::kLogitRows) {}
 
-StepWorkspace::StepWorkspace(const ModelSpec& spec, ThreadPool& pool, Isa isa, std::int32_t max_rows)
+StepWorkspace::StepWorkspace(const ModelSpec& spec, ThreadPool& pool, const Options& options)
     : pool_(pool),
-      kernels_(vector_kernels(isa)),
+      kernels_(vector_kernels(options.isa)),
+      profile_(options.profile),
       hidden_(spec.hidden_size),
-      max_rows_(max_rows),
-      hidden_activations_(2 * std::max<std::int32_t>(max_rows, Executor::kLogitRows), spec.hidden_size, isa),
-      attention_activations_(max_rows, widest(spec).queries, isa),
-      mlp_activations_(max_rows, widest(spec).intermediate, isa) {
+      max_rows_(options.max_rows),
+      hidden_activations_(2 * std::max<std::int32_t>(options.max_rows, Executor::kLogitRows),
+                          spec.hidden_size, options.isa, options.activation_bits),
+      attention_activations_(options.max_rows, widest(spec).queries, options.isa, options.activation_bits),
+      mlp_activations_(options.max_rows, widest(spec).intermediate, options.isa, options.activation_bits) {
   const Widths widths = widest(spec);
-  const auto rows = static_cast<std::size_t>(max_rows);
+  const auto rows = static_cast<std::size_t>(options.max_rows);
   const auto hidden = static_cast<std::size_t>(spec.hidden_size);
   x_.resize(rows * hidden);
   const bool branches = std::any_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) {
@@ -77,7 +80,7 @@ StepWorkspace::StepWorkspace(const ModelSpec& spec, ThreadPool& pool, Isa isa, s
                                    2 * std::max<std::size_t>(rows, Executor::kLogitRows) * kRowPadding;
   for (std::int32_t i = 0; i < pool.num_threads(); ++i) {
     threads_.push_back(
-        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, widths.queries), piece_floats, isa));
+        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, widths.queries), piece_floats, options));
   }
 }
 
@@ -131,6 +134,7 @@ const Activations& StepWorkspace::quantize_normed(const DenseNorm* norm, bool sp
       normalize_row(x(row), norm, split ? rows_ : 0, row, own.normed.data());
     own.activations.reset(num_rows, hidden_, forms);
     own.activations.fill(own.normed.data(), hidden_, 0, num_activation_groups(hidden_));
+    end_stage(thread, StepStage::kNorm);
     return own.activations;
   }
   pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
@@ -140,13 +144,13 @@ const Activations& StepWorkspace::quantize_normed(const DenseNorm* norm, bool sp
   // The product that read it last ended at least a barrier ago.
   Activations& shared = hidden_activations_.activations;
   if (thread == 0) shared.reset(num_rows, hidden_, forms);
-  barrier();
+  barrier_after(thread, StepStage::kNorm);
   pool_.share(thread, num_activation_groups(hidden_), 1,
               [&](std::int64_t begin, std::int64_t end, std::int32_t) {
                 shared.fill(normed_.data(), hidden_, static_cast<std::int32_t>(begin),
                             static_cast<std::int32_t>(end));
               });
-  barrier();
+  barrier_after(thread, StepStage::kNorm);
   return shared;
 }
 
@@ -156,6 +160,7 @@ const Activations& StepWorkspace::quantize(const float* values, std::int32_t fea
     Activations& own = scratch(thread).activations;
     own.reset(rows_, features, shared.forms);
     own.fill(values, features, 0, num_activation_groups(features));
+    end_stage(thread, StepStage::kNorm);
     return own;
   }
   pool_.share(thread, num_activation_groups(features), 1,
@@ -163,7 +168,7 @@ const Activations& StepWorkspace::quantize(const float* values, std::int32_t fea
                 shared.activations.fill(values, features, static_cast<std::int32_t>(begin),
                                         static_cast<std::int32_t>(end));
               });
-  barrier();
+  barrier_after(thread, StepStage::kNorm);
   return shared.activations;
 }
 
@@ -218,14 +223,15 @@ void StepWorkspace::add_branch_row(const DenseNorm* post, float scale, std::int3
 }
 
 void StepWorkspace::add_product(const Linear& linear, const Activations& input, const DenseNorm* post,
-                                float scale, std::int32_t thread) {
+                                float scale, StepStage stage, std::int32_t thread) {
   if (post != nullptr) {
     set_branch(linear, input, thread);
-    barrier();
+    barrier_after(thread, stage);
     pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
       for (auto row = static_cast<std::int32_t>(begin); row < static_cast<std::int32_t>(end); ++row)
         add_branch_row(post, scale, row);
     });
+    end_stage(thread, StepStage::kNorm);
     return;
   }
   const std::int64_t units = num_units(linear);
@@ -239,6 +245,7 @@ void StepWorkspace::add_product(const Linear& linear, const Activations& input, 
                          x(row) + piece.first_column, piece.columns);
                 }
               });
+  end_stage(thread, stage);
 }
 
 }  // namespace mlxd

@@ -13,6 +13,7 @@
 #include "backends/cpu/linear.h"
 #include "backends/cpu/thread_pool.h"
 #include "backends/cpu/vector_kernels.h"
+#include "engine/step_profile.h"
 #include "model/model_spec.h"
 
 namespace mlxd {
@@ -28,10 +29,6 @@ inline std::int32_t num_activation_groups(std::int32_t features) {
 }
 inline std::int32_t num_units(const Linear& linear) {
   return (linear.num_blocks() + kUnitBlocks - 1) / kUnitBlocks;
-}
-
-inline ActivationForms both(ActivationForms a, ActivationForms b) {
-  return static_cast<ActivationForms>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
 }
 
 /// Whether a product takes activations in int8, so that what that loses can be given it as rows of their own.
@@ -54,9 +51,9 @@ struct ProductPiece {
 
 /// Activations of a whole step in shared memory, with what its products read of them.
 struct SharedActivations {
-  SharedActivations(std::int32_t rows, std::int32_t max_features, Isa isa)
-      : activations(rows, max_features, isa) {}
-  void serve(const Linear& linear) { forms = both(forms, linear.activation_forms()); }
+  SharedActivations(std::int32_t rows, std::int32_t max_features, Isa isa, std::int32_t bits)
+      : activations(rows, max_features, isa, bits) {}
+  void serve(const Linear& linear) { forms = forms | linear.activation_forms(); }
   /// Begins a new set; one thread, with a barrier on either side to those that read and fill it.
   void reset(std::int32_t rows, std::int32_t features) { activations.reset(rows, features, forms); }
 
@@ -66,11 +63,17 @@ struct SharedActivations {
 
 class StepWorkspace {
  public:
-  StepWorkspace(const ModelSpec& spec, ThreadPool& pool, Isa isa, std::int32_t max_rows);
+  struct Options {
+    Isa isa = Isa::kScalar;
+    std::int32_t max_rows = 0;
+    std::int32_t activation_bits = 8;  // or 16
+    StepProfile* profile = nullptr;    // or null
+  };
+  StepWorkspace(const ModelSpec& spec, ThreadPool& pool, const Options& options);
 
   /// What one thread writes for itself alone.
   struct ThreadScratch {
-    ThreadScratch(std::int32_t max_features, std::size_t piece_floats, Isa isa);
+    ThreadScratch(std::int32_t max_features, std::size_t piece_floats, const Options& options);
     Activations activations;           // of few rows
     std::vector<float> normed;         // the rows behind them
     std::vector<float> first, second;  // outputs of a piece of a product
@@ -80,7 +83,19 @@ class StepWorkspace {
   ThreadPool& pool() const { return pool_; }
   const VectorKernels& kernels() const { return kernels_; }
   ThreadScratch& scratch(std::int32_t thread) { return *threads_[static_cast<std::size_t>(thread)]; }
-  void barrier() { pool_.barrier(); }
+  /// What this thread has done since its last call belongs to `stage`, if there is a profile.
+  void end_stage(std::int32_t thread, StepStage stage) {
+    if (profile_ != nullptr) profile_->lap(thread, stage);
+  }
+  void barrier(std::int32_t thread) {
+    pool_.barrier();
+    end_stage(thread, StepStage::kWait);
+  }
+  /// The end of a stage and the wait for all others.
+  void barrier_after(std::int32_t thread, StepStage stage) {
+    end_stage(thread, stage);
+    barrier(thread);
+  }
   std::size_t memory_bytes() const;
 
   std::int32_t hidden() const { return hidden_; }
@@ -121,9 +136,9 @@ class StepWorkspace {
 
   /// Every thread: branch = linear(input).
   void set_branch(const Linear& linear, const Activations& input, std::int32_t thread);
-  /// Every thread: x += scale · post(linear(input)); `post` may be null.
+  /// Every thread: x += scale · post(linear(input)); `post` may be null. The product is of `stage`.
   void add_product(const Linear& linear, const Activations& input, const DenseNorm* post, float scale,
-                   std::int32_t thread);
+                   StepStage stage, std::int32_t thread);
   /// x += scale · post(branch) of one row.
   void add_branch_row(const DenseNorm* post, float scale, std::int32_t row);
 
@@ -133,6 +148,7 @@ class StepWorkspace {
 
   ThreadPool& pool_;
   const VectorKernels& kernels_;
+  StepProfile* const profile_;
   const std::int32_t hidden_;
   const std::int32_t max_rows_;
   std::int32_t rows_ = 0;

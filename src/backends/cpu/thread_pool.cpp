@@ -13,8 +13,13 @@
 #include "base/check.h"
 
 #if defined(__linux__)
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -47,7 +52,7 @@ class alignas(128) Signal {
   void set(std::uint32_t value) {
     // Sequentially consistent on both sides: either the sleeper is seen here or it sees the new value.
     value_.store(value);
-    if (num_sleepers_.load() > 0) value_.notify_all();
+    if (num_sleepers_.load() > 0) wake_sleepers();
   }
 
   void wait_while(std::uint32_t old) {
@@ -59,11 +64,23 @@ class alignas(128) Signal {
       }
     } while (Clock::now() < sleep_at);
     num_sleepers_.fetch_add(1);
-    while (value_.load() == old) value_.wait(old);
+    while (value_.load() == old) sleep_while(old);
     num_sleepers_.fetch_sub(1, std::memory_order_relaxed);
   }
 
  private:
+#if defined(__linux__)
+  // Not std::atomic's wait, which yields the core a few times before it sleeps: behind another process's
+  // slice, and before each of its own system calls.
+  void sleep_while(std::uint32_t old) {
+    syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+  }
+  void wake_sleepers() { syscall(SYS_futex, &value_, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0); }
+#else
+  void sleep_while(std::uint32_t old) { value_.wait(old); }
+  void wake_sleepers() { value_.notify_all(); }
+#endif
+
   std::atomic<std::uint32_t> value_{0};
   std::atomic<std::uint32_t> num_sleepers_{0};
 };

@@ -33,6 +33,8 @@ struct ScalarVector {
   // Tile of the attention kernels: rows of queries × vectors of keys or dimensions.
   static constexpr int kTileRows = 1;
   static constexpr int kTileVectors = 1;
+  static constexpr int kValueTileRows = 1;
+  static constexpr int kValueTileVectors = 1;
 
   template <typename Function>
   static F each(Function&& function) {

@@ -13,6 +13,8 @@ struct Avx2Vector {
   };
   static constexpr int kTileRows = 4;
   static constexpr int kTileVectors = 1;
+  static constexpr int kValueTileRows = 4;
+  static constexpr int kValueTileVectors = 1;
 
   static __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

@@ -11,6 +11,8 @@ struct Avx512Vector {
   using F = __m512;
   static constexpr int kTileRows = 8;
   static constexpr int kTileVectors = 2;
+  static constexpr int kValueTileRows = 4;
+  static constexpr int kValueTileVectors = 4;
 
   static __mmask16 first(int n) { return static_cast<__mmask16>(n >= kLanes ? 0xFFFF : (1U << n) - 1U); }
 

@@ -12,13 +12,16 @@ const VectorKernels& vector_kernels(Isa isa) {
       break;
 #if defined(__x86_64__)
     case Isa::kAvx2:
+    case Isa::kAvxVnni:
       kernels = avx2_vector_kernels();
       break;
     case Isa::kAvx512Vnni:
+    case Isa::kAmx:
       kernels = avx512_vector_kernels();
       break;
 #elif defined(__aarch64__)
     case Isa::kNeon:
+    case Isa::kNeonI8mm:
       kernels = neon_vector_kernels();
       break;
 #endif

@@ -42,8 +42,9 @@ struct AttentionSegment {
   /// Blocks (kv_block.h) of the segment's pages: those that hold keys which a row sees, and one more: what to
   /// prefetch after the last. Others are not read.
   const std::byte* const* blocks = nullptr;
-  float* scores = nullptr;  // scratch [rows, kSegmentKeys]
-  float softcap = 0.0F;     // scores become softcap · tanh(score / softcap); 0: they stay
+  float* scores = nullptr;    // scratch [rows, kSegmentKeys]
+  float* unpacked = nullptr;  // scratch [kPageTokens, head_dim]
+  float softcap = 0.0F;       // scores become softcap · tanh(score / softcap); 0: they stay
 };
 
 struct VectorKernels {

@@ -13,6 +13,8 @@ struct NeonVector {
   };
   static constexpr int kTileRows = 4;
   static constexpr int kTileVectors = 1;
+  static constexpr int kValueTileRows = 4;
+  static constexpr int kValueTileVectors = 1;
 
   template <typename Function>
   static F each(Function&& function) {

@@ -120,7 +120,8 @@ mx::array MlxExecutor::State::resized(const mx::array& pool, const LayerGroup& g
 mx::array MlxExecutor::State::apply(const MlxLinear& linear, const mx::array& x) const {
   const Quantization& form = linear.quantization;
   mx::array y = linear.scales ? mx::quantized_matmul(x, linear.weight, *linear.scales, linear.biases, true,
-                                                     form.group_size, form.bits, "affine", stream)
+                                                     form.group_size, form.bits,
+                                                     std::string(to_string(form.mode)), stream)
                               : mx::matmul(x, mx::transpose(linear.weight, stream), stream);
   return linear.bias ? mx::add(y, *linear.bias, stream) : y;
 }
@@ -130,9 +131,10 @@ mx::array MlxExecutor::State::embed(std::span<const TokenId> tokens) const {
   const mx::array rows = mx::take(weights.embedding.weight, ids, 0, stream);
   if (!weights.embedding.scales) return rows;
   const Quantization& form = weights.embedding.quantization;
-  return mx::dequantize(rows, mx::take(*weights.embedding.scales, ids, 0, stream),
-                        mx::take(*weights.embedding.biases, ids, 0, stream), form.group_size, form.bits,
-                        "affine", std::nullopt, mx::float32, stream);
+  std::optional<mx::array> biases;
+  if (weights.embedding.biases) biases = mx::take(*weights.embedding.biases, ids, 0, stream);
+  return mx::dequantize(rows, mx::take(*weights.embedding.scales, ids, 0, stream), biases, form.group_size,
+                        form.bits, std::string(to_string(form.mode)), std::nullopt, mx::float32, stream);
 }
 
 // In double, as angles grow with the position: a float would lose the low bits of a long context's.

@@ -30,9 +30,13 @@ Result<mx::Dtype> dtype_of(const TensorView& tensor) {
       return mx::bfloat16;
     case DType::kU32:
       return mx::uint32;
+    case DType::kU8:
+    case DType::kF8E4M3:
+    case DType::kF8E8M0:
+      return mx::uint8;  // scales of small floats
     default:
       return unsupported("tensor " + tensor.name + " is of type " + std::string(to_string(tensor.dtype)) +
-                         "; expected F16, BF16, F32 or U32");
+                         "; expected F16, BF16, F32, U32 or U8");
   }
 }
 
@@ -51,7 +55,7 @@ class Reader {
     std::memcpy(copy, tensor.data.data(), tensor.data.size());
     weights_.drop_pages(tensor);
     mx::array values(copy, shape_of(tensor), dtype, [](void* data) { std::free(data); });
-    if (dtype != mx::uint32) {
+    if (dtype != mx::uint32 && dtype != mx::uint8) {
       values = mx::astype(values, mx::float32, stream_);
       mx::array finite = mx::all(mx::isfinite(values, stream_), stream_);
       mx::eval({values, finite});
@@ -67,6 +71,8 @@ class Reader {
     MlxLinear linear{std::move(weight), {}, {}, {}, spec.quantization};
     if (spec.quantization.mode != QuantizationMode::kNone) {
       linear.scales = TRY(read(spec.name + ".scales"));
+    }
+    if (spec.quantization.mode == QuantizationMode::kAffine) {
       linear.biases = TRY(read(spec.name + ".biases"));
     }
     if (spec.has_bias) linear.bias = TRY(read(spec.name + ".bias"));

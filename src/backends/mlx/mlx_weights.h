@@ -16,7 +16,7 @@
 
 namespace mlxd {
 
-/// A LinearSpec's tensors; scales and biases are present if it is quantized.
+/// A LinearSpec's tensors; scales are present if it is quantized, biases if it is so in mode affine.
 struct MlxLinear {
   mlx::core::array weight;  // dense fp32 [out, in], or codes uint32 [out, in * bits / 32]
   std::optional<mlx::core::array> scales, biases, bias;

@@ -73,8 +73,10 @@ class ModelWriter {
         append_float(tensor.data, options_.dtype, random_.between(-range, range));
       }
       tensors_.push_back(std::move(tensor));
-    } else {
+    } else if (options_.mode == QuantizationMode::kAffine) {
       add_quantized(name, rows, columns, bits, range);
+    } else {
+      add_float_mode(name, rows, columns, range);
     }
     if (bias) add_vector(name + ".bias", rows, -0.2, 0.2);
   }
@@ -110,6 +112,37 @@ class ModelWriter {
     tensors_.push_back(std::move(weight));
     tensors_.push_back(std::move(scales));
     tensors_.push_back(std::move(biases));
+  }
+
+  // Numbers of all sizes, scaled to ±range or so.
+  void add_float_mode(const std::string& name, std::int64_t rows, std::int64_t columns, double range) {
+    const std::int64_t groups = columns / options_.group_size;
+    NamedTensor weight{{name + ".weight", DType::kU32, {rows, columns * options_.bits / 32}}, {}};
+    NamedTensor scales{{name + ".scales", DType::kU8, {rows, groups}}, {}};
+    const bool mxfp8 = options_.mode == QuantizationMode::kMxfp8;
+    for (std::int64_t i = 0; i < rows * columns * options_.bits / 8; ++i) {
+      auto byte = static_cast<std::uint8_t>(random_.next() >> 56U);
+      if (mxfp8 && (byte & 0x7FU) == 0x7FU) byte ^= 1U;  // NaN
+      weight.data.push_back(static_cast<std::byte>(byte));
+    }
+    const double size = range / (mxfp8 ? 448.0 : 6.0);
+    for (std::int64_t i = 0; i < rows * groups; ++i) {
+      const double scale = size * random_.between(0.7, 1.4);
+      const std::uint8_t bits = options_.mode == QuantizationMode::kNvfp4
+                                    ? nearest_e4m3(scale)
+                                    : static_cast<std::uint8_t>(127 + std::lround(std::log2(scale)));
+      scales.data.push_back(static_cast<std::byte>(bits));
+    }
+    tensors_.push_back(std::move(weight));
+    tensors_.push_back(std::move(scales));
+  }
+
+  static std::uint8_t nearest_e4m3(double value) {
+    std::uint8_t nearest = 1;
+    for (std::uint8_t bits = 1; bits < 0x7F; ++bits) {
+      if (std::abs(e4m3_to_float(bits) - value) < std::abs(e4m3_to_float(nearest) - value)) nearest = bits;
+    }
+    return nearest;
   }
 
   const SyntheticModelOptions& options_;
@@ -156,6 +189,7 @@ json::object make_config(const SyntheticModelOptions& options) {
   const std::int32_t embedding_bits = options.embedding_bits < 0 ? options.bits : options.embedding_bits;
   if (options.bits != 0) {
     json::object quantization{{"group_size", options.group_size}, {"bits", options.bits}};
+    if (options.mode != QuantizationMode::kAffine) quantization["mode"] = to_string(options.mode);
     if (embedding_bits != options.bits) {
       const json::value entry =
           embedding_bits == 0 ? json::value(false)

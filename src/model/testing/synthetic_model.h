@@ -29,9 +29,11 @@ struct SyntheticModelOptions {
   bool tied_embeddings = true;
   bool attention_bias = false;
   bool mlp_bias = false;
-  /// Affine codes of 2, 3, 4, 5, 6 or 8 bits; 0: dense. group_size divides every input size.
+  /// Affine codes of 2, 3, 4, 5, 6 or 8 bits; 0: dense. group_size divides every input size. In another mode,
+  /// bits and group_size are those of the mode.
   std::int32_t bits = 4;
   std::int32_t group_size = 32;
+  QuantizationMode mode = QuantizationMode::kAffine;
   /// Bits of the embedding (and of an untied head) if they differ: a mixed model.
   std::int32_t embedding_bits = -1;
   /// F32, F16 or BF16: dense weights, scales, biases and norms.
