@@ -36,6 +36,10 @@ struct TokenEvent {
   std::shared_ptr<const CacheReport> cache;  // with the first token
   std::optional<FinishReason> finish;        // set on the last event, together with its token
   std::optional<Error> error;                // the request failed; no token
+  /// Of the request's prediction: this token was guessed from it, or so many guesses from it were dropped for
+  /// this token.
+  bool was_predicted = false;
+  std::int32_t num_mispredicted = 0;
 };
 
 }  // namespace mlxd
