@@ -25,6 +25,9 @@ constexpr double kMostSurprise = 1.5;
 constexpr double kFading = 0.002;
 // What is expected to be gained, as a share, before anything is tried: estimates err.
 constexpr double kLeastGain = 0.03;
+// A model whose guesses do not pay is asked for a few now and then: it may have become better at the text.
+constexpr std::uint64_t kTryEvery = 256;
+constexpr std::int32_t kTriedDrafts = 2;
 
 std::size_t size_class(std::size_t num_sequences) {
   return static_cast<std::size_t>(std::bit_width(num_sequences - 1));
@@ -95,6 +98,7 @@ std::int32_t DraftPlanner::worthwhile_drafts(std::span<Sequence* const> decoding
     best_gain = gain;
     best = drafts;
   }
+  if (best == 0 && num_steps_ % kTryEvery == 0) return kTriedDrafts;
   return best;
 }
 

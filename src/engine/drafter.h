@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "engine/backend.h"
 #include "engine/sequence.h"
 
 namespace mlxd {
@@ -22,6 +23,11 @@ class Drafter {
 
   /// Expected seconds of one more token for each of so many sequences; 0: next to nothing.
   virtual double seconds_per_token(std::int32_t num_sequences) const = 0;
+
+  /// The engine's number of pages has changed. Errors: kOutOfMemory; no more is to be proposed then.
+  virtual Result<void> resize(std::int32_t /*num_pages*/) { return {}; }
+  /// Weights, pages and scratch of its own.
+  virtual BackendMemory memory() const { return {}; }
 };
 
 }  // namespace mlxd

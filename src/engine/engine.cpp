@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/model_drafter.h"
 #include "engine/prompt_lookup_drafter.h"
 
 namespace mlxd {
@@ -36,8 +37,14 @@ Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages
 Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend, const EngineOptions& options,
                                                const Clock& clock) {
   const BackendInfo& info = backend->info();
+  BackendMemory memory = backend->memory();
+  std::unique_ptr<Backend> draft_backend;
+  if (options.speculation.method == SpeculationOptions::Method::kDraftModel) {
+    draft_backend = TRY(options.speculation.load_draft_backend());
+    memory = memory + draft_backend->memory();
+  }
   const std::int32_t num_pages =
-      options.choose_num_pages ? TRY(options.choose_num_pages(info, backend->memory())) : options.num_pages;
+      options.choose_num_pages ? TRY(options.choose_num_pages(info, memory)) : options.num_pages;
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
   if (options.max_running < 1) return option_too_small("max_running", options.max_running);
   if (options.step_token_budget < 1) return option_too_small("step_token_budget", options.step_token_budget);
@@ -57,8 +64,17 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   std::unique_ptr<Drafter> drafter;
   if (options.speculation.method == SpeculationOptions::Method::kPromptLookup)
     drafter = std::make_unique<PromptLookupDrafter>();
-  std::unique_ptr<Engine> engine(new Engine(std::move(backend), std::move(drafter), num_pages, std::move(cache),
-                                            limits, options.speculation.fixed_drafts, clock));
+  if (draft_backend != nullptr)
+    drafter = TRY(ModelDrafter::create(std::move(draft_backend),
+                                       {.num_pages = num_pages,
+                                        .max_running = limits.max_running,
+                                        .step_token_budget = limits.step_token_budget,
+                                        .vocab_size = info.vocab_size,
+                                        .context_tokens = options.speculation.draft_context_tokens},
+                                       clock));
+  std::unique_ptr<Engine> engine(new Engine(std::move(backend), std::move(drafter), num_pages,
+                                            std::move(cache), limits, options.speculation.fixed_drafts,
+                                            clock));
   engine->profile_ = options.profile;
   return engine;
 }
@@ -190,9 +206,7 @@ void Engine::draft() {
     sequence->draft().most_tokens = std::min(most, sequence->most_drafts());
   }
   if (const auto proposed = drafter_->propose(decoding_); !proposed.ok()) {
-    log::error("the draft model failed and is used no more: {}", proposed.error().message);
-    for (Sequence* const sequence : decoding_) sequence->draft().clear();
-    drafter_.reset();
+    drop_drafter(proposed.error());
     return;
   }
   planner_.plan(decoding_, row_seconds);
@@ -382,6 +396,8 @@ void Engine::retire(SequenceId id) {
 
 Result<void> Engine::resize(std::int32_t num_pages) {
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
+  const bool grows = num_pages > num_pages_;
+  if (drafter_ != nullptr && !grows) resize_drafter(num_pages);
   const std::vector<std::int32_t> wanted =
       pages_by_group(backend_->info(), num_pages, limits_.max_running, limits_.step_token_budget);
   // First what can fail for want of memory, undone then.
@@ -413,7 +429,19 @@ Result<void> Engine::resize(std::int32_t num_pages) {
     if (wanted[group] < cache_.pool(group).num_pages()) TRY(shrink_group(group, wanted[group]));
   }
   batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
+  if (drafter_ != nullptr && grows) resize_drafter(num_pages);
   return {};
+}
+
+// Without room for its pages the draft model goes; answers come without it.
+void Engine::resize_drafter(std::int32_t num_pages) {
+  if (const auto resized = drafter_->resize(num_pages); !resized.ok()) drop_drafter(resized.error());
+}
+
+void Engine::drop_drafter(const Error& error) {
+  log::error("the draft model failed and is used no more: {}", error.message);
+  for (const auto& entry : sequences_) entry.second->draft().clear();
+  drafter_.reset();
 }
 
 Result<void> Engine::shrink_group(std::size_t group, std::int32_t num_pages) {
@@ -439,6 +467,10 @@ std::vector<Engine::QueuePlace> Engine::queue() const {
 // to its end, as if the first were about to.
 double Engine::expected_wait_seconds(std::int32_t position) const {
   return running_seconds_ * (position + 1) / std::max(1, scheduler_.num_running());
+}
+
+BackendMemory Engine::memory() const {
+  return drafter_ != nullptr ? backend_->memory() + drafter_->memory() : backend_->memory();
 }
 
 EngineStats Engine::stats() const {

@@ -35,6 +35,7 @@ struct SpeculationOptions {
   /// kDraftModel: makes the small model's backend, on the thread that creates the engine. Its vocabulary must
   /// be the model's.
   std::function<Result<std::unique_ptr<Backend>>()> load_draft_backend = {};
+  std::int32_t draft_context_tokens = 1 << 30;  // kDraftModel: longest text that the small model reads
   /// So many drafts for each sequence, whatever they bring; 0: as it pays.
   std::int32_t fixed_drafts = 0;
 };
@@ -110,6 +111,8 @@ class Engine {
   /// Why the device is gone, if it is; nothing runs any more then.
   const std::optional<Error>& device_lost() const { return device_lost_; }
   const Backend& backend() const { return *backend_; }
+  /// Of the model, and of the one that drafts for it.
+  BackendMemory memory() const;
   std::int32_t num_pages() const { return num_pages_; }
   /// Whether pages, page tables and lines agree; for tests.
   Result<void> check_integrity() const;
@@ -129,6 +132,8 @@ class Engine {
   void add_to_batch(const ScheduledChunk& chunk);
   void accept_verified(const ScheduledChunk& chunk, std::size_t row);
   bool accept_sample(Sequence& sequence, const SampledToken& sampled);
+  void resize_drafter(std::int32_t num_pages);
+  void drop_drafter(const Error& error);
   void fail_step(const Error& error);
   void fail_all(const Error& error);
   void fail(Sequence& sequence, const Error& error);
