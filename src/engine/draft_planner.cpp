@@ -18,13 +18,19 @@ constexpr double kUnknownRowCost = 0.25;
 constexpr std::uint64_t kPlainLasts = 64;
 constexpr double kPlainWeight = 0.2;
 constexpr double kRatioWeight = 0.15;
-constexpr double kStaleWeight = 0.5;  // of a measurement after a long time, or a first one
+constexpr double kStaleWeight = 0.5;  // of a plain step after a long time
+constexpr int kFewMeasurements = 3;
 // A step that took longer than this many times the expected was disturbed.
 constexpr double kMostSurprise = 1.5;
-// Unused ratios fade towards what is expected of rows that were never measured.
-constexpr double kFading = 0.002;
+// With every step ratios fade towards what was expected before anything was measured, lest a wrong one last.
+constexpr double kFading = 0.001;
 // What is expected to be gained, as a share, before anything is tried: estimates err.
 constexpr double kLeastGain = 0.03;
+// What speculation may lose, as a share of the steps without; and what it may have won or lost at a time, in
+// steps.
+constexpr double kAllowedLoss = 0.01;
+constexpr double kMostBalance = 4.0;
+constexpr double kLeastBalance = -50.0;
 // A model whose guesses do not pay is asked for a few now and then: it may have become better at the text.
 constexpr std::uint64_t kTryEvery = 256;
 constexpr std::int32_t kTriedDrafts = 2;
@@ -49,20 +55,20 @@ const DraftPlanner::Plain* DraftPlanner::fresh_plain(std::size_t num_sequences) 
 // them what a row costs in a prompt. More rows never cost less.
 void DraftPlanner::fill_costs(std::size_t num_sequences, double row_seconds) {
   const auto& known = ratios_[size_class(num_sequences)];
-  unmeasured_row_ = row_seconds > 0.0 ? row_seconds / plain_[num_sequences].seconds
-                                      : kUnknownRowCost / static_cast<double>(num_sequences);
+  const double per_row = row_seconds > 0.0 ? row_seconds / plain_[num_sequences].seconds
+                                           : kUnknownRowCost / static_cast<double>(num_sequences);
   costs_[0] = 1.0;
   std::size_t before = 0;
   for (std::size_t rows = 1; rows < costs_.size(); ++rows) {
-    if (known[rows] <= 0.0) continue;
-    costs_[rows] = std::max(known[rows], costs_[before]);
+    if (known[rows].count == 0) continue;
+    costs_[rows] = std::max(known[rows].value, costs_[before]);
     for (std::size_t i = before + 1; i < rows; ++i)
       costs_[i] = costs_[before] + (costs_[rows] - costs_[before]) * static_cast<double>(i - before) /
                                        static_cast<double>(rows - before);
     before = rows;
   }
   for (std::size_t rows = before + 1; rows < costs_.size(); ++rows)
-    costs_[rows] = costs_[before] + unmeasured_row_ * static_cast<double>(rows - before);
+    costs_[rows] = costs_[before] + per_row * static_cast<double>(rows - before);
 }
 
 void DraftPlanner::offer_next(Choice& choice) const {
@@ -78,7 +84,7 @@ std::int32_t DraftPlanner::worthwhile_drafts(std::span<Sequence* const> decoding
   if (fixed_drafts_ > 0) return std::min(fixed_drafts_, kMostDrafts);
   if (seconds_per_token <= 0.0) return kMostDrafts;
   const std::size_t num_sequences = decoding.size();
-  if (num_sequences > kMostSequences || fresh_plain(num_sequences) == nullptr) return 0;
+  if (balance_ < 0.0 || num_sequences > kMostSequences || fresh_plain(num_sequences) == nullptr) return 0;
   fill_costs(num_sequences, row_seconds);
   const double per_token = seconds_per_token / plain_[num_sequences].seconds;
   std::int32_t best = 0;
@@ -110,7 +116,7 @@ void DraftPlanner::plan(std::span<Sequence* const> decoding, double row_seconds)
     if (!draft.tokens.empty()) choices_.push_back({.sequence = sequence, .next_right = 1.0});
   }
   const std::size_t num_sequences = decoding.size();
-  if (fixed_drafts_ > 0 || choices_.empty() || num_sequences > kMostSequences ||
+  if (fixed_drafts_ > 0 || choices_.empty() || balance_ < 0.0 || num_sequences > kMostSequences ||
       fresh_plain(num_sequences) == nullptr) {
     return;
   }
@@ -148,33 +154,44 @@ void DraftPlanner::learn(Sequence& sequence, std::int32_t first_new) {
   }
 }
 
-void DraftPlanner::observe(std::int32_t num_decodes, std::int32_t num_extra_rows, double seconds) {
+void DraftPlanner::observe(std::int32_t num_decodes, std::int32_t num_extra_rows, std::int32_t num_accepted,
+                           double seconds) {
   ++num_steps_;
   const auto num_sequences = static_cast<std::size_t>(num_decodes);
-  const auto rows = static_cast<std::size_t>(num_extra_rows);
-  if (seconds <= 0.0 || num_sequences < 1 || num_sequences > kMostSequences) return;
+  if (fixed_drafts_ > 0 || seconds <= 0.0 || num_sequences < 1 || num_sequences > kMostSequences) return;
+  for (Ratio& ratio : ratios_[size_class(num_sequences)]) ratio.fade(kFading);
+  if (num_extra_rows == 0) {
+    observe_plain(num_sequences, seconds);
+    balance_ = std::min(kMostBalance, balance_ + kAllowedLoss);
+  } else if (num_extra_rows <= kMostExtraRows && plain_[num_sequences].seconds > 0.0) {
+    const auto rows = static_cast<std::size_t>(num_extra_rows);
+    Ratio& ratio = ratios_[size_class(num_sequences)][rows];
+    ratio.learn(seconds / plain_[num_sequences].seconds, costs_[rows]);
+    const double gained = static_cast<double>(num_accepted) / static_cast<double>(num_decodes);
+    balance_ = std::clamp(balance_ + gained - (ratio.value - 1.0), kLeastBalance, kMostBalance);
+  }
+}
+
+void DraftPlanner::observe_plain(std::size_t num_sequences, double seconds) {
   Plain& plain = plain_[num_sequences];
-  if (rows == 0) {
-    const bool fresh = fresh_plain(num_sequences) != nullptr;
-    if (plain.seconds > 0.0)
-      plain.seconds += (fresh ? kPlainWeight : kStaleWeight) *
-                       (std::min(seconds, kMostSurprise * plain.seconds) - plain.seconds);
-    else
-      plain.seconds = seconds;
-    plain.at_step = num_steps_;
-    return;
-  }
-  if (fixed_drafts_ > 0 || rows > kMostExtraRows || plain.seconds <= 0.0) return;
-  auto& known = ratios_[size_class(num_sequences)];
-  const double measured = std::max(1.0, seconds / plain.seconds);
-  double& ratio = known[rows];
-  const double before = ratio > 0.0 ? ratio : costs_[rows];
-  ratio = before +
-          (ratio > 0.0 ? kRatioWeight : kStaleWeight) * (std::min(measured, kMostSurprise * before) - before);
-  for (std::size_t other = 1; other < known.size(); ++other) {
-    const double unmeasured = 1.0 + unmeasured_row_ * static_cast<double>(other);
-    if (other != rows && known[other] > 0.0) known[other] += kFading * (unmeasured - known[other]);
-  }
+  const double weight = fresh_plain(num_sequences) != nullptr ? kPlainWeight : kStaleWeight;
+  if (plain.seconds > 0.0)
+    plain.seconds += weight * (std::min(seconds, kMostSurprise * plain.seconds) - plain.seconds);
+  else
+    plain.seconds = seconds;
+  plain.at_step = num_steps_;
+}
+
+// The first measurements count more and may surprise more.
+void DraftPlanner::Ratio::learn(double measured, double expected) {
+  if (count == 0) value = unmeasured = expected;
+  measured = std::clamp(measured, 1.0, (count < kFewMeasurements ? 3.0 : kMostSurprise) * value);
+  value += std::max(kRatioWeight, 1.0 / (count + 1)) * (measured - value);
+  count = std::min(count + 1, 1000);
+}
+
+void DraftPlanner::Ratio::fade(double share) {
+  if (count > 0) value += share * (unmeasured - value);
 }
 
 }  // namespace mlxd

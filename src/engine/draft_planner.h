@@ -6,6 +6,10 @@
 // cost is how much longer steps with so many of them took than steps without: a ratio, learned by number of
 // sequences and of extra rows, against plain steps of late; now and then a plain step is made for that.
 //
+// Estimates err, so there is an account: what guesses won less what their rows cost, in plain steps. While it
+// is overdrawn nothing is guessed, and it fills by a hundredth of each plain step: so much may be lost at
+// most, whatever the text and the machine.
+//
 // Chosen is what makes the sum of the logarithms of all sequences' speeds largest (proportional fairness;
 // Kelly, "Charging and rate control for elastic traffic", 1997): of one sequence that is its speed, and of
 // several, nobody is slowed down much for another's sake.
@@ -41,8 +45,9 @@ class DraftPlanner {
 
   /// A step with drafts is over, and the sequence had `first_new` tokens before it.
   void learn(Sequence& sequence, std::int32_t first_new);
-  /// What a step without prompt tokens took.
-  void observe(std::int32_t num_decodes, std::int32_t num_extra_rows, double seconds);
+  /// What a step without prompt tokens took, and how many of its extra rows were right guesses.
+  void observe(std::int32_t num_decodes, std::int32_t num_extra_rows, std::int32_t num_accepted,
+               double seconds);
 
  private:
   static constexpr std::size_t kMostSequences = 64;  // with more, nothing is guessed
@@ -51,6 +56,14 @@ class DraftPlanner {
   struct Plain {
     double seconds = 0.0;  // moving average; 0: unknown
     std::uint64_t at_step = 0;
+  };
+  /// The time of a step with some extra rows over that of a plain one.
+  struct Ratio {
+    double value = 0.0;
+    double unmeasured = 0.0;  // what was expected
+    int count = 0;            // measurements; 0: unknown
+    void learn(double measured, double expected);
+    void fade(double share);
   };
   struct Choice {
     Sequence* sequence = nullptr;
@@ -63,17 +76,15 @@ class DraftPlanner {
   const Plain* fresh_plain(std::size_t num_sequences) const;
   void fill_costs(std::size_t num_sequences, double row_seconds);
   void offer_next(Choice& choice) const;
+  void observe_plain(std::size_t num_sequences, double seconds);
 
   std::int32_t fixed_drafts_;
   AcceptanceRates rates_{1000.0};  // of all sequences
   std::uint64_t num_steps_ = 0;
+  double balance_ = 2.0;  // what speculation has won, in plain steps; below 0 it pauses until that is made up
   std::array<Plain, kMostSequences + 1> plain_{};
-  /// By size of the number of sequences and extra rows: the time of a step over that of a plain one; 0:
-  /// unknown.
-  std::array<std::array<double, kMostExtraRows + 1>, kNumSizes> ratios_{};
-  // Of the step being planned: ratios without gaps, and what a row adds where none was measured.
-  std::array<double, kMostExtraRows + 1> costs_{};
-  double unmeasured_row_ = 0.0;
+  std::array<std::array<Ratio, kMostExtraRows + 1>, kNumSizes> ratios_{};  // by size class and extra rows
+  std::array<double, kMostExtraRows + 1> costs_{};  // of the step being planned: ratios without gaps
   std::vector<Choice> choices_;
 };
 

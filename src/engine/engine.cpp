@@ -195,6 +195,7 @@ void Engine::expire() {
 // Guesses what decoding sequences say next, as far as it pays to verify it.
 void Engine::draft() {
   drafting_ = {};
+  num_accepted_ = 0;
   if (drafter_ == nullptr) return;
   const TimePoint started = clock_.now();
   scheduler_.list_decoding(decoding_);
@@ -312,6 +313,7 @@ void Engine::accept_verified(const ScheduledChunk& chunk, std::size_t row) {
   scheduler_.charge_accepted(sequence, sequence.num_tokens() - first_new - 1);
   stats_.drafted_tokens += static_cast<std::uint64_t>(chunk.num_drafts);
   stats_.accepted_tokens += static_cast<std::uint64_t>(accepted);
+  num_accepted_ += accepted;
 }
 
 // False if the sequence ends with it.
@@ -376,7 +378,8 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
   const double step_seconds = seconds(clock_.now() - started);
   scheduler_.observe(step_seconds - seconds(drafting_));
   if (scheduler_.num_prefilling() == 0)
-    planner_.observe(scheduler_.num_decoding(), scheduler_.num_drafts(), step_seconds - seconds(drafting_));
+    planner_.observe(scheduler_.num_decoding(), scheduler_.num_drafts(), num_accepted_,
+                     step_seconds - seconds(drafting_));
   ++stats_.steps;
   stats_.step_seconds += step_seconds;
   stats_.forward_seconds += seconds(forward_ended - forward_started);

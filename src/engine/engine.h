@@ -166,6 +166,7 @@ class Engine {
   bool follows_ = false;  // on another without a pause
   std::vector<Sequence*> decoding_;
   Duration drafting_{};  // what guessing took
+  std::int32_t num_accepted_ = 0;
   std::span<const ScheduledChunk> chunks_;
   StepBatch batch_;
   StepResult result_;

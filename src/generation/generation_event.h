@@ -25,6 +25,12 @@ struct Usage {
   std::int32_t completion_tokens = 0;  // counts the end token, as it was generated
   std::int32_t cached_prompt_tokens = 0;
   std::vector<CacheExplanation> cache = {};  // of each prompt, if asked for
+  /// If a text was predicted: tokens guessed from it that were right, and those that were verified in vain.
+  struct Prediction {
+    std::int32_t accepted_tokens = 0;
+    std::int32_t rejected_tokens = 0;
+  };
+  std::optional<Prediction> prediction = {};
   std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
 };
 
