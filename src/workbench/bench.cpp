@@ -125,6 +125,7 @@ struct Stream {
 struct Measured {
   std::vector<double> prefill_rates, decode_rates, first_token_ms, gaps_ms;
   StepTotals prefill_steps, decode_steps;
+  std::uint64_t drafted_tokens = 0, accepted_tokens = 0;
 };
 
 // Tokens that the first streams may make while the last ones are still prefilling, generously.
@@ -179,6 +180,7 @@ class Bench {
 
   Result<void> measure_decode(std::int32_t concurrency, std::int32_t tokens, Measured& measured) {
     StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens), profile_);
+    const EngineStats before = engine_.stats();
     std::vector<Stream> streams =
         TRY(submit(concurrency, tokens + 1 + spare_tokens(plan_, concurrency), clock));
     TRY(wait_for(clock, streams));
@@ -198,6 +200,9 @@ class Bench {
     measured.decode_rates.push_back(static_cast<double>(num_tokens) / seconds_between(begin, end));
     measured.decode_steps += clock.steps_until_closed();
     measured.decode_steps -= clock.steps_until_open();
+    const EngineStats after = engine_.stats();
+    measured.drafted_tokens += after.drafted_tokens - before.drafted_tokens;
+    measured.accepted_tokens += after.accepted_tokens - before.accepted_tokens;
     return {};
   }
 
@@ -208,7 +213,8 @@ class Bench {
     for (std::int32_t i = 0; i < concurrency; ++i) {
       GenerationRequest::Fields fields;
       fields.prompt = random_prompt();
-      fields.sampling.temperature = 0.0F;
+      fields.sampling.temperature = plan_.temperature;
+      fields.sampling.seed = plan_.seed + static_cast<std::uint64_t>(i);
       fields.max_tokens = max_tokens;
       requests.push_back(TRY(GenerationRequest::create(std::move(fields), limits_)));
     }
@@ -288,6 +294,8 @@ Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPla
     result.inter_token_latency_ms = percentiles_of(measured[i].gaps_ms);
     result.prefill_steps = measured[i].prefill_steps;
     result.decode_steps = measured[i].decode_steps;
+    result.drafted_tokens = measured[i].drafted_tokens;
+    result.accepted_tokens = measured[i].accepted_tokens;
     results.push_back(result);
   }
   return results;

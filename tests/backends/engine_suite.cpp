@@ -219,6 +219,51 @@ TEST_P(BackendSuite, ResizingWhileRunningDoesNotShow) {
     expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
 }
 
+GenerationRequest repeating(std::uint32_t salt, std::int32_t max_tokens, SamplingParams sampling) {
+  std::vector<TokenId> prompt = random_tokens(12, salt);
+  for (int again = 0; again < 3; ++again) prompt.insert(prompt.end(), prompt.begin(), prompt.begin() + 12);
+  return make_request(std::move(prompt), max_tokens, std::move(sampling));
+}
+
+// Rows at several positions of one sequence in a step: guesses, most of them wrong.
+TEST_P(BackendSuite, GuessingAheadDoesNotShow) {
+  for (const std::int32_t drafts : {1, 4, 15}) {
+    std::vector<GenerationRequest> requests;
+    requests.push_back(repeating(60, 50, {.temperature = 0.0F, .seed = 0}));
+    requests.push_back(repeating(61, 50, {.temperature = 0.7F, .seed = 4}));
+    requests.push_back(repeating(62, 50, {.temperature = 1.0F, .top_p = 0.9F, .top_k = 40, .seed = 5}));
+    requests.push_back(seeded(70, 63, 30, 6));
+    EngineOptions options{.num_pages = 9, .step_token_budget = 64};
+    options.speculation = {.method = SpeculationOptions::Method::kPromptLookup, .fixed_drafts = drafts};
+    EngineRun run = run_with(options);
+    for (std::size_t i = 0; i < requests.size(); ++i) run.submit(i, requests[i]);
+    ASSERT_NO_FATAL_FAILURE(run.run());
+    EXPECT_GT(run.engine().stats().drafted_tokens, 0U);
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
+  }
+}
+
+TEST_P(BackendSuite, ADraftModelDoesNotShow) {
+  const GenerationRequest first = greedy(70, 64, 50);
+  const GenerationRequest second = seeded(20, 65, 60, 8);
+  EngineOptions options{.num_pages = 12, .step_token_budget = 64};
+  options.speculation = {
+      .method = SpeculationOptions::Method::kDraftModel,
+      .load_draft_backend = []() -> Result<std::unique_ptr<Backend>> { return GetParam().make({}); },
+      .fixed_drafts = 5};
+  EngineRun run = run_with(options);
+  run.submit(1, first);
+  run.submit(2, second);
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  // It is the model itself, and draws as it draws.
+  const EngineStats stats = run.engine().stats();
+  EXPECT_GT(stats.drafted_tokens, 40U);
+  EXPECT_GT(stats.accepted_tokens, stats.drafted_tokens / 2);
+  expect_own_answer(first, run.answer(1).tokens, "the first");
+  expect_own_answer(second, run.answer(2).tokens, "the second");
+}
+
 // Everything at once, as it comes.
 TEST_P(BackendSuite, RandomLivesGiveEveryRequestItsOwnAnswer) {
   std::uint64_t preemptions = 0;

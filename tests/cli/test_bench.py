@@ -12,6 +12,7 @@ WORKLOADS = {
     "closed": ("--prompt", "24"),
     "poisson": ("--prompt", "24", "--rate", "50"),
     "shared-prefix": ("--prompt", "4", "--shared", "40"),
+    "repeating": ("--prompt", "24"),
     "multi-turn": ("--prompt", "6", "--turns", "2"),
 }
 
