@@ -167,6 +167,7 @@ class Bench {
         random_(plan.seed) {}
 
   Result<void> measure_prefill(std::int32_t concurrency, Measured& measured) {
+    TRY(settle());
     StepClock clock(static_cast<std::size_t>(concurrency), 0, profile_);
     const StepTotals before = profile_ != nullptr ? profile_->totals() : StepTotals{};
     std::vector<Stream> streams = TRY(submit(concurrency, 1, clock));
@@ -179,6 +180,7 @@ class Bench {
   }
 
   Result<void> measure_decode(std::int32_t concurrency, std::int32_t tokens, Measured& measured) {
+    TRY(settle());
     StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens), profile_);
     const EngineStats before = engine_.stats();
     std::vector<Stream> streams =
@@ -207,17 +209,19 @@ class Bench {
   }
 
  private:
+  // Streams that were dropped before may still be in a step; a short request comes after them.
+  Result<void> settle() {
+    StepClock clock(1, 0, nullptr);
+    std::vector<Stream> streams;
+    streams.push_back({TRY(engine_.submit(TRY(make_request(1, 1, 0)), &clock)), Clock::real().now()});
+    return wait_for(clock, streams);
+  }
+
   // `clock` must outlive the streams.
   Result<std::vector<Stream>> submit(std::int32_t concurrency, std::int32_t max_tokens, StepClock& clock) {
     std::vector<GenerationRequest> requests;  // made before the clock runs
-    for (std::int32_t i = 0; i < concurrency; ++i) {
-      GenerationRequest::Fields fields;
-      fields.prompt = random_prompt();
-      fields.sampling.temperature = plan_.temperature;
-      fields.sampling.seed = plan_.seed + static_cast<std::uint64_t>(i);
-      fields.max_tokens = max_tokens;
-      requests.push_back(TRY(GenerationRequest::create(std::move(fields), limits_)));
-    }
+    for (std::int32_t i = 0; i < concurrency; ++i)
+      requests.push_back(TRY(make_request(plan_.prompt_tokens, max_tokens, i)));
     std::vector<Stream> streams;
     for (GenerationRequest& request : requests) {
       const TimePoint now = Clock::real().now();
@@ -226,11 +230,17 @@ class Bench {
     return streams;
   }
 
-  std::vector<TokenId> random_prompt() {
+  // Of random tokens, without end tokens.
+  Result<GenerationRequest> make_request(std::int32_t prompt_tokens, std::int32_t max_tokens,
+                                         std::int32_t stream) {
     std::uniform_int_distribution<TokenId> any_token(0, limits_.vocab_size - 1);
-    std::vector<TokenId> prompt(static_cast<std::size_t>(plan_.prompt_tokens));
-    for (TokenId& token : prompt) token = any_token(random_);
-    return prompt;
+    GenerationRequest::Fields fields;
+    fields.prompt.resize(static_cast<std::size_t>(prompt_tokens));
+    for (TokenId& token : fields.prompt) token = any_token(random_);
+    fields.sampling.temperature = plan_.temperature;
+    fields.sampling.seed = plan_.seed + static_cast<std::uint64_t>(stream);
+    fields.max_tokens = max_tokens;
+    return GenerationRequest::create(std::move(fields), limits_);
   }
 
   EngineThread& engine_;
