@@ -155,21 +155,22 @@ void DraftPlanner::learn(Sequence& sequence, std::int32_t first_new) {
 }
 
 void DraftPlanner::observe(std::int32_t num_decodes, std::int32_t num_extra_rows, std::int32_t num_accepted,
-                           double seconds) {
+                           double seconds, double guessing_seconds) {
   ++num_steps_;
   const auto num_sequences = static_cast<std::size_t>(num_decodes);
   if (fixed_drafts_ > 0 || seconds <= 0.0 || num_sequences < 1 || num_sequences > kMostSequences) return;
-  for (Ratio& ratio : ratios_[size_class(num_sequences)]) ratio.fade(kFading);
+  auto& ratios = ratios_[size_class(num_sequences)];
+  for (Ratio& ratio : ratios) ratio.fade(kFading);
   if (num_extra_rows == 0) {
     observe_plain(num_sequences, seconds);
-    balance_ = std::min(kMostBalance, balance_ + kAllowedLoss);
+    balance_ += kAllowedLoss;
   } else if (num_extra_rows <= kMostExtraRows && plain_[num_sequences].seconds > 0.0) {
     const auto rows = static_cast<std::size_t>(num_extra_rows);
-    Ratio& ratio = ratios_[size_class(num_sequences)][rows];
-    ratio.learn(seconds / plain_[num_sequences].seconds, costs_[rows]);
-    const double gained = static_cast<double>(num_accepted) / static_cast<double>(num_decodes);
-    balance_ = std::clamp(balance_ + gained - (ratio.value - 1.0), kLeastBalance, kMostBalance);
+    ratios[rows].learn(seconds / plain_[num_sequences].seconds, costs_[rows]);
+    balance_ += static_cast<double>(num_accepted) / num_decodes - (ratios[rows].value - 1.0);
   }
+  if (plain_[num_sequences].seconds > 0.0) balance_ -= guessing_seconds / plain_[num_sequences].seconds;
+  balance_ = std::clamp(balance_, kLeastBalance, kMostBalance);
 }
 
 void DraftPlanner::observe_plain(std::size_t num_sequences, double seconds) {

@@ -45,9 +45,10 @@ class DraftPlanner {
 
   /// A step with drafts is over, and the sequence had `first_new` tokens before it.
   void learn(Sequence& sequence, std::int32_t first_new);
-  /// What a step without prompt tokens took, and how many of its extra rows were right guesses.
+  /// What a step without prompt tokens took, apart from the guessing before it, and how many of its extra
+  /// rows were right guesses.
   void observe(std::int32_t num_decodes, std::int32_t num_extra_rows, std::int32_t num_accepted,
-               double seconds);
+               double seconds, double guessing_seconds);
 
  private:
   static constexpr std::size_t kMostSequences = 64;  // with more, nothing is guessed

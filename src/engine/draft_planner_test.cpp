@@ -39,7 +39,7 @@ class Plans {
       planner.plan(decoding, 0.0);
       const std::int32_t rows = all_planned();
       planner.observe(static_cast<std::int32_t>(decoding.size()), rows, right ? rows : 0,
-                      0.01 * (1.0 + row_share * rows));
+                      0.01 * (1.0 + row_share * rows), guessing_share * 0.01);
       num_rows += rows;
     }
   }
@@ -62,6 +62,7 @@ class Plans {
   DraftPlanner planner;
   std::vector<Sequence*> decoding;
   std::int32_t num_rows = 0;
+  double guessing_share = 0.0;  // of a plain step
 
  private:
   std::vector<std::unique_ptr<Sequence>> sequences_;
@@ -152,9 +153,19 @@ TEST(DraftPlanner, one_disturbed_step_changes_little) {
   plans.run_steps(40, 0.05);
   plans.planner.plan(plans.decoding, 0.0);
   const std::int32_t before = plans.planned(0);
-  plans.planner.observe(1, before, before, 5.0);
+  plans.planner.observe(1, before, before, 5.0, 0.0);
   plans.planner.plan(plans.decoding, 0.0);
   EXPECT_GE(plans.planned(0), before / 2);
+}
+
+TEST(DraftPlanner, guessing_itself_may_not_lose_more_either) {
+  Plans plans(1);
+  plans.guessing_share = 0.5;
+  plans.run_steps(50, 0.0);
+  EXPECT_EQ(plans.planner.worthwhile_drafts(plans.decoding, 1e-6, 0.0), 0);
+  plans.guessing_share = 0.0;
+  plans.run_steps(6000, 0.0);
+  EXPECT_GT(plans.planner.worthwhile_drafts(plans.decoding, 1e-6, 0.0), 0);
 }
 
 TEST(DraftPlanner, a_fixed_number_is_run_whatever_it_brings) {

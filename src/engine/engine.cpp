@@ -379,7 +379,7 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
   scheduler_.observe(step_seconds - seconds(drafting_));
   if (scheduler_.num_prefilling() == 0)
     planner_.observe(scheduler_.num_decoding(), scheduler_.num_drafts(), num_accepted_,
-                     step_seconds - seconds(drafting_));
+                     step_seconds - seconds(drafting_), seconds(drafting_));
   ++stats_.steps;
   stats_.step_seconds += step_seconds;
   stats_.forward_seconds += seconds(forward_ended - forward_started);

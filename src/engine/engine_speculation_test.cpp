@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/testing/allocation_count.h"
 #include "engine/testing/engine_harness.h"
 
 namespace mlxd {
@@ -197,6 +198,22 @@ TEST(EngineSpeculation, adapts_to_what_rows_cost) {
   };
   EXPECT_LT(steps_of(std::chrono::microseconds(50)), 100U);
   EXPECT_GT(steps_of(std::chrono::microseconds(9000)), 340U);
+}
+
+TEST(EngineSpeculation, a_steady_step_allocates_nothing) {
+  if (!testing::counts_allocations()) GTEST_SKIP() << "the sanitizer owns the allocator";
+  FakeBackend::Options model = parrot();
+  model.on_submit = [](const StepBatch&) { return Result<void>(); };
+  EngineHarness harness(looking_up(200, 3), model);
+  for (SequenceId id = 0; id < 8; ++id)
+    harness.submit(id, make_request(make_prompt(40, static_cast<std::int32_t>(id)), 300,
+                                    {.temperature = 1.0F, .seed = id}));
+  for (int i = 0; i < 20; ++i) harness.engine->step();
+  const std::uint64_t before = testing::num_allocations();
+  const std::uint64_t accepted = harness.engine->stats().accepted_tokens;
+  for (int i = 0; i < 40; ++i) harness.engine->step();
+  EXPECT_EQ(testing::num_allocations() - before, 0U);
+  EXPECT_GT(harness.engine->stats().accepted_tokens, accepted + 500);
 }
 
 TEST(EngineSpeculation, a_draft_model_that_knows_the_text_saves_steps) {

@@ -55,6 +55,8 @@ void NgramIndex::resize_tables(std::size_t num_tokens) {
   const std::size_t slots = std::clamp(std::bit_ceil(4 * num_tokens), kLeastSlots, 2 * kMostTokens);
   pairs_.assign(slots, 0);
   triples_.assign(slots, 0);
+  text_.reserve(slots / 2);
+  earlier_.reserve(slots / 2);
   num_indexed_ = 0;
 }
 

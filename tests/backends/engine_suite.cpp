@@ -219,26 +219,35 @@ TEST_P(BackendSuite, ResizingWhileRunningDoesNotShow) {
     expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
 }
 
-GenerationRequest repeating(std::uint32_t salt, std::int32_t max_tokens, SamplingParams sampling) {
-  std::vector<TokenId> prompt = random_tokens(12, salt);
-  for (int again = 0; again < 3; ++again) prompt.insert(prompt.end(), prompt.begin(), prompt.begin() + 12);
-  return make_request(std::move(prompt), max_tokens, std::move(sampling));
+/// The same request with a prediction of its answer that is wrong here and there.
+GenerationRequest predicted(const GenerationRequest& request) {
+  GenerationRequest::Fields fields;
+  fields.prompt = request.prompt();
+  fields.sampling = request.sampling();
+  fields.max_tokens = request.max_tokens();
+  fields.prediction = answer_alone(request);
+  for (std::size_t i = 5; i < fields.prediction.size(); i += 9)
+    fields.prediction[i] = (fields.prediction[i] + 1) % kSuiteVocabulary;
+  auto made = GenerationRequest::create(
+      std::move(fields), {.vocab_size = kSuiteVocabulary, .context_tokens = kSuiteContextTokens});
+  EXPECT_TRUE(made.ok()) << made.error().message;
+  return made.take_value();
 }
 
-// Rows at several positions of one sequence in a step: guesses, most of them wrong.
+// Rows at several positions of one sequence in a step: guesses, right and wrong.
 TEST_P(BackendSuite, GuessingAheadDoesNotShow) {
   for (const std::int32_t drafts : {1, 4, 15}) {
-    std::vector<GenerationRequest> requests;
-    requests.push_back(repeating(60, 50, {.temperature = 0.0F, .seed = 0}));
-    requests.push_back(repeating(61, 50, {.temperature = 0.7F, .seed = 4}));
-    requests.push_back(repeating(62, 50, {.temperature = 1.0F, .top_p = 0.9F, .top_k = 40, .seed = 5}));
-    requests.push_back(seeded(70, 63, 30, 6));
-    EngineOptions options{.num_pages = 9, .step_token_budget = 64};
+    const std::vector<GenerationRequest> requests{predicted(greedy(40, 60, 50)),
+                                                  predicted(seeded(30, 61, 50, 4)),
+                                                  predicted(seeded(33, 62, 40, 5)), seeded(70, 63, 30, 6)};
+    EngineOptions options{.num_pages = 24, .step_token_budget = 64};
     options.speculation = {.method = SpeculationOptions::Method::kPromptLookup, .fixed_drafts = drafts};
     EngineRun run = run_with(options);
     for (std::size_t i = 0; i < requests.size(); ++i) run.submit(i, requests[i]);
     ASSERT_NO_FATAL_FAILURE(run.run());
-    EXPECT_GT(run.engine().stats().drafted_tokens, 0U);
+    const EngineStats stats = run.engine().stats();
+    EXPECT_GT(stats.accepted_tokens, 30U);
+    EXPECT_GT(stats.drafted_tokens, stats.accepted_tokens);
     for (std::size_t i = 0; i < requests.size(); ++i)
       expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
   }
