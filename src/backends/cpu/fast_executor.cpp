@@ -29,10 +29,6 @@ std::int32_t num_groups(std::int32_t features) {
 }
 std::int32_t num_units(const Linear& linear) { return (linear.num_blocks() + kUnitBlocks - 1) / kUnitBlocks; }
 
-ActivationForms both(ActivationForms a, ActivationForms b) {
-  return static_cast<ActivationForms>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b));
-}
-
 /// The address column 0 would have if `piece` holds the columns from `first_column` on. Only for arguments
 /// that are indexed by absolute column and accessed from `first_column` on.
 float* column_zero(float* piece, std::int64_t first_column) {
@@ -40,8 +36,10 @@ float* column_zero(float* piece, std::int64_t first_column) {
                                   static_cast<std::uintptr_t>(first_column) * sizeof(float));
 }
 
-/// Whether a product takes activations in int8, so that what that loses can be given it as rows of their own.
-bool is_split(const Linear& linear) { return linear.activation_forms() == ActivationForms::kInt8; }
+/// Whether a product takes its activations as integers.
+bool takes_integers(const Linear& linear) {
+  return (linear.activation_forms() | ActivationForms::kFp32) != linear.activation_forms();
+}
 
 /// The larger logit, the lower id of equal ones: the same whatever the order of pieces.
 void raise(Peak& peak, const Peak& other) {
@@ -203,15 +201,22 @@ Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, 
   return executor;
 }
 
+bool FastExecutor::splits(const Linear& linear) const {
+  return takes_integers(linear) && hidden_activations_.bits() == 8;
+}
+
 void FastExecutor::plan_profile() {
-  const auto passes = [](const Linear& linear) { return is_split(linear) ? 2 : 1; };
+  const auto planes = [this](const Linear& linear) {
+    return takes_integers(linear) ? hidden_activations_.bits() / 8 : 1;
+  };
+  const auto passes = [&](const Linear& linear) { return splits(linear) ? 2 : planes(linear); };
   work_ = StepWork(spec_, pages_);
   for (const Layer& layer : layers_) {
     work_.add_product(StepStage::kQkv, layer.qkv, passes(layer.qkv));
-    work_.add_product(StepStage::kOutput, layer.o_proj, 1);
-    work_.add_product(StepStage::kGateUp, layer.gate_proj, 1);
-    work_.add_product(StepStage::kGateUp, layer.up_proj, 1);
-    work_.add_product(StepStage::kDown, layer.down_proj, 1);
+    work_.add_product(StepStage::kOutput, layer.o_proj, planes(layer.o_proj));
+    work_.add_product(StepStage::kGateUp, layer.gate_proj, planes(layer.gate_proj));
+    work_.add_product(StepStage::kGateUp, layer.up_proj, planes(layer.up_proj));
+    work_.add_product(StepStage::kDown, layer.down_proj, planes(layer.down_proj));
   }
   work_.add_product(StepStage::kVocabulary, lm_head_, passes(lm_head_));
 }
@@ -304,10 +309,10 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   mlp_forms_ = layers_.front().down_proj.activation_forms();
   for (const Layer& layer : layers_) {
     for (const Linear* linear : {&layer.qkv, &layer.gate_proj, &layer.up_proj}) {
-      hidden_forms_ = both(hidden_forms_, linear->activation_forms());
+      hidden_forms_ = hidden_forms_ | linear->activation_forms();
     }
-    attention_forms_ = both(attention_forms_, layer.o_proj.activation_forms());
-    mlp_forms_ = both(mlp_forms_, layer.down_proj.activation_forms());
+    attention_forms_ = attention_forms_ | layer.o_proj.activation_forms();
+    mlp_forms_ = mlp_forms_ | layer.down_proj.activation_forms();
   }
   if (options.progress) options.progress(1.0F);
   return {};
@@ -387,7 +392,7 @@ void FastExecutor::run_layer(const StepInput& step, std::size_t index, std::int3
   const std::int32_t queries = spec.attention.num_heads * spec.attention.head_dim;
 
   // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
-  const bool split = is_split(layer.qkv);
+  const bool split = splits(layer.qkv);
   const Activations& normed = normalize(layer.attention_norm, spec.attention_norm.eps, split, thread);
   project_heads(step, index, normed, thread);
   // Between two barriers nobody reads these two.
@@ -613,7 +618,7 @@ void FastExecutor::normalize_row(const float* x, const std::vector<float>& weigh
 void FastExecutor::prepare_logits(std::span<const std::int32_t> token_indices) {
   const auto num_rows = static_cast<std::int32_t>(token_indices.size());
   const std::int32_t hidden = spec_.hidden_size;
-  const bool split = is_split(lm_head_);
+  const bool split = splits(lm_head_);
   for (std::int32_t row = 0; row < num_rows; ++row) {
     const auto token = static_cast<std::size_t>(token_indices[static_cast<std::size_t>(row)]);
     normalize_row(x_.data() + token * static_cast<std::size_t>(hidden), final_norm_, spec_.final_norm.eps,

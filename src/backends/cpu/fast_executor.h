@@ -71,6 +71,8 @@ class FastExecutor : public Executor {
   Result<void> load_weights(const WeightMap& weights, const Options& options);
   void plan_attention(const Options& options);
   void plan_profile();
+  /// Whether a product that needs it gets what 8-bit activations lose as rows of their own.
+  bool splits(const Linear& linear) const;
   void end_stage(std::int32_t thread, StepStage stage) {
     if (profile_ != nullptr) profile_->lap(thread, stage);
   }

@@ -29,10 +29,10 @@ bool same_bits(const Floats& a, const Floats& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// Calls check(set) for every instruction set of this machine but the scalar one.
+/// Calls check(set) for every set of this machine but the scalar one.
 template <typename Check>
 void for_each_set(Check&& check) {
-  for (const Isa isa : available_isas()) {
+  for (const Isa isa : vector_isas()) {
     if (isa == Isa::kScalar) continue;
     SCOPED_TRACE(to_string(isa));
     check(vector_kernels(isa));
