@@ -40,6 +40,9 @@ struct GenerationCall {
   /// Cached prefixes are shared only with requests of the same salt.
   std::string cache_salt;
 
+  /// Text that the answer is expected to have in it; makes it come sooner where it does.
+  std::optional<std::string> prediction;
+
   bool echo = false;  // the answer's text begins with the prompt's
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event

@@ -46,7 +46,9 @@ json::object to_json(const BenchResult& result) {
           {"decode_tokens_per_s_per_stream", rounded(result.decode_tokens_per_s_per_stream)},
           {"time_to_first_token_ms", rounded(result.time_to_first_token_ms.p50)},
           {"time_to_first_token_ms_percentiles", to_json(result.time_to_first_token_ms)},
-          {"inter_token_latency_ms", to_json(result.inter_token_latency_ms)}};
+          {"inter_token_latency_ms", to_json(result.inter_token_latency_ms)},
+          {"drafted_tokens", result.drafted_tokens},
+          {"accepted_tokens", result.accepted_tokens}};
 }
 
 /// What was measured; `limits` only if the steps were profiled.
@@ -97,7 +99,9 @@ std::string to_table_text(const FoundModel& model, const ModelHost& host, const 
                {"FIRST TOKEN ms", true},
                {"GAP p50 ms", true},
                {"p90", true},
-               {"p99", true}});
+               {"p99", true},
+               {"GUESSES", true},
+               {"RIGHT", true}});
   for (const BenchResult& result : measured.results)
     table.add_row({std::to_string(result.concurrency), format_number(result.prefill_tokens_per_s, 1),
                    format_number(result.decode_tokens_per_s, 1),
@@ -105,7 +109,8 @@ std::string to_table_text(const FoundModel& model, const ModelHost& host, const 
                    format_number(result.time_to_first_token_ms.p50, 1),
                    format_number(result.inter_token_latency_ms.p50, 2),
                    format_number(result.inter_token_latency_ms.p90, 2),
-                   format_number(result.inter_token_latency_ms.p99, 2)});
+                   format_number(result.inter_token_latency_ms.p99, 2), std::to_string(result.drafted_tokens),
+                   format_share(result.accepted_tokens, result.drafted_tokens)});
   text += table.to_string();
   if (!measured.limits) return text;
   text += "\n" + limits_text(*measured.limits);
@@ -139,11 +144,13 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   if (!options.concurrency.empty()) plan.concurrency = options.concurrency;
   plan.rounds = options.rounds;
   plan.seed = options.seed;
+  plan.temperature = static_cast<float>(options.temperature);
 
   const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, options.model));
   const ModelDetails details = TRY(read_model_details(model.path));
   LoadOptions load;
   load.kv_bytes = static_cast<std::size_t>(details.kv_bytes_per_token * kv_tokens_needed(plan));
+  load.speculate = false;
   load.max_running = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
   // As llama-batched-bench does: all prompts, then all answers.
   load.prefill_first = true;

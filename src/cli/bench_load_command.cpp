@@ -74,7 +74,7 @@ Result<NamedTarget> load_target(const CommandContext& context, const BenchComman
   named.host = TRY(load_model(context, found, settings, load));
   named.name = "in process, " + named.host->engine().backend_info().name;
   named.model = found.name;
-  named.target = std::make_unique<BenchEngineTarget>(*named.host);
+  named.target = std::make_unique<BenchEngineTarget>(*named.host, static_cast<float>(options.temperature));
   return named;
 }
 
@@ -94,6 +94,7 @@ Result<std::vector<NamedTarget>> make_targets(const CommandContext& context,
     if (!options.server_models.empty())
       server.model = options.server_models[std::min(i, options.server_models.size() - 1)];
     server.banned_tokens = options.banned_tokens;
+    server.temperature = options.temperature;
     auto target = TRY(BenchServerTarget::connect(std::move(server)));
     NamedTarget& named = targets.emplace_back();
     named.name = target->url();

@@ -49,6 +49,10 @@ json::object to_json(const WorkloadPlan& plan, const BenchLoadReport::Level& lev
                       {"mean_completion_tokens", rounded(figures.completion_tokens)},
                       {"time_to_first_token_ms", to_json(percentiles_of(figures.time_to_first_token_ms))},
                       {"inter_token_latency_ms", to_json(percentiles_of(figures.inter_token_ms))}};
+  if (figures.drafts) {
+    object["drafted_tokens"] = figures.drafts->drafted;
+    object["accepted_tokens"] = figures.drafts->accepted;
+  }
   if (has_stages(plan)) {
     json::array stages;
     for (const StageFigures& stage : figures.stages)
@@ -119,6 +123,10 @@ std::string headline(const BenchLoadReport& report) {
     case WorkloadKind::kClosed:
       text += counted(plan.requests, "request") + " of up to " + counted(plan.prompt_tokens, "token");
       break;
+    case WorkloadKind::kRepeating:
+      text += counted(plan.requests, "request") + " of " + counted(plan.prompt_tokens, "token") +
+              " that repeat themselves";
+      break;
     case WorkloadKind::kPoisson:
       text += counted(plan.requests, "request") + " of up to " + counted(plan.prompt_tokens, "token") + ", " +
               format_number(plan.rate_per_s, 2) + " a second";
@@ -187,6 +195,10 @@ std::string remarks(const BenchLoadReport& report, const BenchLoadReport::Target
       text += streams;
       text += std::to_string(count) + " failed: " + why + "\n";
     }
+    if (level.figures.drafts && level.figures.drafts->drafted > 0)
+      text += streams + std::to_string(level.figures.drafts->drafted) + " tokens guessed ahead, " +
+              format_share(level.figures.drafts->accepted, level.figures.drafts->drafted) +
+              " of them right\n";
     const double made = level.figures.completion_tokens;
     if (level.figures.answered > 0 && made < 0.9 * report.plan.tokens)
       text += streams + "answers ended early, after " + format_number(made, 0) + " tokens on average" +

@@ -114,7 +114,8 @@ class Conversation : public BenchConversation {
     json::object body{{"model", options_.model},
                       {"stream", true},
                       {"stream_options", json::object{{"include_usage", true}}},
-                      {"temperature", 0},
+                      {"temperature", options_.temperature},
+                      {"seed", 1},
                       {"max_tokens", max_tokens}};
     if (is_chat_)
       body["messages"] = messages_;

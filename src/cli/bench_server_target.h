@@ -18,7 +18,8 @@ class BenchServerTarget : public BenchTarget {
  public:
   struct Options {
     std::string url;
-    std::string model;                        // empty: the only one of /v1/models
+    std::string model;  // empty: the only one of /v1/models
+    double temperature = 0.0;
     std::vector<std::int32_t> banned_tokens;  // never made: end tokens, so that answers have full length
   };
   /// Asks the server for its models. Errors: kInvalidArgument (no URL), kUnavailable (cannot be reached),

@@ -110,8 +110,10 @@ void add_run(CLI::App& root, Parsed& parsed) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
   }
-  add_settings(command, {"backend", "threads", "context", "memory", "kv-format", "activations"},
-               options->flags);
+  add_settings(
+      command,
+      {"backend", "threads", "context", "memory", "kv-format", "activations", "speculation", "draft-model"},
+      options->flags);
   command->footer(
       "At a terminal without a prompt this is a conversation; /help shows its commands. Otherwise the\n"
       "prompt, and all of standard input after it, is answered once: echo \"Why?\" | mlxd run");
@@ -152,7 +154,8 @@ void add_repeated(CLI::App* command, const std::string& name, std::vector<Value>
 // What makes `bench` put a load on a model or on servers instead of its fixed measurement.
 void add_bench_load(CLI::App* command, BenchCommandOptions& options) {
   const CLI::Range sizes(1, 1 << 20);
-  command->add_option("--workload", options.workload, "closed, poisson, shared-prefix or multi-turn")
+  command
+      ->add_option("--workload", options.workload, "closed, poisson, shared-prefix, repeating or multi-turn")
       ->type_name("NAME");
   add_repeated(command, "--url", options.urls, "a server to measure; twice: two to compare", "URL");
   add_repeated(command, "--model", options.server_models,
@@ -207,12 +210,17 @@ void add_bench(CLI::App& root, Parsed& parsed) {
   command->add_option("--seed", options->seed, "of prompts and arrivals (default 1)")->type_name("N");
   command->add_flag("--profile", options->profile,
                     "also where the time of steps goes, beside this machine's limits");
+  command->add_option("--temperature", options->temperature, "of the answers, drawn by the seed (default 0)")
+      ->type_name("T")
+      ->check(CLI::Range(0.0, 2.0));
   command->add_flag("--json", options->json, "print JSON");
   add_bench_load(command, *options);
-  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
+  add_settings(command, {"backend", "threads", "kv-format", "activations", "speculation", "draft-model"},
+               options->flags);
   command->footer(
       "Without --workload and --url prompts are random tokens and nothing ends an answer early, as in\n"
-      "llama-bench (pp, tg) and llama-batched-bench. With them requests of random words are sent as the\n"
+      "llama-bench (pp, tg) and llama-batched-bench, and nothing is guessed ahead unless --speculation\n"
+      "asks for it. With them requests of random words are sent as the\n"
       "workload says, the same to each target: to the model in this process, or to OpenAI-compatible\n"
       "servers. A warm-up is not counted.");
 }

@@ -67,6 +67,7 @@ struct BenchCommandOptions {
   std::int32_t rounds = 3;
   std::uint64_t seed = 1;
   bool profile = false;  // also where the time of steps goes
+  double temperature = 0.0;
   bool json = false;
   // A workload, in process or on servers; without any of these the fixed measurement is made.
   std::string workload;

@@ -72,6 +72,11 @@ std::string format_grouped(std::int64_t count) {
   return digits;
 }
 
+std::string format_share(std::uint64_t part, std::uint64_t whole) {
+  if (whole == 0) return "-";
+  return format_number(100.0 * static_cast<double>(part) / static_cast<double>(whole), 0) + " %";
+}
+
 std::string format_number(double value, int decimals) {
   std::array<char, 64> buffer{};
   const auto [end, error] =

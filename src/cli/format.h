@@ -21,6 +21,8 @@ std::string format_count(std::int64_t count);
 std::string format_grouped(std::int64_t count);
 /// Fixed decimals: format_number(3.14159, 2) is "3.14".
 std::string format_number(double value, int decimals);
+/// "87 %" of 87 and 100; "-" of nothing.
+std::string format_share(std::uint64_t part, std::uint64_t whole);
 
 /// "512MB" (decimal), "4GiB", "4G" (binary, as K, M, G, T alone are), "1.5 gb"; a bare number is bytes.
 /// Errors: kInvalidArgument quoting the text.

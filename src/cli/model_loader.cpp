@@ -46,6 +46,11 @@ Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model) {
   return {};
 }
 
+Result<std::filesystem::path> find_draft_model(const CommandContext& context, const Settings& settings) {
+  if (settings.draft_model().empty()) return std::filesystem::path();
+  return TRY(make_finder(context.state).find(settings.draft_model())).path;
+}
+
 Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,
                                               const Settings& settings, const LoadOptions& options) {
   ModelHostOptions host_options;
@@ -59,6 +64,11 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.profile = options.profile;
   host_options.kv_format = settings.kv_format();
   host_options.activation_bits = settings.activation_bits();
+  host_options.speculation = settings.speculation();
+  host_options.draft_model = TRY(find_draft_model(context, settings));
+  if (!options.speculate && host_options.draft_model.empty() &&
+      settings.value("speculation").source == SettingSource::kDefault)
+    host_options.speculation = "off";
   if (options.max_running > 0) host_options.max_running = options.max_running;
   Progress progress(context.console, "loading " + model.name, Progress::Form::kQuiet);
   host_options.progress = [&progress](float fraction) { progress.update(fraction); };

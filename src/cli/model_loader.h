@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -22,12 +23,16 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
 /// with both numbers.
 Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model);
 
+/// The folder of the draft model that the settings name; empty: they name none.
+Result<std::filesystem::path> find_draft_model(const CommandContext& context, const Settings& settings);
+
 struct LoadOptions {
   std::size_t kv_bytes = 0;      // 0: from the settings
   std::int32_t max_running = 0;  // 0: the host's default
   /// Prefills take whole steps, however long others' next tokens then wait.
   bool prefill_first = false;
   bool profile = false;
+  bool speculate = true;  // false: only if the settings ask for it
 };
 /// Loads with a progress bar on a terminal.
 Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,

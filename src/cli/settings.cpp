@@ -32,6 +32,12 @@ constexpr std::array kInfos{
                 "how K/V are kept: fp16, bf16, or int8 in half the memory"},
     SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",
                 "precision of what meets quantized weights: 8, or 16 for twice the arithmetic"},
+    SettingInfo{
+        "speculation", SettingKind::kText, "auto", "METHOD",
+        "guess tokens ahead and verify them together: off, lookup (in the text so far), draft (by the "
+        "draft model) or auto; answers are the same"},
+    SettingInfo{"draft-model", SettingKind::kText, "", "MODEL",
+                "small model of the same vocabulary that guesses for the others, by name or folder"},
     SettingInfo{"request-timeout", SettingKind::kNumber, "900", "SECONDS",
                 "longest that an answer may take, streams too; 0: any time"},
     SettingInfo{"open", SettingKind::kSwitch, "false", "", "open the address in the browser when ready"},
@@ -91,9 +97,11 @@ Result<void> check_value(const SettingInfo& info, Settings::Value& value) {
     TRY(require_one_of(text, {"auto", "cpu"}));
   } else if (info.name == "kv-format") {
     TRY(require_one_of(text, {"fp16", "bf16", "int8"}));
+  } else if (info.name == "speculation") {
+    TRY(require_one_of(text, {"auto", "off", "lookup", "draft"}));
   } else if (info.name == "log-level") {
     TRY(require_one_of(text, {"trace", "debug", "info", "warn", "error", "off"}));
-  } else if (text.empty()) {
+  } else if (text.empty() && !info.default_value.empty()) {
     return invalid_argument("must not be empty");
   }
   return {};

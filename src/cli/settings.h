@@ -48,6 +48,8 @@ class Settings {
   std::uint64_t memory_bytes() const { return static_cast<std::uint64_t>(number("memory")); }
   const std::string& kv_format() const { return text("kv-format"); }
   std::int32_t activation_bits() const { return static_cast<std::int32_t>(number("activations")); }
+  const std::string& speculation() const { return text("speculation"); }
+  const std::string& draft_model() const { return text("draft-model"); }  // name or folder; empty: none
   std::int64_t request_timeout_s() const { return number("request-timeout"); }
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }

@@ -46,6 +46,8 @@ TEST_F(SettingsTest, HaveDefaults) {
   EXPECT_EQ(settings->memory_bytes(), 0U);
   EXPECT_EQ(settings->kv_format(), "fp16");
   EXPECT_EQ(settings->activation_bits(), 8);
+  EXPECT_EQ(settings->speculation(), "auto");
+  EXPECT_EQ(settings->draft_model(), "");
   EXPECT_EQ(settings->request_timeout_s(), 900);
   EXPECT_FALSE(settings->strict());
   EXPECT_EQ(settings->value("port").source, SettingSource::kDefault);
@@ -87,6 +89,7 @@ TEST_F(SettingsTest, RefuseAWrongValueNamingItAndItsPlace) {
   EXPECT_EQ(refusal({{"backend", {"gpu"}}}), "--backend: 'gpu' is none of auto, cpu");
   EXPECT_EQ(refusal({{"kv-format", {"fp32"}}}), "--kv-format: 'fp32' is none of fp16, bf16, int8");
   EXPECT_EQ(refusal({{"activations", {"12"}}}), "--activations: '12' is none of 8, 16");
+  EXPECT_EQ(refusal({{"speculation", {"on"}}}), "--speculation: 'on' is none of auto, off, lookup, draft");
   EXPECT_THAT(refusal({{"request-timeout", {"-1"}}}),
               HasSubstr("--request-timeout: '-1' is not a whole number"));
   setenv("MLXD_STRICT", "perhaps", 1);

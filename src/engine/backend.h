@@ -40,6 +40,10 @@ struct BackendMemory {
   std::size_t weight_bytes = 0;
   std::size_t page_bytes = 0;  // allocated for K/V
   std::size_t scratch_bytes = 0;
+
+  friend BackendMemory operator+(const BackendMemory& a, const BackendMemory& b) {
+    return {a.weight_bytes + b.weight_bytes, a.page_bytes + b.page_bytes, a.scratch_bytes + b.scratch_bytes};
+  }
 };
 
 struct PageCopy {

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "engine/model_drafter.h"
+#include "engine/prompt_lookup_drafter.h"
 
 namespace mlxd {
 namespace {
@@ -34,8 +37,14 @@ Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages
 Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend, const EngineOptions& options,
                                                const Clock& clock) {
   const BackendInfo& info = backend->info();
+  BackendMemory memory = backend->memory();
+  std::unique_ptr<Backend> draft_backend;
+  if (options.speculation.method == SpeculationOptions::Method::kDraftModel) {
+    draft_backend = TRY(options.speculation.load_draft_backend());
+    memory = memory + draft_backend->memory();
+  }
   const std::int32_t num_pages =
-      options.choose_num_pages ? TRY(options.choose_num_pages(info, backend->memory())) : options.num_pages;
+      options.choose_num_pages ? TRY(options.choose_num_pages(info, memory)) : options.num_pages;
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
   if (options.max_running < 1) return option_too_small("max_running", options.max_running);
   if (options.step_token_budget < 1) return option_too_small("step_token_budget", options.step_token_budget);
@@ -52,7 +61,20 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   cache.share_prefixes = options.share_prefixes;
   for (std::size_t group = 0; group < cache.groups.size(); ++group)
     TRY(backend->resize_pages(group, cache.num_pages[group]));
-  std::unique_ptr<Engine> engine(new Engine(std::move(backend), num_pages, std::move(cache), limits, clock));
+  std::unique_ptr<Drafter> drafter;
+  if (options.speculation.method == SpeculationOptions::Method::kPromptLookup)
+    drafter = std::make_unique<PromptLookupDrafter>();
+  if (draft_backend != nullptr)
+    drafter = TRY(ModelDrafter::create(std::move(draft_backend),
+                                       {.num_pages = num_pages,
+                                        .max_running = limits.max_running,
+                                        .step_token_budget = limits.step_token_budget,
+                                        .vocab_size = info.vocab_size,
+                                        .context_tokens = options.speculation.draft_context_tokens},
+                                       clock));
+  std::unique_ptr<Engine> engine(new Engine(std::move(backend), std::move(drafter), num_pages,
+                                            std::move(cache), limits, options.speculation.fixed_drafts,
+                                            clock));
   engine->profile_ = options.profile;
   return engine;
 }
@@ -69,20 +91,26 @@ std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t n
   return pages;
 }
 
-Engine::Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, KvCache::Options cache,
-               Scheduler::Options options, const Clock& clock)
+Engine::Engine(std::unique_ptr<Backend> backend, std::unique_ptr<Drafter> drafter, std::int32_t num_pages,
+               KvCache::Options cache, Scheduler::Options options, std::int32_t fixed_drafts,
+               const Clock& clock)
     : clock_(clock),
       backend_(std::move(backend)),
       cache_(std::move(cache)),
       scheduler_(cache_, options),
+      drafter_(std::move(drafter)),
+      planner_(fixed_drafts),
       limits_(options),
       num_pages_(num_pages) {
   const auto most_sequences = static_cast<std::size_t>(options.max_running);
   batch_.tokens.reserve(static_cast<std::size_t>(options.step_token_budget));
   batch_.sequences.reserve(most_sequences);
-  batch_.samples.reserve(most_sequences);
+  const std::size_t most_rows =
+      most_sequences + static_cast<std::size_t>(drafter_ ? DraftPlanner::kMostExtraRows : 0);
+  batch_.samples.reserve(most_rows);
   batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
-  events_.reserve(most_sequences);
+  events_.reserve(most_rows);
+  decoding_.reserve(most_sequences);
   ended_.reserve(most_sequences);
 }
 
@@ -116,6 +144,7 @@ std::span<SequenceEvent> Engine::step() {
   follows_ = false;
   expire();
   if (sequences_.empty()) return events_;
+  draft();
   schedule();
   end_stage(StepStage::kSchedule);
   const TimePoint forward_started = clock_.now();
@@ -163,6 +192,28 @@ void Engine::expire() {
   ended_.clear();
 }
 
+// Guesses what decoding sequences say next, as far as it pays to verify it.
+void Engine::draft() {
+  drafting_ = {};
+  num_accepted_ = 0;
+  if (drafter_ == nullptr) return;
+  const TimePoint started = clock_.now();
+  scheduler_.list_decoding(decoding_);
+  const double row_seconds = scheduler_.pacer().prompt_token_seconds();
+  const std::int32_t most = planner_.worthwhile_drafts(
+      decoding_, drafter_->seconds_per_token(static_cast<std::int32_t>(decoding_.size())), row_seconds);
+  for (Sequence* const sequence : decoding_) {
+    sequence->draft().clear();
+    sequence->draft().most_tokens = std::min(most, sequence->most_drafts());
+  }
+  if (const auto proposed = drafter_->propose(decoding_); !proposed.ok()) {
+    drop_drafter(proposed.error());
+    return;
+  }
+  planner_.plan(decoding_, row_seconds);
+  drafting_ = clock_.now() - started;
+}
+
 // Plans the step and writes it down for the backend.
 void Engine::schedule() {
   const TimePoint now = clock_.now();
@@ -175,10 +226,10 @@ void Engine::schedule() {
 }
 
 void Engine::add_to_batch(const ScheduledChunk& chunk) {
-  const Sequence& sequence = *chunk.sequence;
+  Sequence& sequence = *chunk.sequence;
   BatchSequence entry;
   entry.first_token = static_cast<std::int32_t>(batch_.tokens.size());
-  entry.num_tokens = chunk.num_tokens;
+  entry.num_tokens = chunk.num_tokens + chunk.num_drafts;
   entry.first_position = sequence.num_computed();
   for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
     const std::vector<PageId>& table = sequence.held().tables[group];
@@ -190,8 +241,13 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
   for (const TokenId token : sequence.tokens().subspan(static_cast<std::size_t>(sequence.num_computed()),
                                                        static_cast<std::size_t>(chunk.num_tokens)))
     batch_.tokens.push_back(TokenInput::id(token));
-  if (chunk.num_tokens == sequence.num_remaining())
-    batch_.samples.push_back({static_cast<std::int32_t>(batch_.tokens.size()) - 1, sequence.sample_spec()});
+  if (chunk.num_tokens < sequence.num_remaining()) return;
+  const auto last = static_cast<std::int32_t>(batch_.tokens.size()) - 1;
+  batch_.samples.push_back({last, sequence.sample_spec()});
+  for (std::int32_t i = 0; i < chunk.num_drafts; ++i) {
+    batch_.tokens.push_back(TokenInput::id(sequence.draft().tokens[static_cast<std::size_t>(i)].token));
+    batch_.samples.push_back({last + i + 1, sequence.sample_spec(i + 1)});
+  }
 }
 
 Result<void> Engine::copy_pages() {
@@ -225,17 +281,49 @@ void Engine::sample() {
         std::min(end, sequence.num_prompt_tokens()) - (end - chunk.num_tokens + recomputed);
     stats_.prompt_tokens += static_cast<std::uint64_t>(std::max(prefilled, 0));
     stats_.recomputed_tokens += static_cast<std::uint64_t>(recomputed);
-    if (sequence.num_remaining() == 0) accept_sample(sequence, result_.samples[row++]);
+    if (sequence.num_remaining() > 0) continue;
+    accept_verified(chunk, row);
+    row += static_cast<std::size_t>(chunk.num_drafts) + 1;
   }
 }
 
-void Engine::accept_sample(Sequence& sequence, const SampledToken& sampled) {
+// Takes the token that the row after the sequence's last token chose; and while that is the one guessed,
+// whose K/V are there already, what the row after it chose. K/V of wrong guesses are overwritten later.
+void Engine::accept_verified(const ScheduledChunk& chunk, std::size_t row) {
+  Sequence& sequence = *chunk.sequence;
+  const Draft& draft = sequence.draft();
+  const std::int32_t first_new = sequence.num_tokens();
+  std::int32_t accepted = 0;
+  while (true) {
+    const SampledToken& sampled = result_.samples[row + static_cast<std::size_t>(accepted)];
+    const bool goes_on = accept_sample(sequence, sampled);
+    if (accepted == chunk.num_drafts ||
+        sampled.token != draft.tokens[static_cast<std::size_t>(accepted)].token) {
+      break;
+    }
+    ++accepted;
+    if (draft.from_prediction) events_.back().event.was_predicted = true;
+    if (!goes_on) break;
+    sequence.advance(cache_, 1);
+  }
+  if (draft.tokens.empty()) return;
+  planner_.learn(sequence, first_new);
+  if (chunk.num_drafts == 0) return;
+  if (draft.from_prediction) events_.back().event.num_mispredicted = chunk.num_drafts - accepted;
+  scheduler_.charge_accepted(sequence, sequence.num_tokens() - first_new - 1);
+  stats_.drafted_tokens += static_cast<std::uint64_t>(chunk.num_drafts);
+  stats_.accepted_tokens += static_cast<std::uint64_t>(accepted);
+  num_accepted_ += accepted;
+}
+
+// False if the sequence ends with it.
+bool Engine::accept_sample(Sequence& sequence, const SampledToken& sampled) {
   if (sampled.token == kNoToken) {
     fail(sequence,
          Error(ErrorKind::kInternal,
                "the model gave no probability to any token (its logits are not numbers): its weights or "
                "this backend are at fault"));
-    return;
+    return false;
   }
   const SamplingParams& sampling = sequence.request().sampling();
   SequenceEvent& event = events_.emplace_back();
@@ -256,7 +344,9 @@ void Engine::accept_sample(Sequence& sequence, const SampledToken& sampled) {
     const double took = seconds(clock_.now() - *sequence.started_at());
     running_seconds_ = running_seconds_ > 0.0 ? running_seconds_ * 0.9 + took * 0.1 : took;
     ended_.push_back(sequence.id());
+    return false;
   }
+  return true;
 }
 
 void Engine::fail_step(const Error& error) {
@@ -286,7 +376,10 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
   chunks_ = {};
   for (const SequenceId id : ended_) retire(id);
   const double step_seconds = seconds(clock_.now() - started);
-  scheduler_.observe(step_seconds);
+  scheduler_.observe(step_seconds - seconds(drafting_));
+  if (scheduler_.num_prefilling() == 0)
+    planner_.observe(scheduler_.num_decoding(), scheduler_.num_drafts(), num_accepted_,
+                     step_seconds - seconds(drafting_), seconds(drafting_));
   ++stats_.steps;
   stats_.step_seconds += step_seconds;
   stats_.forward_seconds += seconds(forward_ended - forward_started);
@@ -300,11 +393,14 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
 void Engine::retire(SequenceId id) {
   const auto entry = sequences_.find(id);
   scheduler_.remove(*entry->second);
+  if (drafter_ != nullptr) drafter_->forget(id);
   sequences_.erase(entry);
 }
 
 Result<void> Engine::resize(std::int32_t num_pages) {
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
+  const bool grows = num_pages > num_pages_;
+  if (drafter_ != nullptr && !grows) resize_drafter(num_pages);
   const std::vector<std::int32_t> wanted =
       pages_by_group(backend_->info(), num_pages, limits_.max_running, limits_.step_token_budget);
   // First what can fail for want of memory, undone then.
@@ -336,7 +432,19 @@ Result<void> Engine::resize(std::int32_t num_pages) {
     if (wanted[group] < cache_.pool(group).num_pages()) TRY(shrink_group(group, wanted[group]));
   }
   batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
+  if (drafter_ != nullptr && grows) resize_drafter(num_pages);
   return {};
+}
+
+// Without room for its pages the draft model goes; answers come without it.
+void Engine::resize_drafter(std::int32_t num_pages) {
+  if (const auto resized = drafter_->resize(num_pages); !resized.ok()) drop_drafter(resized.error());
+}
+
+void Engine::drop_drafter(const Error& error) {
+  log::error("the draft model failed and is used no more: {}", error.message);
+  for (const auto& entry : sequences_) entry.second->draft().clear();
+  drafter_.reset();
 }
 
 Result<void> Engine::shrink_group(std::size_t group, std::int32_t num_pages) {
@@ -362,6 +470,10 @@ std::vector<Engine::QueuePlace> Engine::queue() const {
 // to its end, as if the first were about to.
 double Engine::expected_wait_seconds(std::int32_t position) const {
   return running_seconds_ * (position + 1) / std::max(1, scheduler_.num_running());
+}
+
+BackendMemory Engine::memory() const {
+  return drafter_ != nullptr ? backend_->memory() + drafter_->memory() : backend_->memory();
 }
 
 EngineStats Engine::stats() const {

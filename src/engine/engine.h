@@ -1,7 +1,7 @@
 // The engine of one loaded model: requests in, tokens out, one ragged batch a step. Owns backend, pages,
 // scheduler and sequences. No threads and no locks inside: one thread calls it (runtime's EngineThread).
 //
-// A step is schedule → forward → sample → publish. Between steps, submit and cancel.
+// A step is draft → schedule → forward → sample → publish. Between steps, submit and cancel.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/backend.h"
+#include "engine/draft_planner.h"
+#include "engine/drafter.h"
 #include "engine/engine_stats.h"
 #include "engine/kv_cache.h"
 #include "engine/scheduler.h"
@@ -24,6 +26,19 @@
 #include "generation/generation_request.h"
 
 namespace mlxd {
+
+/// Guessing tokens ahead and verifying the guesses as rows of one step. Answers are the same bits with any of
+/// these (on backends whose rows do not depend on each other).
+struct SpeculationOptions {
+  enum class Method { kOff, kPromptLookup, kDraftModel };
+  Method method = Method::kOff;
+  /// kDraftModel: makes the small model's backend, on the thread that creates the engine. Its vocabulary must
+  /// be the model's.
+  std::function<Result<std::unique_ptr<Backend>>()> load_draft_backend = {};
+  std::int32_t draft_context_tokens = 1 << 30;  // kDraftModel: longest text that the small model reads
+  /// So many drafts for each sequence, whatever they bring; 0: as it pays.
+  std::int32_t fixed_drafts = 0;
+};
 
 struct EngineOptions {
   /// K/V pages of a layer group that keeps everything; groups with a window get as many as max_running
@@ -40,6 +55,7 @@ struct EngineOptions {
   /// If set, told where the time of steps goes; it must outlive the engine. The backend is given the same
   /// one.
   StepProfile* profile = nullptr;
+  SpeculationOptions speculation = {};
 };
 
 /// Pages of each layer group for EngineOptions::num_pages.
@@ -95,15 +111,18 @@ class Engine {
   /// Why the device is gone, if it is; nothing runs any more then.
   const std::optional<Error>& device_lost() const { return device_lost_; }
   const Backend& backend() const { return *backend_; }
+  /// Of the model, and of the one that drafts for it.
+  BackendMemory memory() const;
   std::int32_t num_pages() const { return num_pages_; }
   /// Whether pages, page tables and lines agree; for tests.
   Result<void> check_integrity() const;
 
  private:
-  Engine(std::unique_ptr<Backend> backend, std::int32_t num_pages, KvCache::Options cache,
-         Scheduler::Options options, const Clock& clock);
+  Engine(std::unique_ptr<Backend> backend, std::unique_ptr<Drafter> drafter, std::int32_t num_pages,
+         KvCache::Options cache, Scheduler::Options options, std::int32_t fixed_drafts, const Clock& clock);
 
   void expire();
+  void draft();
   void schedule();
   Result<void> copy_pages();
   Result<void> forward();
@@ -111,7 +130,10 @@ class Engine {
   void publish(TimePoint started, TimePoint forward_started, TimePoint forward_ended);
 
   void add_to_batch(const ScheduledChunk& chunk);
-  void accept_sample(Sequence& sequence, const SampledToken& sampled);
+  void accept_verified(const ScheduledChunk& chunk, std::size_t row);
+  bool accept_sample(Sequence& sequence, const SampledToken& sampled);
+  void resize_drafter(std::int32_t num_pages);
+  void drop_drafter(const Error& error);
   void fail_step(const Error& error);
   void fail_all(const Error& error);
   void fail(Sequence& sequence, const Error& error);
@@ -128,6 +150,8 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   KvCache cache_;
   Scheduler scheduler_;
+  std::unique_ptr<Drafter> drafter_;  // nullptr: nothing is guessed
+  DraftPlanner planner_;
   Scheduler::Options limits_;
   std::int32_t num_pages_ = 0;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
@@ -140,6 +164,9 @@ class Engine {
 
   // The current step.
   bool follows_ = false;  // on another without a pause
+  std::vector<Sequence*> decoding_;
+  Duration drafting_{};  // what guessing took
+  std::int32_t num_accepted_ = 0;
   std::span<const ScheduledChunk> chunks_;
   StepBatch batch_;
   StepResult result_;

@@ -46,6 +46,8 @@ class Schedule {
     if (chance(0.3)) sampling.top_p = 0.8F;
     if (chance(0.2)) sampling.frequency_penalty = 1.5F;
     if (chance(0.2)) sampling.repetition_penalty = 1.2F;
+    sampling.logprobs = chance(0.3);
+    if (sampling.logprobs) sampling.top_logprobs = between(0, 3);
     std::vector<TokenId> stops;
     if (chance(0.3)) stops = {between(0, 96), between(0, 96)};
     const std::int32_t max_tokens = between(1, std::min(70, most_tokens - prompt_tokens + 1));
@@ -54,6 +56,7 @@ class Schedule {
     more.client = static_cast<ClientId>(between(0, 2));
     more.cache_salt = chance(0.8) ? "" : "apart";
     more.explain_cache = chance(0.2);
+    if (chance(0.1)) more.prediction = prompt;
     return make_request(std::move(prompt), max_tokens, sampling, stops, std::move(more));
   }
 
@@ -66,6 +69,8 @@ struct Totals {
   std::uint64_t cached_tokens = 0;
   std::uint64_t evictions = 0;
   std::uint64_t resizes = 0;
+  std::uint64_t drafted_tokens = 0;
+  std::uint64_t accepted_tokens = 0;
 };
 
 void run_schedule(std::uint32_t seed, Totals& totals) {
@@ -77,10 +82,21 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
   options.max_running = schedule.between(1, 12);
   options.share_prefixes = schedule.chance(0.9);
   FakeBackend::Options backend;
+  if (schedule.chance(0.5))
+    backend = testing::repeating_model(static_cast<std::size_t>(schedule.between(1, 12)),
+                                       static_cast<std::size_t>(schedule.between(2, 30)),
+                                       schedule.chance(0.5) ? 100.0F : 6.0F);
+  if (schedule.chance(0.7)) options.speculation.method = SpeculationOptions::Method::kPromptLookup;
+  if (schedule.chance(0.7)) options.speculation.fixed_drafts = schedule.between(1, 15);
   if (schedule.chance(0.3)) backend.windows = {schedule.between(2, 100)};
   if (schedule.chance(0.3)) backend.windows.push_back(schedule.between(2, 100));
   if (schedule.chance(0.2)) backend.windows.insert(backend.windows.begin(), 0);
   EngineHarness harness(options, backend);
+  const std::chrono::microseconds row_time(schedule.between(0, 30));
+  harness.step_time = [row_time](const StepBatch& batch) {
+    return Duration(std::chrono::microseconds(100) +
+                    row_time * static_cast<std::int64_t>(batch.tokens.size()));
+  };
   std::int32_t num_pages = options.num_pages;
   const std::int32_t num_requests = schedule.between(1, 14);
   std::map<SequenceId, GenerationRequest> requests;
@@ -127,11 +143,14 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
   totals.preemptions += stats.preemptions;
   totals.cached_tokens += stats.cached_prompt_tokens;
   totals.evictions += stats.prefix_evictions;
+  totals.drafted_tokens += stats.drafted_tokens;
+  totals.accepted_tokens += stats.accepted_tokens;
   EXPECT_LE(harness.num_steps, static_cast<std::uint64_t>(work) + stats.recomputed_tokens);
 
   for (const auto& [id, request] : requests) {
     const EngineHarness::Answer& answer = harness.answers.at(id);
-    const std::vector<TokenId> alone = answer_alone(request, backend);
+    const EngineHarness::Answer whole = testing::whole_answer_alone(request, backend);
+    const std::vector<TokenId>& alone = whole.tokens;
     if (cancelled[id]) {
       ASSERT_LE(answer.tokens.size(), alone.size());
       ASSERT_TRUE(std::equal(answer.tokens.begin(), answer.tokens.end(), alone.begin())) << "request " << id;
@@ -139,6 +158,13 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
       ASSERT_FALSE(answer.error) << answer.error->message;
       ASSERT_TRUE(answer.finish) << "request " << id;
       ASSERT_EQ(answer.tokens, alone) << "request " << id;
+      ASSERT_EQ(answer.finish, whole.finish) << "request " << id;
+      ASSERT_EQ(answer.logprobs, whole.logprobs) << "request " << id;
+      ASSERT_EQ(answer.top_logprobs.size(), whole.top_logprobs.size()) << "request " << id;
+      for (std::size_t i = 0; i < whole.top_logprobs.size(); ++i) {
+        ASSERT_EQ(answer.top_logprobs[i].token, whole.top_logprobs[i].token) << "request " << id;
+        ASSERT_EQ(answer.top_logprobs[i].logprob, whole.top_logprobs[i].logprob) << "request " << id;
+      }
     }
   }
 }
@@ -152,6 +178,8 @@ TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.evictions, kNumSchedules);
   EXPECT_GT(totals.resizes, kNumSchedules / 5);
+  EXPECT_GT(totals.accepted_tokens, kNumSchedules * 20);
+  EXPECT_GT(totals.drafted_tokens - totals.accepted_tokens, kNumSchedules * 8);
 }
 
 // The case that starves in a careless scheduler: a stream of short requests, one long one in the middle, no

@@ -31,6 +31,8 @@ struct EngineStats {
   std::uint64_t recomputed_tokens = 0;     // computed again after a preemption; counted nowhere else
   std::uint64_t cached_prompt_tokens = 0;  // prompt tokens whose K/V were found in the prefix cache
   std::uint64_t generated_tokens = 0;
+  std::uint64_t drafted_tokens = 0;   // guessed, and verified in a step
+  std::uint64_t accepted_tokens = 0;  // of these, right; generated_tokens counts them, too
   std::uint64_t requests_finished = 0;
   std::uint64_t requests_cancelled = 0;
   std::uint64_t requests_failed = 0;   // those expired included

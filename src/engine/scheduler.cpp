@@ -71,17 +71,33 @@ std::span<const ScheduledChunk> Scheduler::schedule(TimePoint now) {
   preempted_in_step_ = false;
   newly_started_.clear();
   for (Running& running : running_) {
-    running.planned = 0;
+    running.planned = running.drafts = 0;
     running.level = running.sequence->level(now_);
   }
   schedule_decodes();
   admit();
   schedule_prefills();
+  schedule_drafts();
   emit_plan();
   return chunks_;
 }
 
-void Scheduler::observe(double seconds) { pacer_.observe(num_decoding_, num_prefilling_, seconds); }
+// Beside prompts a draft's token is one more like theirs; without them it is not the pacer's business.
+void Scheduler::observe(double seconds) {
+  if (num_prefilling_ > 0 || num_drafts_ == 0)
+    pacer_.observe(num_decoding_, num_prefilling_ + num_drafts_, seconds);
+}
+
+void Scheduler::charge_accepted(const Sequence& sequence, std::int32_t num_tokens) {
+  shares_.charge(sequence.request().client(), 0, num_tokens);
+}
+
+void Scheduler::list_decoding(std::vector<Sequence*>& decoding) const {
+  decoding.clear();
+  for (const Running& running : running_) {
+    if (running.sequence->num_remaining() == 1) decoding.push_back(running.sequence);
+  }
+}
 
 void Scheduler::schedule_decodes() {
   // running_ may shrink while this goes on: make_room displaces others, before or after this one.
@@ -91,6 +107,10 @@ void Scheduler::schedule_decodes() {
   }
   for (Sequence* const sequence : prefilling_) {
     if (find_running(*sequence) != nullptr && make_room(*sequence, 1)) plan(*sequence, 1);
+  }
+  num_drafts_ = 0;
+  for (const Running& running : running_) {
+    if (running.planned > 0) num_drafts_ += running.sequence->draft().num_run;
   }
 }
 
@@ -104,7 +124,8 @@ void Scheduler::schedule_prefills() {
       prefilling_.push_back(running.sequence);
   }
   if (prefilling_.empty()) return;
-  prefill_left_ = std::min(budget_left_, pacer_.prefill_tokens(num_decodes));
+  const std::int32_t paced = pacer_.prefill_tokens(num_decodes);
+  prefill_left_ = std::min(budget_left_, std::max(paced - num_drafts_, (paced + 1) / 2));
   std::sort(prefilling_.begin(), prefilling_.end(),
             [this](const Sequence* a, const Sequence* b) { return rank(*a) < rank(*b); });
   // Half to the first (all, if it is alone), the rest to the shortest of its level.
@@ -137,6 +158,32 @@ void Scheduler::schedule_prefills() {
   const auto oldest = std::min_element(running_.begin(), running_.end(),
                                        [](const Running& a, const Running& b) { return a.level < b.level; });
   CHECK(try_plan_prefill(*oldest->sequence, std::max(prefill_left_, 1)) || cache_.has_copies());
+}
+
+// Gives drafts what is left of the step.
+void Scheduler::schedule_drafts() {
+  num_drafts_ = 0;
+  for (Running& running : running_) {
+    Draft& draft = running.sequence->draft();
+    if (draft.num_run == 0) continue;
+    const bool decodes = running.planned == 1 && running.sequence->num_remaining() == 1;
+    draft.num_run = decodes ? draft_room(*running.sequence, std::min(draft.num_run, budget_left_)) : 0;
+    running.drafts = draft.num_run;
+    budget_left_ -= running.drafts;
+    num_drafts_ += running.drafts;
+  }
+}
+
+// How many of a sequence's drafts have pages. A page is taken for them only where every other sequence could
+// take one, too.
+std::int32_t Scheduler::draft_room(Sequence& sequence, std::int32_t wanted) {
+  const std::int32_t next = sequence.num_computed() + 1;
+  bool plenty = true;
+  for (std::size_t g = 0; g < cache_.num_groups(); ++g)
+    plenty = plenty && cache_.num_available(g) > num_running();
+  if (plenty && cache_.try_extend(sequence.held(), next + wanted)) return wanted;
+  const auto held = static_cast<std::int32_t>(sequence.held().tables[0].size()) * kPageTokens;
+  return std::min(wanted, held - next);
 }
 
 bool Scheduler::try_plan_prefill(Sequence& sequence, std::int32_t most_tokens) {
@@ -186,7 +233,7 @@ Scheduler::Admission Scheduler::try_admit(Sequence& sequence) {
   const auto place = std::upper_bound(
       running_.begin(), running_.end(), sequence.arrival(),
       [](std::uint64_t arrival, const Running& running) { return arrival < running.sequence->arrival(); });
-  running_.insert(place, {&sequence, 0, sequence.level(now_)});
+  running_.insert(place, {&sequence, 0, 0, sequence.level(now_)});
   return Admission::kAdmitted;
 }
 
@@ -240,12 +287,12 @@ void Scheduler::emit_plan() {
   chunks_.clear();
   num_decoding_ = num_prefilling_ = 0;
   for (const Running& running : running_) {
-    if (running.planned == 1) chunks_.push_back({running.sequence, 1});
+    if (running.planned == 1) chunks_.push_back({running.sequence, 1, running.drafts});
   }
   num_decoding_ = static_cast<std::int32_t>(chunks_.size());
   for (const Running& running : running_) {
     if (running.planned <= 1) continue;
-    chunks_.push_back({running.sequence, running.planned});
+    chunks_.push_back({running.sequence, running.planned, 0});
     num_prefilling_ += running.planned;
   }
   for (const ScheduledChunk& chunk : chunks_) {

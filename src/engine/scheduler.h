@@ -11,6 +11,8 @@
 //   or idle, beyond what the running ones are about to need; what the cache has counts as there. Pages are
 //   taken as the tokens come. One whose prompt begins like another's that is just being computed waits for
 //   that, and then shares it.
+// - Drafts that a decoding sequence wants verified (Draft::num_run) are run as far as budget and pages are
+//   left when all others have theirs; prefill gives way to them by as many tokens, up to half of it.
 // - When pages run out, the running sequence of the lowest level, the newest of it, gives its pages back and
 //   waits again; later it finds them in the cache or computes them anew. A waiting sequence of a better level
 //   displaces in the same way. The first of the best level can displace all others, so every sequence that
@@ -29,10 +31,11 @@
 
 namespace mlxd {
 
-/// A sequence's part of a step: its next `num_tokens` tokens.
+/// A sequence's part of a step: its next `num_tokens` tokens, then `num_drafts` of its draft.
 struct ScheduledChunk {
   Sequence* sequence = nullptr;
   std::int32_t num_tokens = 0;
+  std::int32_t num_drafts = 0;
 };
 
 class Scheduler {
@@ -55,9 +58,18 @@ class Scheduler {
   std::span<const ScheduledChunk> schedule(TimePoint now);
   /// What the last step took.
   void observe(double seconds);
+  /// Drafts of the last step proved right: its client has been served so many tokens more.
+  void charge_accepted(const Sequence& sequence, std::int32_t num_tokens);
+
+  /// Running sequences that have one token to run, in order of arrival: whose drafts the next step can
+  /// verify.
+  void list_decoding(std::vector<Sequence*>& decoding) const;
 
   std::int32_t num_running() const { return static_cast<std::int32_t>(running_.size()); }
   std::int32_t num_waiting() const { return static_cast<std::int32_t>(waiting_.size()); }
+  std::int32_t num_decoding() const { return num_decoding_; }      // of the last step
+  std::int32_t num_prefilling() const { return num_prefilling_; }  // tokens of the last step
+  std::int32_t num_drafts() const { return num_drafts_; }          // of the last step
   std::uint64_t num_preemptions() const { return num_preemptions_; }
   const StepPacer& pacer() const { return pacer_; }
   /// Sequences that left the waiting line for the first time in the last schedule().
@@ -74,6 +86,7 @@ class Scheduler {
   struct Running {
     Sequence* sequence = nullptr;
     std::int32_t planned = 0;  // tokens in the step being planned
+    std::int32_t drafts = 0;   // and so many of its draft
     std::int32_t level = 0;    // in the step being planned
   };
   struct Rank {
@@ -96,6 +109,8 @@ class Scheduler {
   Rank rank(const Sequence& sequence) const;
   void schedule_decodes();
   void schedule_prefills();
+  void schedule_drafts();
+  std::int32_t draft_room(Sequence& sequence, std::int32_t wanted);
   void admit();
   Admission try_admit(Sequence& sequence);
   bool has_pages_for(const Sequence& sequence, KvCache::Match& match) const;
@@ -127,6 +142,7 @@ class Scheduler {
   bool preempted_in_step_ = false;
   std::int32_t num_decoding_ = 0;    // of the last step
   std::int32_t num_prefilling_ = 0;  // tokens of the last step
+  std::int32_t num_drafts_ = 0;      // of the last step; while planning, those wanted
   std::uint64_t num_preemptions_ = 0;
 };
 

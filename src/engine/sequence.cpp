@@ -48,6 +48,7 @@ bool Sequence::start(KvCache& cache, const KvCache::Match& match, TimePoint now)
 void Sequence::stop(KvCache& cache) {
   cache.close(held_, tokens_, num_computed_, request_.client());
   num_computed_ = 0;
+  draft_.clear();
 }
 
 std::int32_t Sequence::advance(KvCache& cache, std::int32_t count) {
@@ -74,7 +75,24 @@ std::optional<FinishReason> Sequence::append(TokenId token) {
   return std::nullopt;
 }
 
-SampleSpec Sequence::sample_spec() const {
+std::span<const TokenCount> Sequence::counts_after(std::int32_t num_drafts) {
+  if (!has_penalties_ || num_drafts == 0) return counts_.entries();
+  const auto index = static_cast<std::size_t>(num_drafts) - 1;
+  if (draft_counts_.size() <= index) draft_counts_.resize(index + 1);
+  const std::span<const TokenCount> before = index == 0 ? counts_.entries() : draft_counts_[index - 1];
+  std::vector<TokenCount>& counts = draft_counts_[index];
+  counts.assign(before.begin(), before.end());
+  const TokenId token = draft_.tokens[index].token;
+  const auto known = std::find_if(counts.begin(), counts.end(),
+                                  [token](const TokenCount& count) { return count.token == token; });
+  if (known != counts.end())
+    ++known->generated;
+  else
+    counts.push_back({.token = token, .generated = 1});
+  return counts;
+}
+
+SampleSpec Sequence::sample_spec(std::int32_t num_drafts) {
   const SamplingParams& sampling = request_.sampling();
   SampleSpec spec;
   spec.temperature = sampling.temperature;
@@ -85,8 +103,8 @@ SampleSpec Sequence::sample_spec() const {
   spec.presence_penalty = sampling.presence_penalty;
   spec.frequency_penalty = sampling.frequency_penalty;
   spec.seed = request_.seed();
-  spec.position = num_tokens();
-  spec.counts = counts_.entries();
+  spec.position = num_tokens() + num_drafts;
+  spec.counts = counts_after(num_drafts);
   spec.bias = bias_;
   spec.logprob = sampling.logprobs;
   spec.top_logprobs = sampling.top_logprobs;

@@ -2,6 +2,7 @@
 // these. Owned by the Engine, ordered about by its Scheduler; all on the engine's thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "engine/draft.h"
 #include "engine/kv_cache.h"
 #include "engine/step_batch.h"
 #include "engine/token_counts.h"
@@ -61,10 +63,22 @@ class Sequence {
   /// How the prompt met the cache, once: with the first token.
   std::shared_ptr<const CacheReport> take_cache_report() { return std::move(cache_report_); }
 
-  /// How to choose the next token. Its spans point into this object and hold until `append`.
-  SampleSpec sample_spec() const;
+  /// What may come next, to be verified in the step; empty while nobody guesses.
+  const Draft& draft() const { return draft_; }
+  Draft& draft() { return draft_; }
+  /// Tokens that a step may usefully verify beyond the one it chooses in any case.
+  std::int32_t most_drafts() const { return std::max(0, request_.max_tokens() - num_generated() - 1); }
+  AcceptanceRates& acceptance() { return acceptance_; }
+  const AcceptanceRates& acceptance() const { return acceptance_; }
+
+  /// How to choose the token after all tokens and the first `num_drafts` of the draft; to be asked for 0, 1,
+  /// … in order. Its spans point into this object and hold until `append`.
+  SampleSpec sample_spec(std::int32_t num_drafts = 0);
 
  private:
+  /// Tokens seen once the first `num_drafts` of the draft have come.
+  std::span<const TokenCount> counts_after(std::int32_t num_drafts);
+
   SequenceId id_;
   std::uint64_t arrival_;
   GenerationRequest request_;
@@ -78,6 +92,9 @@ class Sequence {
   bool has_penalties_ = false;
   TokenCounts counts_;  // kept only if has_penalties_
   std::vector<SampleBias> bias_;
+  Draft draft_;
+  AcceptanceRates acceptance_{16.0};
+  std::vector<std::vector<TokenCount>> draft_counts_;  // [i]: after i + 1 drafts; kept only if has_penalties_
 };
 
 }  // namespace mlxd

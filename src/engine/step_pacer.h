@@ -36,6 +36,8 @@ class StepPacer {
 
   /// Expected seconds of a step that only decodes; 0 if unknown.
   double decode_seconds(std::int32_t num_decodes) const;
+  /// Expected seconds of a token in steps that only prefill; 0 if unknown.
+  double prompt_token_seconds() const { return per_token_pure_; }
   /// Expected seconds of a prompt token beside decodes; 0 if unknown.
   double prefill_token_seconds() const;
 

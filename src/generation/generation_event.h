@@ -25,6 +25,12 @@ struct Usage {
   std::int32_t completion_tokens = 0;  // counts the end token, as it was generated
   std::int32_t cached_prompt_tokens = 0;
   std::vector<CacheExplanation> cache = {};  // of each prompt, if asked for
+  /// If a text was predicted: tokens guessed from it that were right, and those that were verified in vain.
+  struct Prediction {
+    std::int32_t accepted_tokens = 0;
+    std::int32_t rejected_tokens = 0;
+  };
+  std::optional<Prediction> prediction = {};
   std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
 };
 
@@ -36,6 +42,10 @@ struct TokenEvent {
   std::shared_ptr<const CacheReport> cache;  // with the first token
   std::optional<FinishReason> finish;        // set on the last event, together with its token
   std::optional<Error> error;                // the request failed; no token
+  /// Of the request's prediction: this token was guessed from it, or so many guesses from it were dropped for
+  /// this token.
+  bool was_predicted = false;
+  std::int32_t num_mispredicted = 0;
 };
 
 }  // namespace mlxd

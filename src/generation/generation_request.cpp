@@ -6,16 +6,26 @@
 #include <utility>
 
 namespace mlxd {
+namespace {
+
+Result<void> check_tokens(const std::vector<TokenId>& tokens, const char* field,
+                          const GenerationLimits& limits) {
+  for (const TokenId token : tokens) {
+    if (token < 0 || token >= limits.vocab_size)
+      return invalid_argument(std::string(field) + " has token " + std::to_string(token) +
+                                  ", the vocabulary has ids 0 to " + std::to_string(limits.vocab_size - 1),
+                              field);
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<GenerationRequest> GenerationRequest::create(Fields fields, const GenerationLimits& limits) {
   if (fields.prompt.empty())
     return invalid_argument("prompt is empty, must have at least one token", "prompt");
-  for (const TokenId token : fields.prompt) {
-    if (token < 0 || token >= limits.vocab_size)
-      return invalid_argument("prompt has token " + std::to_string(token) + ", the vocabulary has ids 0 to " +
-                                  std::to_string(limits.vocab_size - 1),
-                              "prompt");
-  }
+  TRY(check_tokens(fields.prompt, "prompt", limits));
+  TRY(check_tokens(fields.prediction, "prediction", limits));
   const auto room =
       static_cast<std::int64_t>(limits.context_tokens) - static_cast<std::int64_t>(fields.prompt.size());
   if (room < 1)

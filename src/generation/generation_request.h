@@ -46,10 +46,13 @@ class GenerationRequest {
     std::optional<TimePoint> deadline;
     /// Report how the prompt met the prefix cache.
     bool explain_cache = false;
+    /// What the answer is expected to have in it; makes it come sooner where it does, and changes nothing.
+    std::vector<TokenId> prediction;
   };
 
-  /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary, sampling out of range; kTooLarge:
-  /// a prompt that leaves no room for one token, with both numbers. An absent seed is drawn here.
+  /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary (of the prediction, too), sampling
+  /// out of range; kTooLarge: a prompt that leaves no room for one token, with both numbers. An absent seed
+  /// is drawn here.
   static Result<GenerationRequest> create(Fields fields, const GenerationLimits& limits);
 
   const std::vector<TokenId>& prompt() const { return fields_.prompt; }
@@ -64,6 +67,7 @@ class GenerationRequest {
   const std::string& cache_salt() const { return fields_.cache_salt; }
   const std::optional<TimePoint>& deadline() const { return fields_.deadline; }
   bool explain_cache() const { return fields_.explain_cache; }
+  const std::vector<TokenId>& prediction() const { return fields_.prediction; }
 
  private:
   explicit GenerationRequest(Fields fields) : fields_(std::move(fields)) {}

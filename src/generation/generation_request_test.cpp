@@ -51,6 +51,10 @@ TEST(GenerationRequest, names_the_field_and_value_that_it_refuses) {
       {[](auto& f) { f.prompt.clear(); }, ErrorKind::kInvalidArgument, "prompt", "empty"},
       {[](auto& f) { f.prompt = {100}; }, ErrorKind::kInvalidArgument, "prompt", "token 100"},
       {[](auto& f) { f.prompt = {-1}; }, ErrorKind::kInvalidArgument, "prompt", "token -1"},
+      {[](auto& f) {
+         f.prediction = {1, 100};
+       },
+       ErrorKind::kInvalidArgument, "prediction", "token 100"},
       {[](auto& f) { f.prompt.assign(10, 1); }, ErrorKind::kTooLarge, "prompt", "has 10 tokens"},
       {[](auto& f) { f.prompt.assign(25, 1); }, ErrorKind::kTooLarge, "prompt", "holds 10"},
       {[](auto& f) { f.max_tokens = -1; }, ErrorKind::kInvalidArgument, "max_tokens", "-1"},

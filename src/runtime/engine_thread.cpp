@@ -85,7 +85,7 @@ class EngineLoop {
     }
     for (EngineInbox::Resize& order : mail_.resizes) {
       Result<void> resized = engine_->resize(order.num_pages);
-      inbox_.publish_memory(engine_->backend().memory());
+      inbox_.publish_memory(engine_->memory());
       inbox_.publish(engine_->stats());
       order.done.set_value(std::move(resized));
     }
@@ -168,7 +168,7 @@ void run_thread(const Load& load, const EngineOptions& options, EngineInbox& inb
   }
   const Backend& backend = (*engine)->backend();
   inbox.publish((*engine)->stats());
-  inbox.publish_memory(backend.memory());
+  inbox.publish_memory((*engine)->memory());
   EngineLoop loop(engine.take_value(), inbox);
   loaded.set_value(Loaded{backend.info()});
   loop.run();

@@ -22,8 +22,8 @@ namespace mlxd {
 
 class StreamState;
 
-/// Told once after each step, on the engine thread, which streams have news. Must be quick and must not
-/// throw. May be told of a stream that its owner has since taken everything from.
+/// Told once after each step, on the engine thread, which streams have news, each as often as it has events.
+/// Must be quick and must not throw. May be told of a stream that its owner has since taken everything from.
 class StreamWaker {
  public:
   virtual ~StreamWaker() = default;

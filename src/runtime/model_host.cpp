@@ -51,6 +51,43 @@ Result<void> check_backend(const std::string& name) {
   return invalid_argument("backend '" + name + "' is unknown: use auto or cpu", "backend");
 }
 
+Result<SpeculationOptions::Method> check_speculation(const std::string& name, bool has_draft_model) {
+  using Method = SpeculationOptions::Method;
+  if (name == "auto") return has_draft_model ? Method::kDraftModel : Method::kPromptLookup;
+  if (name == "draft" && !has_draft_model)
+    return invalid_argument("speculation 'draft' needs a draft model", "speculation");
+  if (name == "draft") return Method::kDraftModel;
+  if (name != "off" && name != "lookup")
+    return invalid_argument("speculation '" + name + "' is unknown: use auto, off, lookup or draft",
+                            "speculation");
+  if (has_draft_model)
+    return invalid_argument("speculation '" + name + "' leaves the draft model unused: leave one out",
+                            "speculation");
+  return name == "off" ? Method::kOff : Method::kPromptLookup;
+}
+
+// The small model, whose ids must mean what the large one's mean.
+Result<ModelFolder> open_draft_model(const std::filesystem::path& given, const std::filesystem::path& model) {
+  const std::filesystem::path path = named_folder(given);
+  ModelFolder folder = TRY(ModelFolder::open(path));
+  const Tokenizer own = TRY(Tokenizer::open(path));
+  const Tokenizer tokenizer = TRY(Tokenizer::open(model));
+  const auto refuse = [&](const std::string& why) {
+    return invalid_argument(path.filename().string() + " cannot draft for " + model.filename().string() +
+                                ": " + why + ": use a small model of the same family",
+                            "draft-model");
+  };
+  if (own.vocab_size() != tokenizer.vocab_size())
+    return refuse("its vocabulary has " + std::to_string(own.vocab_size()) + " tokens, the model's " +
+                  std::to_string(tokenizer.vocab_size()));
+  for (TokenId token = 0; token < tokenizer.vocab_size(); ++token) {
+    if (own.token_name(token) != tokenizer.token_name(token))
+      return refuse("token " + std::to_string(token) + " is '" + own.token_name(token) +
+                    "', the model's is '" + tokenizer.token_name(token) + "'");
+  }
+  return folder;
+}
+
 // K/V's part of a quota for everything.
 Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& memory) {
   const std::size_t taken = memory.weight_bytes + memory.scratch_bytes;
@@ -63,12 +100,17 @@ Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& m
                                             ": give it more");
 }
 
-KvCost cost_of(const BackendInfo& info, std::int32_t max_running, std::int32_t step_token_budget) {
-  return [info, max_running, step_token_budget](std::int32_t num_pages) {
-    const auto pages = pages_by_group(info, num_pages, max_running, step_token_budget);
+// Of the model's pages and of those of the model that drafts for it, if there is one.
+KvCost cost_of(const BackendInfo& info, const std::optional<BackendInfo>& draft_info,
+               std::int32_t max_running, std::int32_t step_token_budget) {
+  return [info, draft_info, max_running, step_token_budget](std::int32_t num_pages) {
     std::size_t bytes = 0;
-    for (std::size_t group = 0; group < pages.size(); ++group)
-      bytes += static_cast<std::size_t>(pages[group]) * info.page_groups[group].page_bytes;
+    for (const BackendInfo* const each : {&info, draft_info ? &*draft_info : nullptr}) {
+      if (each == nullptr) continue;
+      const auto pages = pages_by_group(*each, num_pages, max_running, step_token_budget);
+      for (std::size_t group = 0; group < pages.size(); ++group)
+        bytes += static_cast<std::size_t>(pages[group]) * each->page_groups[group].page_bytes;
+    }
     return bytes;
   };
 }
@@ -83,6 +125,7 @@ struct ModelHost::Impl {
   std::unique_ptr<StepProfile> profile;  // or null
   std::unique_ptr<EngineThread> engine;
   KvWish wish;
+  std::optional<BackendInfo> draft_info;
   std::int32_t step_token_budget = 0;
   std::int32_t context_tokens = 0;
   double load_seconds = 0.0;
@@ -94,12 +137,18 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   const TimePoint started = Clock::real().now();
   TRY(check_backend(options.backend));
   const KvFormat kv_format = TRY(check_kv_format(options.kv_format));
+  const SpeculationOptions::Method method =
+      TRY(check_speculation(options.speculation, !options.draft_model.empty()));
   const std::filesystem::path path = named_folder(given);
   ModelFolder folder = TRY(ModelFolder::open(path));
   KvWish wish{.model_context_tokens = folder.spec().context_tokens,
               .context_tokens = options.context_tokens,
               .kv_bytes = options.kv_bytes,
               .max_running = options.max_running};
+  std::optional<ModelFolder> draft;
+  if (method == SpeculationOptions::Method::kDraftModel)
+    draft = TRY(open_draft_model(options.draft_model, path));
+
   // A context longer than the model's is refused before any weight is read.
   TRY(plan_kv(
       {.model_context_tokens = wish.model_context_tokens, .context_tokens = wish.context_tokens},
@@ -110,12 +159,16 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   engine_options.profile = profile.get();
   engine_options.max_running = options.max_running;
   engine_options.gap_ratio = options.gap_ratio;
-  engine_options.choose_num_pages =
-      [wish, plan, memory_bytes = options.memory_bytes, step_tokens = engine_options.step_token_budget](
-          const BackendInfo& info, const BackendMemory& memory) -> Result<std::int32_t> {
+  engine_options.speculation.method = method;
+  auto draft_info = std::make_shared<std::optional<BackendInfo>>();
+  engine_options.choose_num_pages = [wish, plan, draft_info, memory_bytes = options.memory_bytes,
+                                     step_tokens = engine_options.step_token_budget](
+                                        const BackendInfo& info,
+                                        const BackendMemory& memory) -> Result<std::int32_t> {
     KvWish asked = wish;
     if (asked.kv_bytes == 0 && memory_bytes > 0) asked.kv_bytes = TRY(kv_bytes_of(memory_bytes, memory));
-    *plan = TRY(plan_kv(asked, cost_of(info, wish.max_running, step_tokens), free_memory_bytes()));
+    *plan =
+        TRY(plan_kv(asked, cost_of(info, *draft_info, wish.max_running, step_tokens), free_memory_bytes()));
     return plan->num_pages;
   };
   CpuOptions cpu_options;
@@ -125,13 +178,24 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   cpu_options.kv_format = kv_format;
   cpu_options.activation_bits = options.activation_bits;
   cpu_options.touch_pages = options.touch_pages;
+  CpuOptions draft_options = cpu_options;
   cpu_options.profile = profile.get();
   cpu_options.progress = std::move(options.progress);
+  if (draft) {
+    engine_options.speculation.draft_context_tokens = draft->spec().context_tokens;
+    engine_options.speculation.load_draft_backend = [&]() -> Result<std::unique_ptr<Backend>> {
+      auto backend = TRY(CpuBackend::load(*draft, draft_options));
+      *draft_info = backend->info();
+      return std::unique_ptr<Backend>(std::move(backend));
+    };
+  }
   // Text and weights are read side by side.
   auto opening = std::async(std::launch::async | std::launch::deferred, [&path] { return open_text(path); });
   auto engine = EngineThread::start(
-      [&folder, &cpu_options]() -> Result<std::unique_ptr<Backend>> {
-        return std::unique_ptr<Backend>(TRY(CpuBackend::load(folder, std::move(cpu_options))));
+      [&]() -> Result<std::unique_ptr<Backend>> {
+        auto backend = TRY(CpuBackend::load(folder, std::move(cpu_options)));
+        draft_options.share_threads = backend->threads();
+        return std::unique_ptr<Backend>(std::move(backend));
       },
       engine_options);
   TextFiles text = TRY(opening.get());
@@ -139,8 +203,9 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
 
   auto impl = std::make_unique<Impl>(Impl{
       std::move(folder), path.filename().string(), std::move(text.tokenizer), std::move(text.chat_template),
-      std::move(profile), engine.take_value(), wish, engine_options.step_token_budget, plan->context_tokens,
-      std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
+      std::move(profile), engine.take_value(), wish, *draft_info, engine_options.step_token_budget,
+      plan->context_tokens, std::chrono::duration<double>(Clock::real().now() - started).count(),
+      Clock::real().wall_seconds()});
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(
       "{}: {} on {}, {} MiB of weights, {} MiB of tokenizer, K/V for {} tokens in up to {} MiB, context {} "
@@ -171,7 +236,8 @@ Result<void> ModelHost::set_memory_bytes(std::size_t memory_bytes) {
   KvWish wish = impl_->wish;
   wish.context_tokens = 0;  // what was promised at the start is not a reason to refuse now
   wish.kv_bytes = TRY(kv_bytes_of(memory_bytes, impl_->engine->backend_memory()));
-  const KvCost cost = cost_of(impl_->engine->backend_info(), wish.max_running, impl_->step_token_budget);
+  const KvCost cost =
+      cost_of(impl_->engine->backend_info(), impl_->draft_info, wish.max_running, impl_->step_token_budget);
   const KvPlan plan = TRY(plan_kv(wish, cost, free_memory_bytes()));
   return impl_->engine->resize(plan.num_pages);
 }

@@ -32,7 +32,12 @@ struct ModelHostOptions {
   bool touch_pages = false;
   std::int32_t max_running = 64;
   double gap_ratio = EngineOptions{}.gap_ratio;
-  bool profile = false;                 // see ModelHost::profile
+  bool profile = false;  // see ModelHost::profile
+  std::string speculation =
+      "auto";  // auto | off | lookup | draft; auto: draft with a draft model, else lookup
+  /// Folder of a small model of the same vocabulary that drafts for this one; empty: none. Its weights, pages
+  /// and scratch count with the model's.
+  std::filesystem::path draft_model;
   std::function<void(float)> progress;  // 0 … 1 while loading
 };
 

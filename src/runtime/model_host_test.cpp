@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -178,7 +180,118 @@ TEST_F(ModelHostTest, activations_have_8_or_16_bits) {
   EXPECT_TRUE(ModelHost::load(path(), options).ok());
 }
 
+TEST_F(ModelHostTest, speculation_needs_what_it_names) {
+  const auto refusal = [&](const std::string& speculation, const std::filesystem::path& draft_model) {
+    ModelHostOptions options;
+    options.speculation = speculation;
+    options.draft_model = draft_model;
+    const auto host = ModelHost::load(path(), options);
+    return host.ok() ? std::string("loaded") : host.error().message;
+  };
+  EXPECT_EQ(refusal("auto", {}), "loaded");
+  EXPECT_EQ(refusal("off", {}), "loaded");
+  EXPECT_EQ(refusal("lookup", {}), "loaded");
+  EXPECT_EQ(refusal("auto", path()), "loaded");
+  EXPECT_EQ(refusal("draft", path()), "loaded");
+  EXPECT_EQ(refusal("draft", {}), "speculation 'draft' needs a draft model");
+  EXPECT_EQ(refusal("lookup", path()), "speculation 'lookup' leaves the draft model unused: leave one out");
+  EXPECT_EQ(refusal("medusa", {}), "speculation 'medusa' is unknown: use auto, off, lookup or draft");
+  EXPECT_NE(refusal("auto", "/nowhere/at/all").find("/nowhere/at/all"), std::string::npos);
+}
+
+TEST_F(ModelHostTest, a_draft_model_of_another_vocabulary_is_refused) {
+  TemporaryFolder other;
+  ASSERT_TRUE(testing::write_synthetic_model(other.path(), {}).ok());
+  const std::filesystem::path file = other.path() / "tokenizer.json";
+  std::string text;
+  {
+    std::ifstream in(file);
+    text.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const std::size_t place = text.find("<|im_start|>");
+  ASSERT_NE(place, std::string::npos);
+  for (std::size_t at = place; at != std::string::npos; at = text.find("<|im_start|>", at))
+    text.replace(at, 12, "<|im_begin|>");
+  std::ofstream(file) << text;
+  ModelHostOptions options;
+  options.draft_model = other.path();
+  const auto host = ModelHost::load(path(), options);
+  ASSERT_FALSE(host.ok());
+  EXPECT_EQ(host.error().field, "draft-model");
+  EXPECT_NE(host.error().message.find("token 257 is '<|im_begin|>', the model's is '<|im_start|>'"),
+            std::string::npos)
+      << host.error().message;
+}
+
+TEST_F(ModelHostTest, a_draft_model_shares_the_quota_and_changes_no_answer) {
+  constexpr std::size_t kMebibyte = std::size_t{1} << 20U;
+  ModelHostOptions options;
+  options.memory_bytes = 64 * kMebibyte;
+  options.speculation = "off";
+  auto plain = ModelHost::load(path(), options);
+  ASSERT_TRUE(plain.ok()) << plain.error().message;
+  options.speculation = "draft";
+  options.draft_model = path();
+  auto host = ModelHost::load(path(), options);
+  ASSERT_TRUE(host.ok()) << host.error().message;
+  const BackendMemory memory = (*host)->engine().backend_memory();
+  EXPECT_EQ(memory.weight_bytes, 2 * (*plain)->engine().backend_memory().weight_bytes);
+  EXPECT_LE(memory.weight_bytes + memory.page_bytes + memory.scratch_bytes, options.memory_bytes);
+  EXPECT_LT((*host)->engine().stats().capacity_pages, (*plain)->engine().stats().capacity_pages);
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    const SamplingParams sampling{
+        .temperature = 0.25F * static_cast<float>(seed - 1), .seed = seed, .logprobs = true};
+    const Answer with = read(**host, submit(**host, {1, 2, 3, 4, 1, 2}, sampling, 60));
+    const Answer without = read(**plain, submit(**plain, {1, 2, 3, 4, 1, 2}, sampling, 60));
+    EXPECT_EQ(with.tokens, without.tokens);
+    EXPECT_EQ(with.logprobs, without.logprobs);
+  }
+}
+
 // With a real model, named by MLXD_TEST_MODEL.
+TEST(RealModel, guessing_ahead_changes_no_answer) {
+  const char* folder = std::getenv("MLXD_TEST_MODEL");
+  if (folder == nullptr) GTEST_SKIP() << "MLXD_TEST_MODEL names no model folder";
+  ModelHostOptions options;
+  options.speculation = "off";
+  auto plain = ModelHost::load(folder, options);
+  ASSERT_TRUE(plain.ok()) << plain.error().message;
+  options.speculation = "lookup";
+  auto lookup = ModelHost::load(folder, options);
+  ASSERT_TRUE(lookup.ok()) << lookup.error().message;
+  options.speculation = "draft";
+  options.draft_model = folder;
+  auto draft = ModelHost::load(folder, options);
+  ASSERT_TRUE(draft.ok()) << draft.error().message;
+  const std::string verse = "The river runs, the mill wheel turns, the miller counts his flour sacks.\n";
+  const std::vector<std::string> prompts{verse + verse + verse + "The river",
+                                         "One two three one two three one",
+                                         "A list of colours:\n- red\n- green\n- blue\n- red\n-"};
+  const auto start = [](const ModelHost& host, const std::string& prompt, std::size_t i) {
+    auto tokens = host.tokenizer().encode(prompt, true);
+    EXPECT_TRUE(tokens.ok());
+    SamplingParams sampling{.temperature = 0.4F * static_cast<float>(i % 4), .seed = i, .logprobs = true};
+    if (i % 3 == 1) sampling.frequency_penalty = 0.2F;
+    return submit(host, tokens.take_value(), sampling, 48);
+  };
+  for (std::size_t i = 0; i < 8; ++i) {
+    const std::string& prompt = prompts[i % prompts.size()];
+    const Answer expected = read(**plain, start(**plain, prompt, i));
+    for (const auto* host : {&lookup, &draft}) {
+      // Beside others, so that drafts of several are verified together.
+      std::vector<GenerationStream> streams;
+      for (int copy = 0; copy < 3; ++copy) streams.push_back(start(***host, prompt, i));
+      for (GenerationStream& stream : streams) {
+        const Answer answer = read(***host, std::move(stream));
+        EXPECT_EQ(answer.tokens, expected.tokens);
+        EXPECT_EQ(answer.logprobs, expected.logprobs);
+      }
+    }
+  }
+  EXPECT_EQ((*plain)->engine().stats().drafted_tokens, 0U);
+  EXPECT_GT((*lookup)->engine().stats().accepted_tokens, 0U);
+}
+
 TEST(RealModel, eight_streams_together_say_what_each_says_alone) {
   const char* folder = std::getenv("MLXD_TEST_MODEL");
   if (folder == nullptr) GTEST_SKIP() << "MLXD_TEST_MODEL names no model folder";

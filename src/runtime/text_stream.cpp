@@ -38,6 +38,8 @@ std::optional<TextEvent> TextStream::push(std::vector<TokenEvent>&& events) {
 void TextStream::consume(TokenEvent& event, TextEvent& out) {
   if (event.token != kNoToken) {
     ++completion_tokens_;
+    if (event.was_predicted) ++prediction_.accepted_tokens;
+    prediction_.rejected_tokens += event.num_mispredicted;
     const auto& ends = options_.stop_tokens;
     if (std::find(ends.begin(), ends.end(), event.token) == ends.end()) {
       const std::string piece = detokenizer_.push(event.token);

@@ -34,6 +34,8 @@ class TextStream {
   std::optional<TextEvent> push(std::vector<TokenEvent>&& events);
   /// Tokens counted so far, the one that completed a stop string included.
   std::int32_t completion_tokens() const { return completion_tokens_; }
+  /// What became of the request's prediction in these.
+  const Usage::Prediction& prediction() const { return prediction_; }
 
  private:
   /// A token whose text may not have been released yet: it ends at byte `end` of all detokenized text.
@@ -53,6 +55,7 @@ class TextStream {
   Detokenizer detokenizer_;
   StopMatcher stop_matcher_;
   std::int32_t completion_tokens_ = 0;
+  Usage::Prediction prediction_;
   bool finished_ = false;
   std::size_t detokenized_bytes_ = 0;
   std::size_t released_bytes_ = 0;

@@ -161,6 +161,24 @@ TEST_F(ApiServerTest, answers_chats) {
   EXPECT_EQ(text_at(answer, "/model"), "scripted");
 }
 
+TEST_F(ApiServerTest, a_predicted_answer_comes_in_few_steps_and_is_accounted_for) {
+  serve({.speculation = {.method = SpeculationOptions::Method::kPromptLookup, .fixed_drafts = 8}});
+  const json::value answer =
+      post("/v1/chat/completions",
+           chat(R"("prediction":{"type":"content","content":")" + std::string(kAnswer) + "\"}"));
+  EXPECT_EQ(text_at(answer, "/choices/0/message/content"), kAnswer);
+  EXPECT_EQ(text_at(answer, "/usage/completion_tokens"), std::to_string(kAnswer.size() + 1));
+  const std::string details = "/usage/completion_tokens_details/";
+  const int accepted = std::stoi(text_at(answer, details + "accepted_prediction_tokens"));
+  EXPECT_GT(accepted, 40);
+  EXPECT_LT(accepted, static_cast<int>(kAnswer.size()));
+  EXPECT_GE(std::stoi(text_at(answer, details + "rejected_prediction_tokens")), 0);
+  EXPECT_LT(models_[0]->engine->stats().steps, 20U);
+  const json::value plain = post("/v1/chat/completions", chat());
+  EXPECT_EQ(text_at(plain, "/choices/0/message/content"), kAnswer);
+  EXPECT_EQ(text_at(plain, "/usage/completion_tokens_details"), "(absent)");
+}
+
 TEST_F(ApiServerTest, streams_what_it_answers_whole) {
   serve();
   for (const std::string_view more :

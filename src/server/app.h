@@ -30,7 +30,9 @@ struct AppOptions {
   std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
-  std::int32_t max_running = 64;  // sequences in one step
+  std::int32_t max_running = 64;      // sequences in one step
+  std::string speculation = "auto";   // auto | off | lookup | draft
+  std::filesystem::path draft_model;  // drafts for each model; empty: none does
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;
   std::string log_level = "info";  // trace | debug | info | warn | error | off

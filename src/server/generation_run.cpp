@@ -95,10 +95,26 @@ Result<std::vector<std::vector<TokenId>>> GenerationRun::tokenize_all(const api:
   return prompts;
 }
 
+// Of a text far longer than any answer the beginning will do.
+Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::string& text) const {
+  constexpr std::size_t kMostBytesPerToken = 16;
+  const auto context = static_cast<std::size_t>(options_.model->limits.context_tokens);
+  std::string_view beginning = text;
+  if (text.size() / kMostBytesPerToken > context) {
+    beginning = beginning.substr(0, context * kMostBytesPerToken);
+    while (!beginning.empty() && (static_cast<unsigned char>(text[beginning.size()]) & 0xC0U) == 0x80U)
+      beginning.remove_suffix(1);
+  }
+  auto tokens = options_.model->tokenizer->encode(beginning, false);
+  if (!tokens.ok()) return Error(tokens.error().kind, tokens.error().message, "prediction");
+  return tokens;
+}
+
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
   const std::vector<std::vector<TokenId>> prompts = TRY(tokenize_all(call));
+  if (call.prediction) prediction_ = TRY(tokenize_prediction(*call.prediction));
   std::vector<Branch> branches;
   for (std::size_t p = 0; p < prompts.size(); ++p) {
     const std::vector<TokenId>& prompt = prompts[p];
@@ -143,6 +159,7 @@ Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall&
   fields.cache_salt = call.cache_salt;
   fields.deadline = options_.deadline;
   fields.explain_cache = options_.explain_cache && choice == 0;
+  if (prediction_) fields.prediction = *prediction_;
   auto request = GenerationRequest::create(std::move(fields), options_.model->limits);
   if (request.ok()) return request;
   Error error = request.take_error();
@@ -254,6 +271,11 @@ Usage GenerationRun::usage() const {
   for (std::size_t i = 0; i < branches_.size(); ++i) {
     const Branch& branch = branches_[i];
     usage.completion_tokens += branch.text->completion_tokens();
+    if (prediction_) {
+      if (!usage.prediction) usage.prediction.emplace();
+      usage.prediction->accepted_tokens += branch.text->prediction().accepted_tokens;
+      usage.prediction->rejected_tokens += branch.text->prediction().rejected_tokens;
+    }
     // A prompt counts once, however many choices it has: as its first one met the cache.
     const auto choices = static_cast<std::size_t>(num_choices_);
     if (i % choices != 0 || !branch.cache) continue;

@@ -64,6 +64,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   Result<std::vector<TokenId>> tokenize(std::string_view text, bool add_special_tokens,
                                         const std::string& field) const;
   Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call) const;
+  Result<std::vector<TokenId>> tokenize_prediction(const std::string& text) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);
   void measure(Branch& branch, std::size_t num_tokens);
@@ -84,7 +85,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   bool streaming_ = false;
   bool done_ = false;
   std::int32_t prompt_tokens_ = 0;
-  std::int32_t num_choices_ = 1;                         // of each prompt
+  std::int32_t num_choices_ = 1;  // of each prompt
+  std::optional<std::vector<TokenId>> prediction_;
   std::vector<std::vector<TokenId>> explained_prompts_;  // kept only to explain the cache
 };
 

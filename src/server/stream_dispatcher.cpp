@@ -1,5 +1,7 @@
 #include "server/stream_dispatcher.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace mlxd {
@@ -10,7 +12,8 @@ void StreamDispatcher::wake(std::span<const std::uint64_t> stream_ids) {
   {
     const MutexLock lock(mutex_);
     first = woken_.empty();
-    woken_.insert(woken_.end(), stream_ids.begin(), stream_ids.end());
+    // Several events of a stream are one reason to look.
+    std::unique_copy(stream_ids.begin(), stream_ids.end(), std::back_inserter(woken_));
   }
   if (first) post_([this] { dispatch(); });
 }

@@ -125,6 +125,7 @@ struct Stream {
 struct Measured {
   std::vector<double> prefill_rates, decode_rates, first_token_ms, gaps_ms;
   StepTotals prefill_steps, decode_steps;
+  std::uint64_t drafted_tokens = 0, accepted_tokens = 0;
 };
 
 // Tokens that the first streams may make while the last ones are still prefilling, generously.
@@ -166,6 +167,7 @@ class Bench {
         random_(plan.seed) {}
 
   Result<void> measure_prefill(std::int32_t concurrency, Measured& measured) {
+    TRY(settle());
     StepClock clock(static_cast<std::size_t>(concurrency), 0, profile_);
     const StepTotals before = profile_ != nullptr ? profile_->totals() : StepTotals{};
     std::vector<Stream> streams = TRY(submit(concurrency, 1, clock));
@@ -178,7 +180,9 @@ class Bench {
   }
 
   Result<void> measure_decode(std::int32_t concurrency, std::int32_t tokens, Measured& measured) {
+    TRY(settle());
     StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens), profile_);
+    const EngineStats before = engine_.stats();
     std::vector<Stream> streams =
         TRY(submit(concurrency, tokens + 1 + spare_tokens(plan_, concurrency), clock));
     TRY(wait_for(clock, streams));
@@ -198,20 +202,26 @@ class Bench {
     measured.decode_rates.push_back(static_cast<double>(num_tokens) / seconds_between(begin, end));
     measured.decode_steps += clock.steps_until_closed();
     measured.decode_steps -= clock.steps_until_open();
+    const EngineStats after = engine_.stats();
+    measured.drafted_tokens += after.drafted_tokens - before.drafted_tokens;
+    measured.accepted_tokens += after.accepted_tokens - before.accepted_tokens;
     return {};
   }
 
  private:
+  // Streams that were dropped before may still be in a step; a short request comes after them.
+  Result<void> settle() {
+    StepClock clock(1, 0, nullptr);
+    std::vector<Stream> streams;
+    streams.push_back({TRY(engine_.submit(TRY(make_request(1, 1, 0)), &clock)), Clock::real().now()});
+    return wait_for(clock, streams);
+  }
+
   // `clock` must outlive the streams.
   Result<std::vector<Stream>> submit(std::int32_t concurrency, std::int32_t max_tokens, StepClock& clock) {
     std::vector<GenerationRequest> requests;  // made before the clock runs
-    for (std::int32_t i = 0; i < concurrency; ++i) {
-      GenerationRequest::Fields fields;
-      fields.prompt = random_prompt();
-      fields.sampling.temperature = 0.0F;
-      fields.max_tokens = max_tokens;
-      requests.push_back(TRY(GenerationRequest::create(std::move(fields), limits_)));
-    }
+    for (std::int32_t i = 0; i < concurrency; ++i)
+      requests.push_back(TRY(make_request(plan_.prompt_tokens, max_tokens, i)));
     std::vector<Stream> streams;
     for (GenerationRequest& request : requests) {
       const TimePoint now = Clock::real().now();
@@ -220,11 +230,17 @@ class Bench {
     return streams;
   }
 
-  std::vector<TokenId> random_prompt() {
+  // Of random tokens, without end tokens.
+  Result<GenerationRequest> make_request(std::int32_t prompt_tokens, std::int32_t max_tokens,
+                                         std::int32_t stream) {
     std::uniform_int_distribution<TokenId> any_token(0, limits_.vocab_size - 1);
-    std::vector<TokenId> prompt(static_cast<std::size_t>(plan_.prompt_tokens));
-    for (TokenId& token : prompt) token = any_token(random_);
-    return prompt;
+    GenerationRequest::Fields fields;
+    fields.prompt.resize(static_cast<std::size_t>(prompt_tokens));
+    for (TokenId& token : fields.prompt) token = any_token(random_);
+    fields.sampling.temperature = plan_.temperature;
+    fields.sampling.seed = plan_.seed + static_cast<std::uint64_t>(stream);
+    fields.max_tokens = max_tokens;
+    return GenerationRequest::create(std::move(fields), limits_);
   }
 
   EngineThread& engine_;
@@ -288,6 +304,8 @@ Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPla
     result.inter_token_latency_ms = percentiles_of(measured[i].gaps_ms);
     result.prefill_steps = measured[i].prefill_steps;
     result.decode_steps = measured[i].decode_steps;
+    result.drafted_tokens = measured[i].drafted_tokens;
+    result.accepted_tokens = measured[i].accepted_tokens;
     results.push_back(result);
   }
   return results;

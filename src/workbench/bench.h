@@ -23,6 +23,7 @@ struct BenchPlan {
   std::vector<std::int32_t> concurrency{1};
   std::int32_t rounds = 3;
   std::uint64_t seed = 1;
+  float temperature = 0.0F;
 };
 
 struct BenchPercentiles {
@@ -39,6 +40,7 @@ struct BenchResult {
   BenchPercentiles inter_token_latency_ms;
   /// Of the steps that these rates are from, all rounds together; empty without a profile.
   StepTotals prefill_steps, decode_steps;
+  std::uint64_t drafted_tokens = 0, accepted_tokens = 0;  // of all rounds; see EngineStats
 };
 
 /// K/V positions that the largest concurrency of the plan needs, in whole pages and with some to spare.

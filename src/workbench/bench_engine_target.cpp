@@ -9,6 +9,7 @@ namespace mlxd {
 namespace {
 
 constexpr std::chrono::milliseconds kPollInterval{500};  // how soon a failed request is noticed
+constexpr std::uint64_t kSeed = 1;                       // of draws: equal texts get equal answers
 
 // Notes on the engine's thread when each token of one request came, and wakes the waiting client only after
 // the last, so that clients take no processor from what is measured. Thread-safe.
@@ -18,13 +19,14 @@ class TokenTimes : public StreamWaker {
     times_.reserve(tokens_);
   }
 
-  void wake(std::span<const std::uint64_t> /*stream_ids*/) override {
+  void wake(std::span<const std::uint64_t> stream_ids) override {
     const TimePoint now = Clock::real().now();
     bool is_last = false;
     {
       const MutexLock lock(mutex_);
-      times_.push_back(now);
-      is_last = times_.size() == tokens_;
+      const std::size_t left = tokens_ - std::min(tokens_, times_.size());
+      times_.insert(times_.end(), std::min(stream_ids.size(), left), now);
+      is_last = left > 0 && times_.size() == tokens_;
     }
     if (is_last) complete_.notify_one();
   }
@@ -50,7 +52,8 @@ class TokenTimes : public StreamWaker {
 
 class Conversation : public BenchConversation {
  public:
-  Conversation(const ModelHost& model, const GenerationLimits& limits) : model_(model), limits_(limits) {}
+  Conversation(const ModelHost& model, const GenerationLimits& limits, float temperature)
+      : model_(model), limits_(limits), temperature_(temperature) {}
 
   BenchAnswer ask(const std::string& text, std::int32_t max_tokens, TimePoint deadline) override {
     BenchAnswer answer;
@@ -67,7 +70,8 @@ class Conversation : public BenchConversation {
     tokens_.insert(tokens_.end(), added.begin(), added.end());
     GenerationRequest::Fields fields;
     fields.prompt = tokens_;
-    fields.sampling.temperature = 0.0F;
+    fields.sampling.temperature = temperature_;
+    fields.sampling.seed = kSeed;
     fields.max_tokens = max_tokens;
     GenerationRequest request = TRY(GenerationRequest::create(std::move(fields), limits_));
     answer.prompt_tokens = static_cast<std::int32_t>(tokens_.size());
@@ -97,13 +101,19 @@ class Conversation : public BenchConversation {
 
   const ModelHost& model_;
   const GenerationLimits& limits_;
+  const float temperature_;
   std::vector<TokenId> tokens_;
 };
 
 }  // namespace
 
 std::unique_ptr<BenchConversation> BenchEngineTarget::begin(bool /*is_chat*/) {
-  return std::make_unique<Conversation>(model_, limits_);
+  return std::make_unique<Conversation>(model_, limits_, temperature_);
+}
+
+std::optional<BenchDrafts> BenchEngineTarget::drafts() const {
+  const EngineStats stats = model_.engine().stats();
+  return BenchDrafts{stats.drafted_tokens, stats.accepted_tokens};
 }
 
 }  // namespace mlxd

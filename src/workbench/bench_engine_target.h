@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "runtime/model_host.h"
 #include "workbench/bench_target.h"
@@ -12,12 +13,15 @@ namespace mlxd {
 class BenchEngineTarget : public BenchTarget {
  public:
   /// `model` must outlive this.
-  explicit BenchEngineTarget(const ModelHost& model) : model_(model), limits_(model.limits()) {}
+  BenchEngineTarget(const ModelHost& model, float temperature)
+      : model_(model), limits_(model.limits()), temperature_(temperature) {}
   std::unique_ptr<BenchConversation> begin(bool is_chat) override;
+  std::optional<BenchDrafts> drafts() const override;
 
  private:
   const ModelHost& model_;
   const GenerationLimits limits_;
+  const float temperature_;
 };
 
 }  // namespace mlxd

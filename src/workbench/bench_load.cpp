@@ -111,6 +111,7 @@ std::optional<std::pair<double, double>> rates_of(const LoadRun& run) {
 
 Result<LoadRun> run_load(BenchTarget& target, const Workload& workload, const LoadOptions& options) {
   LoadRun run;
+  const std::optional<BenchDrafts> before = target.drafts();
   for (const WorkloadTask& task : workload.lead) {
     for (LoadAnswer& answer : answer_task(target, task, options, 0)) {
       answer.is_lead = true;
@@ -145,6 +146,8 @@ Result<LoadRun> run_load(BenchTarget& target, const Workload& workload, const Lo
     }
   }
   for (LoadAnswer& answer : answers.take()) run.answers.push_back(std::move(answer));
+  if (const std::optional<BenchDrafts> after = target.drafts(); before && after)
+    run.drafts = {after->drafted - before->drafted, after->accepted - before->accepted};
   return run;
 }
 
@@ -154,6 +157,11 @@ LoadFigures summarize_load(std::span<const LoadRun> runs) {
   std::map<std::int32_t, Stage> stages;
   Mean prompt_tokens, completion_tokens;
   for (const LoadRun& run : runs) {
+    if (run.drafts) {
+      if (!figures.drafts) figures.drafts.emplace();
+      figures.drafts->drafted += run.drafts->drafted;
+      figures.drafts->accepted += run.drafts->accepted;
+    }
     if (const auto rates = rates_of(run)) {
       token_rates.push_back(rates->first);
       request_rates.push_back(rates->second);

@@ -32,6 +32,7 @@ struct LoadAnswer : BenchAnswer {
 /// All answers of one run, failures among them, in no order.
 struct LoadRun {
   std::vector<LoadAnswer> answers;
+  std::optional<BenchDrafts> drafts;  // of this run; absent: the target does not say
 };
 
 /// Errors: kUnavailable if the system gives no thread. Failed requests are answers, no errors; the rest of a
@@ -54,8 +55,9 @@ struct LoadFigures {
   double tokens_per_s = 0.0;         // made for all clients, from the first request to the last token
   double tokens_per_s_spread = 0.0;  // half the range over the runs, as a share of the median
   double requests_per_s = 0.0;
-  double completion_tokens = 0.0;  // mean of a request
-  double prompt_tokens = 0.0;      // mean of a request
+  double completion_tokens = 0.0;     // mean of a request
+  double prompt_tokens = 0.0;         // mean of a request
+  std::optional<BenchDrafts> drafts;  // of all runs, the lead included
   std::vector<double> time_to_first_token_ms;
   std::vector<double> inter_token_ms;
   std::vector<StageFigures> stages;

@@ -33,12 +33,20 @@ class BenchConversation {
   virtual BenchAnswer ask(const std::string& text, std::int32_t max_tokens, TimePoint deadline) = 0;
 };
 
+/// Tokens that were guessed ahead and verified, and those of them that were right, since the target's start.
+struct BenchDrafts {
+  std::uint64_t drafted = 0;
+  std::uint64_t accepted = 0;
+};
+
 class BenchTarget {
  public:
   virtual ~BenchTarget() = default;
   /// `is_chat`: several questions will follow. Called on several threads at once; the target must outlive
   /// the conversation.
   virtual std::unique_ptr<BenchConversation> begin(bool is_chat) = 0;
+  /// Absent: the target does not say.
+  virtual std::optional<BenchDrafts> drafts() const { return std::nullopt; }
 };
 
 /// The failure of a request whose time was up.

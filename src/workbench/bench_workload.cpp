@@ -10,11 +10,13 @@ namespace mlxd {
 namespace {
 
 constexpr std::int32_t kShortestPrompt = 16;
+constexpr std::int32_t kRepetitions = 4;
 
-constexpr std::array<std::pair<WorkloadKind, std::string_view>, 4> kNames{{
+constexpr std::array<std::pair<WorkloadKind, std::string_view>, 5> kNames{{
     {WorkloadKind::kClosed, "closed"},
     {WorkloadKind::kPoisson, "poisson"},
     {WorkloadKind::kSharedPrefix, "shared-prefix"},
+    {WorkloadKind::kRepeating, "repeating"},
     {WorkloadKind::kMultiTurn, "multi-turn"},
 }};
 
@@ -121,6 +123,14 @@ Workload make_workload(const WorkloadPlan& plan, std::uint64_t run) {
         workload.tasks.push_back({0.0, {shared + random.words(plan.prompt_tokens)}});
       break;
     }
+    case WorkloadKind::kRepeating:
+      for (std::int32_t i = 0; i < plan.requests; ++i) {
+        const std::string passage = random.words(std::max(1, plan.prompt_tokens / kRepetitions));
+        std::string text = passage;
+        for (std::int32_t again = 1; again < kRepetitions; ++again) text += ' ' + passage;
+        workload.tasks.push_back({0.0, {std::move(text)}});
+      }
+      break;
     case WorkloadKind::kMultiTurn:
       for (std::int32_t i = 0; i < plan.requests; ++i) {
         WorkloadTask& task = workload.tasks.emplace_back();
@@ -137,6 +147,7 @@ std::int64_t longest_sequence_tokens(const WorkloadPlan& plan) {
   switch (plan.kind) {
     case WorkloadKind::kClosed:
     case WorkloadKind::kPoisson:
+    case WorkloadKind::kRepeating:
       return request;
     case WorkloadKind::kSharedPrefix:
       return plan.shared_tokens + request;

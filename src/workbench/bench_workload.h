@@ -15,19 +15,21 @@ enum class WorkloadKind {
   kClosed,        // a number of clients, each sending its next request when the last is answered
   kPoisson,       // requests arrive at random at a rate, whether or not the earlier ones are done
   kSharedPrefix,  // as kClosed, all prompts beginning with the same long text
+  kRepeating,     // as kClosed, texts that say the same four times, so that their answers say it again
   kMultiTurn,     // as kClosed, conversations: each turn's prompt is all before it and a new text
 };
 std::string_view to_string(WorkloadKind kind);
-/// "closed", "poisson", "shared-prefix", "multi-turn"; nothing for any other name.
+/// "closed", "poisson", "shared-prefix", "repeating", "multi-turn"; nothing for any other name.
 std::optional<WorkloadKind> find_workload(std::string_view name);
 std::vector<std::string_view> workload_names();
 
 struct WorkloadPlan {
   WorkloadKind kind = WorkloadKind::kClosed;
-  std::int32_t requests = 16;        // of a run; kMultiTurn: conversations
-  std::int32_t prompt_tokens = 512;  // kClosed, kPoisson: of the longest prompt; else of each own or new text
-  std::int32_t tokens = 128;         // to make for each request
-  double rate_per_s = 4.0;           // kPoisson
+  std::int32_t requests = 16;  // of a run; kMultiTurn: conversations
+  /// kClosed, kPoisson: of the longest prompt; kRepeating: of each; else of each own or new text.
+  std::int32_t prompt_tokens = 512;
+  std::int32_t tokens = 128;          // to make for each request
+  double rate_per_s = 4.0;            // kPoisson
   std::int32_t shared_tokens = 1024;  // kSharedPrefix
   std::int32_t turns = 4;             // kMultiTurn
   std::uint64_t seed = 1;

@@ -219,6 +219,60 @@ TEST_P(BackendSuite, ResizingWhileRunningDoesNotShow) {
     expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
 }
 
+/// The same request with a prediction of its answer that is wrong here and there.
+GenerationRequest predicted(const GenerationRequest& request) {
+  GenerationRequest::Fields fields;
+  fields.prompt = request.prompt();
+  fields.sampling = request.sampling();
+  fields.max_tokens = request.max_tokens();
+  fields.prediction = answer_alone(request);
+  for (std::size_t i = 5; i < fields.prediction.size(); i += 9)
+    fields.prediction[i] = (fields.prediction[i] + 1) % kSuiteVocabulary;
+  auto made = GenerationRequest::create(
+      std::move(fields), {.vocab_size = kSuiteVocabulary, .context_tokens = kSuiteContextTokens});
+  EXPECT_TRUE(made.ok()) << made.error().message;
+  return made.take_value();
+}
+
+// Rows at several positions of one sequence in a step: guesses, right and wrong.
+TEST_P(BackendSuite, GuessingAheadDoesNotShow) {
+  for (const std::int32_t drafts : {1, 4, 15}) {
+    const std::vector<GenerationRequest> requests{predicted(greedy(40, 60, 50)),
+                                                  predicted(seeded(30, 61, 50, 4)),
+                                                  predicted(seeded(33, 62, 40, 5)), seeded(70, 63, 30, 6)};
+    EngineOptions options{.num_pages = 24, .step_token_budget = 64};
+    options.speculation = {.method = SpeculationOptions::Method::kPromptLookup, .fixed_drafts = drafts};
+    EngineRun run = run_with(options);
+    for (std::size_t i = 0; i < requests.size(); ++i) run.submit(i, requests[i]);
+    ASSERT_NO_FATAL_FAILURE(run.run());
+    const EngineStats stats = run.engine().stats();
+    EXPECT_GT(stats.accepted_tokens, 30U);
+    EXPECT_GT(stats.drafted_tokens, stats.accepted_tokens);
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      expect_own_answer(requests[i], run.answer(i).tokens, "request " + std::to_string(i));
+  }
+}
+
+TEST_P(BackendSuite, ADraftModelDoesNotShow) {
+  const GenerationRequest first = greedy(70, 64, 50);
+  const GenerationRequest second = seeded(20, 65, 60, 8);
+  EngineOptions options{.num_pages = 12, .step_token_budget = 64};
+  options.speculation = {
+      .method = SpeculationOptions::Method::kDraftModel,
+      .load_draft_backend = []() -> Result<std::unique_ptr<Backend>> { return GetParam().make({}); },
+      .fixed_drafts = 5};
+  EngineRun run = run_with(options);
+  run.submit(1, first);
+  run.submit(2, second);
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  // It is the model itself, and draws as it draws.
+  const EngineStats stats = run.engine().stats();
+  EXPECT_GT(stats.drafted_tokens, 40U);
+  EXPECT_GT(stats.accepted_tokens, stats.drafted_tokens / 2);
+  expect_own_answer(first, run.answer(1).tokens, "the first");
+  expect_own_answer(second, run.answer(2).tokens, "the second");
+}
+
 // Everything at once, as it comes.
 TEST_P(BackendSuite, RandomLivesGiveEveryRequestItsOwnAnswer) {
   std::uint64_t preemptions = 0;

@@ -6,17 +6,30 @@
 namespace mlxd::testing {
 namespace {
 
+/// Mostly repeats what followed the last token before, so that there is something to guess.
+TokenId what_followed(std::span<const TokenId> prefix) {
+  for (std::size_t i = prefix.size() - 1; i-- > 0;) {
+    if (prefix[i] == prefix.back()) return prefix[i + 1];
+  }
+  return kNoToken;
+}
+constexpr float kFollowedLogit = 6.0F;
+
 std::unique_ptr<Backend> make_fake_windowed(const BatchLimits& limits) {
   return std::make_unique<FakeBackend>(FakeBackend::Options{.vocab_size = kSuiteVocabulary,
                                                             .max_batch_tokens = limits.tokens,
                                                             .max_batch_sequences = limits.sequences,
-                                                            .windows = {0, kSuiteWindow}});
+                                                            .windows = {0, kSuiteWindow},
+                                                            .script = what_followed,
+                                                            .script_logit = kFollowedLogit});
 }
 
 std::unique_ptr<Backend> make_fake(const BatchLimits& limits) {
   return std::make_unique<FakeBackend>(FakeBackend::Options{.vocab_size = kSuiteVocabulary,
                                                             .max_batch_tokens = limits.tokens,
-                                                            .max_batch_sequences = limits.sequences});
+                                                            .max_batch_sequences = limits.sequences,
+                                                            .script = what_followed,
+                                                            .script_logit = kFollowedLogit});
 }
 
 std::unique_ptr<Backend> make_cpu(const TinyModel& tiny, CpuPrecision precision, const BatchLimits& limits) {

@@ -12,6 +12,7 @@ WORKLOADS = {
     "closed": ("--prompt", "24"),
     "poisson": ("--prompt", "24", "--rate", "50"),
     "shared-prefix": ("--prompt", "4", "--shared", "40"),
+    "repeating": ("--prompt", "24"),
     "multi-turn": ("--prompt", "6", "--turns", "2"),
 }
 
@@ -279,7 +280,7 @@ class OfFailingServers(LoadTest):
     def test_wrong_calls_are_told(self):
         url = ("--url", "http://127.0.0.1:9")
         cases = [
-            (("--workload", "open"), "unknown workload 'open' (known: closed, poisson, shared-prefix, multi-turn)"),
+            (("--workload", "open"), "unknown workload 'open' (known: closed, poisson, shared-prefix, repeating, multi-turn)"),
             (("--rate", "3"), "--rate needs --workload poisson"),
             (("--workload", "closed", "--turns", "3"), "--turns needs --workload multi-turn"),
             (("--workload", "multi-turn", "--shared", "3"), "--shared needs --workload shared-prefix"),

@@ -255,7 +255,9 @@ class Bench(ProgramTest):
         for result in report["results"]:
             streams = result["concurrency"]
             prefill, decode = result["prefill_profile"], result["decode_profile"]
-            self.assertEqual((prefill["steps"], prefill["tokens_per_step"]), (2, 40 * streams))  # one a round
+            # A step a round, or more if the engine begins before all have come.
+            self.assertTrue(2 <= prefill["steps"] <= 2 * streams, prefill)
+            self.assertAlmostEqual(prefill["steps"] * prefill["tokens_per_step"], 2 * 40 * streams, delta=0.01)
             self.assertEqual((decode["steps"], decode["tokens_per_step"]), (2 * 6, streams))
             for profile in (prefill, decode):
                 self.assertEqual(list(profile["stages"]), self.STAGES)

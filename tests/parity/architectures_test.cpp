@@ -69,10 +69,11 @@ class Architectures : public ::testing::TestWithParam<std::string> {
     for (const json::value& row : file->at("logits").as_array()) {
       for (const json::value& logit : row.as_array()) expected_.push_back(logit.to_number<float>());
     }
+    config_ = file->at("config").as_object();
     const Result<void> written =
-        write_rule_model(folder_.path(), file->at("config"), read_rules(file->at("tensors").as_object()));
+        write_rule_model(folder_.path(), config_, read_rules(file->at("tensors").as_object()));
     ASSERT_TRUE(written.ok()) << written.error().message;
-    model_type_ = std::string(file->at("config").at("model_type").as_string());
+    model_type_ = std::string(config_.at("model_type").as_string());
   }
 
   std::unique_ptr<CpuBackend> load(const CpuOptions& options) const {
@@ -108,7 +109,17 @@ class Architectures : public ::testing::TestWithParam<std::string> {
     return rows;
   }
 
+  /// What opening the folder says if a field of the configuration (or of its text_config) has another value.
+  Result<ModelFolder> open_with(std::string_view field, const json::value& value) const {
+    json::object changed = config_;
+    json::object& holder = changed.contains("text_config") ? changed.at("text_config").as_object() : changed;
+    holder[field] = value;
+    std::ofstream(folder_.path() / "config.json", std::ios::trunc) << json::serialize(changed);
+    return ModelFolder::open(folder_.path());
+  }
+
   TemporaryFolder folder_;
+  json::object config_;
   std::string model_type_;
   std::vector<TokenId> tokens_;
   std::vector<std::size_t> rows_;
@@ -182,6 +193,28 @@ TEST_P(Architectures, HasTheSameBitsHoweverItRuns) {
   const auto scalar = load({.num_threads = 1, .isa = Isa::kScalar});
   ASSERT_NE(scalar, nullptr);
   EXPECT_TRUE(same_bits(run(*scalar, 33), whole)) << "scalar kernels";
+}
+
+TEST_P(Architectures, RefusesConfigurationsThatLie) {
+  const json::object& text =
+      config_.contains("text_config") ? config_.at("text_config").as_object() : config_;
+  for (const char* field : {"hidden_size", "num_hidden_layers", "num_layers", "vocab_size", "num_experts",
+                            "num_local_experts", "n_routed_experts", "moe_num_experts"}) {
+    const json::value* value = text.if_contains(field);
+    if (value == nullptr) continue;
+    const Result<ModelFolder> model = open_with(field, value->as_int64() * 2);
+    ASSERT_FALSE(model.ok()) << field;
+    EXPECT_EQ(model.error().kind, ErrorKind::kCorruptData) << model.error().message;
+  }
+  // Whatever a number says, opening ends, and what it refuses it names.
+  for (const auto& [field, value] : text) {
+    if (!value.is_number()) continue;
+    for (const json::value& absurd : {json::value(-1), json::value(0), json::value(std::int64_t{1} << 40U),
+                                      json::value(1e300), json::value("many"), json::value(json::object())}) {
+      const Result<ModelFolder> model = open_with(field, absurd);
+      if (!model.ok()) EXPECT_FALSE(model.error().message.empty());
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Architectures, ::testing::ValuesIn(case_names()),

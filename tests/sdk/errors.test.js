@@ -29,7 +29,7 @@ describe('errors', () => {
 
   const refused = [
     ['temperature', { temperature: 5 }],
-    ['top_p', { top_p: 0 }],
+    ['top_p', { top_p: 1.5 }],
     ['max_tokens', { max_tokens: -1 }],
     ['n', { n: 0 }],
     ['top_logprobs', { logprobs: true, top_logprobs: 21 }],

@@ -29,7 +29,15 @@ void append_usage(std::string& out, const Usage& usage) {
   append_json_number(out, std::int64_t{usage.total_tokens()});
   out += R"(,"prompt_tokens_details":{"cached_tokens":)";
   append_json_number(out, std::int64_t{usage.cached_prompt_tokens});
-  out += "}}";
+  out += '}';
+  if (usage.prediction) {
+    out += R"(,"completion_tokens_details":{"accepted_prediction_tokens":)";
+    append_json_number(out, std::int64_t{usage.prediction->accepted_tokens});
+    out += R"(,"rejected_prediction_tokens":)";
+    append_json_number(out, std::int64_t{usage.prediction->rejected_tokens});
+    out += '}';
+  }
+  out += '}';
 }
 
 namespace {

@@ -6,6 +6,7 @@
 
 #include "api/error_status.h"
 #include "api/json_text.h"
+#include "api/openai/answer_parts.h"
 #include "api/openai/chat_answer.h"
 #include "api/openai/completion_answer.h"
 #include "api/openai/error_body.h"
@@ -46,6 +47,21 @@ TEST(ChatAnswer, is_one_object_as_openai_writes_it) {
       R"("finish_reason":"stop"},{"index":1,"message":{"role":"assistant","content":"","refusal":null},)"
       R"("logprobs":null,"finish_reason":"length"}],"usage":)" +
           std::string(kUsageJson) + "}");
+}
+
+TEST(ChatAnswer, usage_tells_what_became_of_a_prediction) {
+  Usage usage = kUsage;
+  usage.prediction = {.accepted_tokens = 7, .rejected_tokens = 2};
+  std::string out;
+  append_usage(out, usage);
+  EXPECT_NE(
+      out.find(
+          R"("completion_tokens_details":{"accepted_prediction_tokens":7,"rejected_prediction_tokens":2}})"),
+      std::string::npos)
+      << out;
+  out.clear();
+  append_usage(out, kUsage);
+  EXPECT_EQ(out.find("completion_tokens_details"), std::string::npos);
 }
 
 TEST(ChatAnswer, streams_role_deltas_finish_usage_and_done) {

@@ -49,6 +49,22 @@ Result<void> read_chat_template_kwargs(const json::value& value, std::string_vie
   return {};
 }
 
+Result<void> read_prediction(const json::value& value, std::string_view field, RequestDraft& draft) {
+  const json::object& prediction = *TRY(read_object(value, field));
+  const std::string path(field);
+  const json::value* type = prediction.if_contains("type");
+  if (type == nullptr) return missing_field(path + ".type");
+  if (TRY(read_string(*type, path + ".type")) != "content")
+    return invalid_argument(path + ".type is " + shown(*type) + ", must be \"content\"", path + ".type");
+  const json::value* content = prediction.if_contains("content");
+  if (content == nullptr) return missing_field(path + ".content");
+  if (content->is_array())
+    draft.call.prediction = TRY(read_text_parts(content->get_array(), path + ".content"));
+  else
+    draft.call.prediction = TRY(read_string(*content, path + ".content"));
+  return {};
+}
+
 constexpr std::string_view kNoTools = "tools cannot be called yet; leave it out";
 
 Result<void> allow_empty_list(const json::value& value, std::string_view field, RequestDraft&) {
@@ -115,6 +131,7 @@ constexpr Field<RequestDraft> kFields[] = {
     {"stream_options", kHonoured, read_stream_options},
     {"cache_salt", kHonoured, read_cache_salt},
     {"chat_template_kwargs", kHonoured, read_chat_template_kwargs},
+    {"prediction", kHonoured, read_prediction},
     {"user", kInforms},
     {"metadata", kInforms},
     {"store", kInforms},
@@ -122,7 +139,6 @@ constexpr Field<RequestDraft> kFields[] = {
     {"safety_identifier", kInforms},
     {"prompt_cache_key", kInforms},
     {"prompt_cache_retention", kInforms},
-    {"prediction", kInforms},
     {"parallel_tool_calls", kInforms},
     {"tools", kRefused, allow_empty_list, kNoTools},
     {"tool_choice", kRefused, allow_no_tool_choice},

@@ -21,4 +21,8 @@ std::span<const Field<RequestDraft>> chat_fields();
 /// string, tool calls' arguments objects. Keys and their order stay.
 Result<std::string> normalize_messages(const boost::json::value& messages, bool strict);
 
+/// The texts of a list of content parts, joined. Errors: kInvalidArgument; kUnsupported for parts of another
+/// kind than text.
+Result<std::string> read_text_parts(const boost::json::array& parts, const std::string& field);
+
 }  // namespace mlxd::api::openai

@@ -19,26 +19,6 @@ constexpr std::string_view kKnownKeys[] = {
     "role",    "content",           "name",      "tool_call_id", "tool_calls",
     "refusal", "reasoning_content", "reasoning", "audio"};
 
-Result<std::string> read_text_parts(const json::array& parts, const std::string& field) {
-  std::string text;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::string path = field + "[" + std::to_string(i) + "]";
-    const json::object& part = *TRY(read_object(parts[i], path));
-    const json::value* type = part.if_contains("type");
-    if (type == nullptr) return missing_field(path + ".type");
-    const std::string kind = TRY(read_string(*type, path + ".type"));
-    const char* key = kind == "refusal" ? "refusal" : "text";
-    if (kind != "text" && kind != "refusal")
-      return Error(ErrorKind::kUnsupported,
-                   path + ".type is '" + kind.substr(0, 40) + "', this model takes text only",
-                   path + ".type");
-    const json::value* piece = part.if_contains(key);
-    if (piece == nullptr) return missing_field(path + "." + key);
-    text += TRY(read_string(*piece, path + "." + key));
-  }
-  return text;
-}
-
 // OpenAI sends arguments as JSON text; templates iterate over an object.
 Result<void> open_tool_call_arguments(json::value& calls, const std::string& field) {
   if (!calls.is_array()) return wrong_type(calls, field, "a list");
@@ -94,6 +74,26 @@ Result<void> normalize_message(json::object& message, const std::string& path, b
 }
 
 }  // namespace
+
+Result<std::string> read_text_parts(const json::array& parts, const std::string& field) {
+  std::string text;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::string path = field + "[" + std::to_string(i) + "]";
+    const json::object& part = *TRY(read_object(parts[i], path));
+    const json::value* type = part.if_contains("type");
+    if (type == nullptr) return missing_field(path + ".type");
+    const std::string kind = TRY(read_string(*type, path + ".type"));
+    const char* key = kind == "refusal" ? "refusal" : "text";
+    if (kind != "text" && kind != "refusal")
+      return Error(ErrorKind::kUnsupported,
+                   path + ".type is '" + kind.substr(0, 40) + "', this model takes text only",
+                   path + ".type");
+    const json::value* piece = part.if_contains(key);
+    if (piece == nullptr) return missing_field(path + "." + key);
+    text += TRY(read_string(*piece, path + "." + key));
+  }
+  return text;
+}
 
 Result<std::string> normalize_messages(const json::value& messages, bool strict) {
   json::array list = *TRY(read_array(messages, "messages"));

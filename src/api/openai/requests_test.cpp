@@ -87,6 +87,22 @@ TEST(ChatRequest, takes_integers_written_as_floats) {
   EXPECT_EQ(call->num_choices, 2);
 }
 
+TEST(ChatRequest, takes_a_prediction_as_text_or_parts) {
+  for (
+      const char* body :
+      {R"("prediction":{"type":"content","content":"a b"})",
+       R"("prediction":{"type":"content","content":[{"type":"text","text":"a "},{"type":"text","text":"b"}]})"}) {
+    const auto call = decode_chat_request(chat(body), false);
+    ASSERT_TRUE(call.ok()) << call.error().message;
+    EXPECT_EQ(call->prediction, "a b");
+  }
+  for (const char* body : {"", R"("prediction":null)"}) {
+    const auto call = decode_chat_request(chat(body), false);
+    ASSERT_TRUE(call.ok()) << call.error().message;
+    EXPECT_FALSE(call->prediction);
+  }
+}
+
 TEST(ChatRequest, normalizes_messages_and_keeps_their_further_keys) {
   struct Case {
     std::string messages, normal;
@@ -130,6 +146,13 @@ TEST(ChatRequest, names_what_it_refuses) {
       {R"({"model":5,)" + std::string(kMessages) + "}", "model", "must be a string, but is 5"},
       {chat(R"("temprature":1)"), "temprature", "did you mean 'temperature'"},
       {chat(R"("zzzzzzzzzzzzzz":1)"), "zzzzzzzzzzzzzz", "unknown parameter"},
+      {chat(R"("prediction":"x")"), "prediction", "must be an object"},
+      {chat(R"("prediction":{"content":"x"})"), "prediction.type", "missing"},
+      {chat(R"("prediction":{"type":"text","content":"x"})"), "prediction.type", "must be \"content\""},
+      {chat(R"("prediction":{"type":"content"})"), "prediction.content", "missing"},
+      {chat(R"("prediction":{"type":"content","content":5})"), "prediction.content", "must be a string"},
+      {chat(R"("prediction":{"type":"content","content":[{"type":"image_url"}]})"),
+       "prediction.content[0].type", "text only"},
       {chat(R"("temperature":2.5)"), "temperature", "temperature is 2.5, must be between 0 and 2"},
       {chat(R"("temperature":"1")"), "temperature", "must be a number, but is \"1\""},
       {chat(R"("temperature":1e400)"), "temperature", ""},

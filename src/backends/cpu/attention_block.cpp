@@ -109,9 +109,9 @@ void AttentionBlock::register_products(StepWorkspace& workspace) const {
   workspace.attention_activations().serve(o_proj_);
 }
 
-void AttentionBlock::count_work(StepWork& work) const {
-  work.add_product(StepStage::kQkv, qkv_, is_split(qkv_) ? 2 : 1);
-  work.add_product(StepStage::kOutput, o_proj_, 1);
+void AttentionBlock::count_work(const StepWorkspace& workspace, StepWork& work) const {
+  work.add_product(StepStage::kQkv, qkv_, workspace.splits(qkv_) ? 2 : workspace.passes(qkv_));
+  work.add_product(StepStage::kOutput, o_proj_, workspace.passes(o_proj_));
 }
 
 std::size_t AttentionBlock::weight_bytes() const {
@@ -141,7 +141,7 @@ bool AttentionBlock::has_wide_norm() const { return is_wide(spec_->q_norm) || is
 void AttentionBlock::project(const StepInput& step, StepWorkspace& workspace, AttentionWorkspace& shared,
                              std::int32_t thread) {
   // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
-  const Activations& input = workspace.quantize_normed(get(norm_), is_split(qkv_), thread);
+  const Activations& input = workspace.quantize_normed(get(norm_), workspace.splits(qkv_), thread);
   const std::int32_t head_dim = spec_->head_dim;
   const std::int32_t blocks_per_head = head_dim / kBlockRows;
   const std::int32_t rows = workspace.rows();

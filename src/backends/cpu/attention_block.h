@@ -70,7 +70,7 @@ class AttentionBlock {
   /// Once they are: tells the workspace what the products read.
   void register_products(StepWorkspace& workspace) const;
   /// Once they are: adds what every step does to a profile's work.
-  void count_work(StepWork& work) const;
+  void count_work(const StepWorkspace& workspace, StepWork& work) const;
   std::size_t weight_bytes() const;
   void set_attention(PagedAttention* attention) { attention_ = attention; }
 

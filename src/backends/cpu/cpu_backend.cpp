@@ -31,10 +31,11 @@ bool is_plain_greedy(const SampleSpec& spec) {
 class LoadedCpuBackend final : public CpuBackend {
  public:
   LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa,
-                   std::unique_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor);
+                   std::shared_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor);
 
   const BackendInfo& info() const override { return info_; }
   BackendMemory memory() const override;
+  std::shared_ptr<ThreadPool> threads() const override { return pool_; }
   Result<void> resize_pages(std::size_t group, std::int32_t num_pages) override;
   Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
@@ -54,7 +55,7 @@ class LoadedCpuBackend final : public CpuBackend {
   BackendInfo info_;
   const std::int32_t context_tokens_;
   StepProfile* const profile_;  // or null
-  std::unique_ptr<ThreadPool> pool_;
+  std::shared_ptr<ThreadPool> pool_;
   std::unique_ptr<Executor> executor_;
 
   std::array<StepResult, kMaxOutstanding> results_;  // of step h at h % kMaxOutstanding
@@ -74,7 +75,7 @@ class LoadedCpuBackend final : public CpuBackend {
 };
 
 LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& options, Isa isa,
-                                   std::unique_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor)
+                                   std::shared_ptr<ThreadPool> pool, std::unique_ptr<Executor> executor)
     : context_tokens_(spec.context_tokens),
       profile_(options.profile),
       pool_(std::move(pool)),
@@ -245,8 +246,8 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
         "activations of " + std::to_string(options.activation_bits) + " bits: use 8 or 16", "activations");
   }
   const std::int32_t num_threads = options.num_threads > 0 ? options.num_threads : num_physical_cores();
-  if (options.profile != nullptr) options.profile->set_num_threads(num_threads);
-  auto pool = std::make_unique<ThreadPool>(num_threads);
+  auto pool = options.share_threads ? options.share_threads : std::make_shared<ThreadPool>(num_threads);
+  if (options.profile != nullptr) options.profile->set_num_threads(pool->num_threads());
   std::unique_ptr<Executor> executor;
   if (options.precision == CpuPrecision::kReference) {
     executor = TRY(ReferenceExecutor::load(spec, model.weights(), *pool,

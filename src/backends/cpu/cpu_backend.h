@@ -20,12 +20,17 @@
 
 namespace mlxd {
 
+class ThreadPool;
+
 enum class CpuPrecision { kFast, kReference };
 
 struct CpuOptions {
   CpuPrecision precision = CpuPrecision::kFast;
   std::int32_t num_threads = 0;  // 0: one per physical core
-  std::optional<Isa> isa{};      // absent: the best this machine has
+  /// Of another backend on the same engine thread, which computes when this one does not; in place of
+  /// num_threads.
+  std::shared_ptr<ThreadPool> share_threads{};
+  std::optional<Isa> isa{};  // absent: the best this machine has
   std::int32_t max_batch_tokens = 512;
   std::int32_t max_batch_sequences = 64;
   /// Absent: kFloat16, and for kReference kFloat32.
@@ -47,6 +52,8 @@ class CpuBackend : public Backend {
   /// Reads and repacks all weights, dropping each source tensor's pages as it goes. Errors: kCorruptData for
   /// NaN or infinite scales and dense values, naming the tensor; kOutOfMemory; kUnsupported.
   static Result<std::unique_ptr<CpuBackend>> load(const ModelFolder& model, CpuOptions options);
+
+  virtual std::shared_ptr<ThreadPool> threads() const = 0;
 };
 
 }  // namespace mlxd

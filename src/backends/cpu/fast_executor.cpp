@@ -86,11 +86,12 @@ Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, 
 void FastExecutor::plan_profile() {
   work_ = StepWork(spec_, attention_workspace_.pages());
   for (const Layer& layer : layers_) {
-    layer.attention->count_work(work_);
-    if (layer.mlp) layer.mlp->count_work(work_);
-    if (layer.moe) layer.moe->count_work(work_);
+    layer.attention->count_work(workspace_, work_);
+    if (layer.mlp) layer.mlp->count_work(workspace_, work_);
+    if (layer.moe) layer.moe->count_work(workspace_, work_);
   }
-  work_.add_product(StepStage::kVocabulary, lm_head_, is_split(lm_head_) ? 2 : 1);
+  work_.add_product(StepStage::kVocabulary, lm_head_,
+                    workspace_.splits(lm_head_) ? 2 : workspace_.passes(lm_head_));
 }
 
 Result<void> FastExecutor::make_layer(const LayerSpec& spec, LinearLoader& loader) {
@@ -256,7 +257,7 @@ void FastExecutor::run_parallel_layer(const StepInput& step, Layer& layer, std::
 void FastExecutor::prepare_logits(std::span<const std::int32_t> token_indices) {
   const auto num_rows = static_cast<std::int32_t>(token_indices.size());
   const std::int32_t hidden = spec_.hidden_size;
-  const bool split = is_split(lm_head_);
+  const bool split = workspace_.splits(lm_head_);
   for (std::int32_t row = 0; row < num_rows; ++row) {
     workspace_.normalize_row(workspace_.x(token_indices[static_cast<std::size_t>(row)]), &final_norm_,
                              split ? num_rows : 0, row, workspace_.normed());

@@ -51,6 +51,7 @@ class Activations {
   void reset(std::int32_t rows, std::int32_t features, ActivationForms forms = ActivationForms::kAll);
   std::int32_t rows() const;
   std::int32_t features() const;
+  std::int32_t bits() const;
   /// Groups of kActivationGroup features, the last one possibly partial.
   std::int32_t num_groups() const;
   /// Quantizes the groups [first_group, last_group) of kActivationGroup features of all rows of x [rows,

@@ -64,6 +64,7 @@ void Activations::reset(std::int32_t rows, std::int32_t features, ActivationForm
 
 std::int32_t Activations::rows() const { return impl_->rows; }
 std::int32_t Activations::features() const { return impl_->features; }
+std::int32_t Activations::bits() const { return 8 * impl_->planes; }
 std::int32_t Activations::num_groups() const { return impl_->num_groups; }
 
 void Activations::fill(const float* x, std::ptrdiff_t stride, std::int32_t first_group,

@@ -129,14 +129,14 @@ std::int32_t integer_at(const AffineTask& task, const std::byte* codes, int lane
   return static_cast<std::int32_t>(2 * e2m1_to_float(static_cast<std::uint8_t>(code)));
 }
 
-/// Weight × activation of the features [first, last) of one activation group, exactly.
-std::int32_t dot_group(const AffineTask& task, const std::byte* codes, int lane, int first, int last,
-                       const std::byte* record, int row, int tile_rows) {
+/// Integers × activations of the features [first, last) of one activation group, exactly.
+std::int32_t dot_group(const std::int32_t (&integers)[kGroup], int first, int last, const std::byte* record,
+                       int row, int tile_rows) {
   std::int32_t dot = 0;
   for (int k = first; k < last; ++k) {
     const int step = 2 * (k / 8) + k % 2;
     const auto q = std::to_integer<std::int8_t>(record[(step * tile_rows + row) * 4 + k % 8 / 2]);
-    dot += integer_at(task, codes, lane, k) * q;
+    dot += integers[k] * q;
   }
   return dot;
 }
@@ -169,39 +169,41 @@ struct AffineLayout {
   }
 };
 
-float affine_element(const AffineTask& task, const AffineLayout& layout, const std::byte* block, int lane,
-                     const std::byte* tile, int row, int tile_rows) {
-  float y = 0.0F;
+/// One row of a block against the rows of a tile.
+void affine_lane(const AffineTask& task, const AffineLayout& layout, const std::byte* block, int lane,
+                 const std::byte* tile, int tile_rows, float (&y)[kTileRows]) {
   for (int group = 0; group < task.num_groups; ++group) {
     const int group_end = (group + 1) * task.group_size;
-    float t = 0.0F;
-    float c = 0.0F;
+    float t[kTileRows] = {};
+    float c[kTileRows] = {};
     // Activation groups of the weight group, or the half of one.
     for (int k = group * task.group_size; k < group_end; k += kGroup) {
       const int first = k % kGroup;
       const int last = std::min(kGroup, group_end - k + first);
+      const std::byte* codes = layout.codes(task, block, k);
+      std::int32_t integers[kGroup] = {};
+      for (int i = first; i < last; ++i) integers[i] = integer_at(task, codes, lane, i);
       for (int plane = 0; plane < task.planes; ++plane) {
         const std::byte* record = tile + static_cast<std::ptrdiff_t>(k / kGroup * task.planes + plane) *
                                              kRecordBytesPerRow * tile_rows;
-        const float dot = static_cast<float>(
-            dot_group(task, layout.codes(task, block, k), lane, first, last, record, row, tile_rows));
-        const auto a = load<float>(record + 32 * tile_rows, row);
-        const auto scaled_sum = load<float>(record + 36 * tile_rows, row);
         const bool is_first = k % task.group_size == 0 && plane == 0;
-        t = is_first ? dot * a : std::fma(dot, a, t);
-        c = is_first ? scaled_sum : c + scaled_sum;
+        for (int row = 0; row < tile_rows; ++row) {
+          const auto dot = static_cast<float>(dot_group(integers, first, last, record, row, tile_rows));
+          const auto a = load<float>(record + 32 * tile_rows, row);
+          const auto scaled_sum = load<float>(record + 36 * tile_rows, row);
+          t[row] = is_first ? dot * a : std::fma(dot, a, t[row]);
+          c[row] = is_first ? scaled_sum : c[row] + scaled_sum;
+        }
       }
     }
     const std::byte* scales = block + layout.scales + group * layout.next_scales;
     const float scale = load_scalar(scales, task.scale_type, lane);
-    if (task.e2m1) {
-      y = std::fma(0.5F * scale, t, y);
-    } else {
-      y = std::fma(scale, t, y);
-      y = std::fma(load_scalar(scales, task.scale_type, kBlock + lane), c, y);
+    const float bias = task.e2m1 ? 0.0F : load_scalar(scales, task.scale_type, kBlock + lane);
+    for (int row = 0; row < tile_rows; ++row) {
+      y[row] = std::fma(task.e2m1 ? 0.5F * scale : scale, t[row], y[row]);
+      if (!task.e2m1) y[row] = std::fma(bias, c[row], y[row]);
     }
   }
-  return y;
 }
 
 std::ptrdiff_t dense_block_bytes(const DenseTask& task) {
@@ -217,29 +219,35 @@ float dense_weight(const DenseTask& task, const std::byte* block, int k, int lan
   return value * load_scalar(scales, ScalarType::kE8M0, k / kGroup * kBlock + lane);
 }
 
-float dense_element(const DenseTask& task, const std::byte* block, int lane, const float* tile, int row,
-                    int tile_rows) {
-  float even = 0.0F;
-  float odd = 0.0F;
+/// One row of a block against the rows of a tile.
+void dense_lane(const DenseTask& task, const std::byte* block, int lane, const float* tile, int tile_rows,
+                float (&y)[kTileRows]) {
+  float even[kTileRows] = {};
+  float odd[kTileRows] = {};
   for (int k = 0; k < task.num_features; k += 2) {
-    even = std::fma(dense_weight(task, block, k, lane), tile[k * tile_rows + row], even);
-    odd = std::fma(dense_weight(task, block, k + 1, lane), tile[(k + 1) * tile_rows + row], odd);
+    const float w0 = dense_weight(task, block, k, lane);
+    const float w1 = dense_weight(task, block, k + 1, lane);
+    for (int row = 0; row < tile_rows; ++row) {
+      even[row] = std::fma(w0, tile[k * tile_rows + row], even[row]);
+      odd[row] = std::fma(w1, tile[(k + 1) * tile_rows + row], odd[row]);
+    }
   }
-  return even + odd;
+  for (int row = 0; row < tile_rows; ++row) y[row] = even[row] + odd[row];
 }
 
-/// Calls element(block, lane, first row of the tile, row in the tile, rows of the tile) for all of y.
-template <typename Task, typename Element>
-void for_each_element(const Task& task, Element element) {
+/// Calls product(block, lane, first row of the tile, rows of the tile, y = zeros) for all of y.
+template <typename Task, typename Product>
+void for_each_lane(const Task& task, Product product) {
   for (int first = 0; first < task.rows; first += kTileRows) {
     const int tile_rows = std::min(kTileRows, task.rows - first);
     for (int block = 0; block < task.num_blocks; ++block) {
       const int lanes = block + 1 == task.num_blocks ? task.last_block_rows : kBlock;
-      for (int row = 0; row < tile_rows; ++row) {
-        for (int lane = 0; lane < lanes; ++lane) {
-          float y = element(block, lane, first, row, tile_rows);
-          if (task.bias != nullptr) y += task.bias[block * kBlock + lane];
-          task.y[(first + row) * task.y_stride + block * kBlock + lane] = y;
+      for (int lane = 0; lane < lanes; ++lane) {
+        float y[kTileRows] = {};
+        product(block, lane, first, tile_rows, y);
+        for (int row = 0; row < tile_rows; ++row) {
+          if (task.bias != nullptr) y[row] += task.bias[block * kBlock + lane];
+          task.y[(first + row) * task.y_stride + block * kBlock + lane] = y[row];
         }
       }
     }
@@ -272,17 +280,17 @@ void affine_scalar(const AffineTask& task) {
   const AffineLayout layout(task);
   const std::ptrdiff_t row_bytes = static_cast<std::ptrdiff_t>(task.num_groups) * task.group_size / kGroup *
                                    task.planes * kRecordBytesPerRow;
-  for_each_element(task, [&](int block, int lane, int first, int row, int tile_rows) {
-    return affine_element(task, layout, task.weights + block * layout.block_bytes, lane,
-                          task.tiles + first * row_bytes, row, tile_rows);
+  for_each_lane(task, [&](int block, int lane, int first, int tile_rows, float(&y)[kTileRows]) {
+    affine_lane(task, layout, task.weights + block * layout.block_bytes, lane, task.tiles + first * row_bytes,
+                tile_rows, y);
   });
 }
 
 void dense_scalar(const DenseTask& task) {
   const std::ptrdiff_t block_bytes = dense_block_bytes(task);
-  for_each_element(task, [&](int block, int lane, int first, int row, int tile_rows) {
-    return dense_element(task, task.weights + block * block_bytes, lane,
-                         task.tiles + static_cast<std::ptrdiff_t>(first) * task.num_features, row, tile_rows);
+  for_each_lane(task, [&](int block, int lane, int first, int tile_rows, float(&y)[kTileRows]) {
+    dense_lane(task, task.weights + block * block_bytes, lane,
+               task.tiles + static_cast<std::ptrdiff_t>(first) * task.num_features, tile_rows, y);
   });
 }
 

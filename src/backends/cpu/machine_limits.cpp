@@ -119,11 +119,14 @@ MultiplyLoops loops_of(Isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
+    case Isa::kAvxVnni:
       return avx2_multiply_loops();
     case Isa::kAvx512Vnni:
+    case Isa::kAmx:
       return avx512_multiply_loops();
 #elif defined(__aarch64__)
     case Isa::kNeon:
+    case Isa::kNeonI8mm:
       return neon_multiply_loops();
 #endif
     default:

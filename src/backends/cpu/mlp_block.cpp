@@ -15,10 +15,10 @@ void MlpBlock::register_products(StepWorkspace& workspace) const {
   workspace.mlp_activations().serve(down_proj_);
 }
 
-void MlpBlock::count_work(StepWork& work) const {
-  if (spec_->gate_proj) work.add_product(StepStage::kGateUp, gate_proj_, 1);
-  work.add_product(StepStage::kGateUp, up_proj_, 1);
-  work.add_product(StepStage::kDown, down_proj_, 1);
+void MlpBlock::count_work(const StepWorkspace& workspace, StepWork& work) const {
+  if (spec_->gate_proj) work.add_product(StepStage::kGateUp, gate_proj_, workspace.passes(gate_proj_));
+  work.add_product(StepStage::kGateUp, up_proj_, workspace.passes(up_proj_));
+  work.add_product(StepStage::kDown, down_proj_, workspace.passes(down_proj_));
 }
 
 std::size_t MlpBlock::weight_bytes() const {

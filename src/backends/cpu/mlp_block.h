@@ -25,7 +25,7 @@ class MlpBlock {
   /// Once they are: tells the workspace what the products read.
   void register_products(StepWorkspace& workspace) const;
   /// Once they are: adds what every step does to a profile's work.
-  void count_work(StepWork& work) const;
+  void count_work(const StepWorkspace& workspace, StepWork& work) const;
   std::size_t weight_bytes() const;
 
   std::int32_t intermediate() const { return spec_->up_proj.out_features; }

@@ -117,8 +117,8 @@ void MoeBlock::register_products(StepWorkspace& workspace) const {
   if (shared_) shared_->register_products(workspace);
 }
 
-void MoeBlock::count_work(StepWork& work) const {
-  if (shared_) shared_->count_work(work);
+void MoeBlock::count_work(const StepWorkspace& workspace, StepWork& work) const {
+  if (shared_) shared_->count_work(workspace, work);
 }
 
 std::size_t MoeBlock::weight_bytes() const {

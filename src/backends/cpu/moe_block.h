@@ -71,7 +71,7 @@ class MoeBlock {
   void register_products(StepWorkspace& workspace) const;
   /// Once they are: adds what every step does to a profile's work: the shared expert's, for which others are
   /// read depends on the tokens.
-  void count_work(StepWork& work) const;
+  void count_work(const StepWorkspace& workspace, StepWork& work) const;
   std::size_t weight_bytes() const;
 
   /// Every thread: x += scale · post(mixture(norm(x))); norms may be null. Passes barriers, none at the end.

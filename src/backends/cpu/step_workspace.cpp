@@ -29,6 +29,11 @@ Widths widest(const ModelSpec& spec) {
   return widths;
 }
 
+/// Whether a product takes its activations as integers.
+bool takes_integers(const Linear& linear) {
+  return (linear.activation_forms() | ActivationForms::kFp32) != linear.activation_forms();
+}
+
 }  // namespace
 
 float* column_zero(float* piece, std::int64_t first_column) {
@@ -94,6 +99,14 @@ std::size_t StepWorkspace::memory_bytes() const {
              (thread->normed.size() + thread->first.size() + thread->second.size()) * sizeof(float);
   }
   return bytes;
+}
+
+bool StepWorkspace::splits(const Linear& linear) const {
+  return takes_integers(linear) && hidden_activations_.activations.bits() == 8;
+}
+
+std::int32_t StepWorkspace::passes(const Linear& linear) const {
+  return takes_integers(linear) ? hidden_activations_.activations.bits() / 8 : 1;
 }
 
 bool StepWorkspace::few_rows(std::int32_t rows, std::int32_t features) {

@@ -31,9 +31,6 @@ inline std::int32_t num_units(const Linear& linear) {
   return (linear.num_blocks() + kUnitBlocks - 1) / kUnitBlocks;
 }
 
-/// Whether a product takes activations in int8, so that what that loses can be given it as rows of their own.
-inline bool is_split(const Linear& linear) { return linear.activation_forms() == ActivationForms::kInt8; }
-
 /// The address column 0 would have if `piece` holds the columns from `first_column` on. Only for arguments
 /// that are indexed by absolute column and accessed from `first_column` on.
 float* column_zero(float* piece, std::int64_t first_column);
@@ -109,6 +106,11 @@ class StepWorkspace {
   SharedActivations& hidden_activations() { return hidden_activations_; }
   SharedActivations& attention_activations() { return attention_activations_; }
   SharedActivations& mlp_activations() { return mlp_activations_; }
+
+  /// Whether a product that needs it gets what 8-bit activations lose as rows of their own.
+  bool splits(const Linear& linear) const;
+  /// How often a product goes through each row, for a profile: once for each 8 bits of its integers.
+  std::int32_t passes(const Linear& linear) const;
 
   /// out [n] = norm of x [n], whose weights begin at `first_weight`; out may be x.
   void normalize_vector(const DenseNorm& norm, const float* x, std::size_t first_weight, std::int32_t n,

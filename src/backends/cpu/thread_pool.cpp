@@ -70,8 +70,8 @@ class alignas(128) Signal {
 
  private:
 #if defined(__linux__)
-  // Not std::atomic's wait, which yields the core a few times before it sleeps: behind another process's
-  // slice, and before each of its own system calls.
+  // Not std::atomic's wait, which yields the core a few times before it sleeps: as many system calls more,
+  // each of which may last another process's time slice.
   void sleep_while(std::uint32_t old) {
     syscall(SYS_futex, &value_, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
   }

@@ -32,4 +32,12 @@ const VectorKernels& vector_kernels(Isa isa) {
   return *kernels;
 }
 
+std::vector<Isa> vector_isas() {
+  std::vector<Isa> isas;
+  for (const Isa isa : available_isas()) {
+    if (isas.empty() || &vector_kernels(isas.back()) != &vector_kernels(isa)) isas.push_back(isa);
+  }
+  return isas;
+}
+
 }  // namespace mlxd

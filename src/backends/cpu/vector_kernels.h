@@ -98,6 +98,8 @@ struct VectorKernels {
 
 /// The set for `isa`, which must be available on this machine.
 const VectorKernels& vector_kernels(Isa isa);
+/// Those available whose sets differ: some instruction sets share one. Best last.
+std::vector<Isa> vector_isas();
 
 /// Each instruction set's own set; defined where the architecture has it.
 const VectorKernels* scalar_vector_kernels();

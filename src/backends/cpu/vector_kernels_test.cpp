@@ -29,15 +29,19 @@ bool same_bits(const Floats& a, const Floats& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-/// Calls check(set) for every instruction set of this machine but the scalar one.
+/// Calls check(set) for every set of this machine but the scalar one.
 template <typename Check>
 void for_each_set(Check&& check) {
-  for (const Isa isa : available_isas()) {
+  for (const Isa isa : vector_isas()) {
     if (isa == Isa::kScalar) continue;
     SCOPED_TRACE(to_string(isa));
     check(vector_kernels(isa));
   }
 }
+
+constexpr Activation kActivations[] = {Activation::kSilu,         Activation::kGeluTanh, Activation::kGelu,
+                                       Activation::kRelu,         Activation::kRelu2,    Activation::kSigmoid,
+                                       Activation::kClampedSwiGlu};
 
 const VectorKernels& scalar() { return vector_kernels(Isa::kScalar); }
 
@@ -63,10 +67,22 @@ TEST(VectorKernels, EveryInstructionSetHasTheScalarBits) {
       });
       both("add_to", [&](const VectorKernels& k, Floats& out) { k.add_to(y.data(), out.data(), n); });
       both("scale", [&](const VectorKernels& k, Floats& out) { k.scale(x.data(), 0.125F, out.data(), n); });
-      for (const Activation activation : {Activation::kSilu, Activation::kGeluTanh}) {
-        both("gate", [&](const VectorKernels& k, Floats& out) {
-          k.gate(activation, x.data(), y.data(), out.data(), n);
+      both("add_scaled",
+           [&](const VectorKernels& k, Floats& out) { k.add_scaled(y.data(), 0.3F, out.data(), n); });
+      both("softcap", [&](const VectorKernels& k, Floats& out) { k.softcap(out.data(), 1.5F, n); });
+      EXPECT_EQ(fast.mean(x.data(), n), scalar().mean(x.data(), n));
+      EXPECT_EQ(fast.inverse_deviation(x.data(), 0.2F, n, 1e-5F),
+                scalar().inverse_deviation(x.data(), 0.2F, n, 1e-5F));
+      for (const float* bias : {static_cast<const float*>(nullptr), y.data()}) {
+        both("normalize_centered", [&](const VectorKernels& k, Floats& out) {
+          k.normalize_centered(out.data(), y.data(), bias, 0.2F, 0.37F, out.data(), n);
         });
+      }
+      for (const Activation activation : kActivations) {
+        for (const float* up : {static_cast<const float*>(nullptr), y.data()}) {
+          both("gate",
+               [&](const VectorKernels& k, Floats& out) { k.gate(activation, x.data(), up, out.data(), n); });
+        }
       }
       if (n % 2 != 0) continue;
       for (const bool traditional : {false, true}) {
@@ -174,11 +190,11 @@ TEST(VectorKernels, ActivationsAreAccurate) {
   for (float value = -100.0F; value <= 100.0F; value += 0.01F) x.push_back(value);
   const Floats ones(x.size(), 1.0F);
   Floats out(x.size());
-  const auto check = [&](Activation activation, auto&& exact) {
+  const auto check = [&](Activation activation, auto&& exact, double absolute = 1e-12) {
     scalar().gate(activation, x.data(), ones.data(), out.data(), static_cast<std::int32_t>(x.size()));
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double expected = exact(static_cast<double>(x[i]));
-      ASSERT_NEAR(out[i], expected, 1e-6 * std::abs(expected) + 1e-12) << x[i];
+      ASSERT_NEAR(out[i], expected, 1e-6 * std::abs(expected) + absolute) << x[i];
     }
   };
   check(Activation::kSilu, [](double v) { return v / (1 + std::exp(-v)); });
@@ -186,6 +202,35 @@ TEST(VectorKernels, ActivationsAreAccurate) {
     const double u = std::sqrt(2 / 3.14159265358979) * (v + 0.044715 * v * v * v);
     return v / (1 + std::exp(-2 * u));
   });
+  check(
+      Activation::kGelu, [](double v) { return v / 2 * (1 + std::erf(v / std::sqrt(2.0))); }, 1e-6);
+  check(Activation::kSigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
+  check(Activation::kRelu, [](double v) { return v > 0 ? v : 0; });
+  check(Activation::kRelu2, [](double v) { return v > 0 ? v * v : 0; });
+}
+
+TEST(VectorKernels, LayerNormAndSoftcapAreWhatTheyShouldBe) {
+  constexpr std::int32_t kSize = 100;
+  const Floats x = random_floats(kSize, 3.0F, 21);
+  const Floats weight = random_floats(kSize, 1.0F, 22);
+  const Floats bias = random_floats(kSize, 1.0F, 23);
+  double mean = 0;
+  for (const float value : x) mean += static_cast<double>(value) / kSize;
+  double variance = 0;
+  for (const float value : x) variance += std::pow(static_cast<double>(value) - mean, 2) / kSize;
+  Floats out(kSize);
+  const float fast_mean = scalar().mean(x.data(), kSize);
+  scalar().normalize_centered(x.data(), weight.data(), bias.data(), fast_mean,
+                              scalar().inverse_deviation(x.data(), fast_mean, kSize, 1e-5F), out.data(),
+                              kSize);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double normed = (static_cast<double>(x[i]) - mean) / std::sqrt(variance + 1e-5);
+    EXPECT_NEAR(out[i], normed * static_cast<double>(weight[i]) + static_cast<double>(bias[i]), 1e-5);
+  }
+  out = x;
+  scalar().softcap(out.data(), 2.0F, kSize);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(out[i], 2.0 * std::tanh(static_cast<double>(x[i]) / 2.0), 1e-6);
 }
 
 TEST(VectorKernels, SplitsIntoWhatInt8HoldsAndTheRest) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,12 +39,15 @@ class EngineHarness {
  public:
   struct Answer {
     std::vector<TokenId> tokens;
+    std::vector<float> logprobs;  // one for each token that has one
+    std::vector<TokenLogprob> top_logprobs;
     std::optional<FinishReason> finish;
     std::optional<Error> error;
     bool ended() const { return finish || error; }
     std::uint64_t first_token_step = 0;
     std::uint64_t last_token_step = 0;
     std::shared_ptr<const CacheReport> cache;
+    std::int32_t num_predicted = 0, num_mispredicted = 0;
     std::int32_t cached_tokens() const { return cache ? cache->cached_tokens : -1; }
   };
   struct Step {
@@ -80,6 +84,11 @@ class EngineHarness {
         EXPECT_EQ(event.event.cache != nullptr, answer.tokens.empty());
         if (event.event.cache) answer.cache = event.event.cache;
         answer.tokens.push_back(event.event.token);
+        if (event.event.logprob) answer.logprobs.push_back(*event.event.logprob);
+        answer.top_logprobs.insert(answer.top_logprobs.end(), event.event.top_logprobs.begin(),
+                                   event.event.top_logprobs.end());
+        answer.num_predicted += event.event.was_predicted ? 1 : 0;
+        answer.num_mispredicted += event.event.num_mispredicted;
       }
       answer.finish = event.event.finish;
       answer.error = event.event.error;
@@ -100,23 +109,42 @@ class EngineHarness {
     Step& step = steps.emplace_back();
     step.tokens = static_cast<std::int32_t>(batch.tokens.size());
     for (const BatchSequence& sequence : batch.sequences) step.chunks.push_back(sequence.num_tokens);
+    if (step_time) clock.advance(step_time(batch));
   }
 
   FakeClock clock;
+  std::function<Duration(const StepBatch&)> step_time;  // what a step takes; unset: no time
   std::unique_ptr<Engine> engine;
   std::map<SequenceId, Answer> answers;
   std::vector<Step> steps;
   std::uint64_t num_steps = 0;
 };
 
-/// What a request answers by itself, with all the room it needs.
-inline std::vector<TokenId> answer_alone(GenerationRequest request, FakeBackend::Options backend = {}) {
+/// What a request answers by itself, with all the room it needs and nothing guessed.
+inline EngineHarness::Answer whole_answer_alone(GenerationRequest request,
+                                                FakeBackend::Options backend = {}) {
   EngineHarness harness({.num_pages = pages_for_tokens(std::ssize(request.prompt()) + request.max_tokens()),
                          .share_prefixes = false},
                         std::move(backend));
   harness.submit(1, std::move(request));
   harness.run();
-  return harness.answers.at(1).tokens;
+  return harness.answers.at(1);
+}
+
+inline std::vector<TokenId> answer_alone(GenerationRequest request, FakeBackend::Options backend = {}) {
+  return whole_answer_alone(std::move(request), std::move(backend)).tokens;
+}
+
+/// A model that likes to say again what it said `period` tokens ago, but for every `lapse`th of its tokens.
+inline FakeBackend::Options repeating_model(std::size_t period, std::size_t lapse, float logit) {
+  FakeBackend::Options options;
+  options.script_logit = logit;
+  options.script = [period, lapse](std::span<const TokenId> prefix) {
+    if (prefix.size() < period) return kNoToken;
+    const TokenId again = prefix[prefix.size() - period];
+    return static_cast<std::size_t>(prefix.back() + again) % lapse == 0 ? kNoToken : again;
+  };
+  return options;
 }
 
 }  // namespace mlxd::testing

@@ -187,7 +187,7 @@ void FakeBackend::compute_logits() {
   }
   if (!options_.script) return;
   const TokenId next = options_.script(prefix_);
-  if (next != kNoToken) logits_[static_cast<std::size_t>(next)] = 100.0F;
+  if (next != kNoToken) logits_[static_cast<std::size_t>(next)] = options_.script_logit;
 }
 
 }  // namespace mlxd::testing

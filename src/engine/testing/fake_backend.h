@@ -26,9 +26,10 @@ class FakeBackend : public Backend {
     /// By layer group; 0: it keeps everything.
     std::vector<std::int32_t> windows = {0};
     std::uint64_t model_seed = 1;  // another seed is another model
-    /// If set, the most probable token after a prefix (its logit is far above the hashed ones); kNoToken: the
-    /// hash.
+    /// If set, a token that a prefix makes probable; kNoToken: none, all is the hash.
     std::function<TokenId(std::span<const TokenId> prefix)> script = {};
+    /// Its logit; the hashed ones are between -4 and 4.
+    float script_logit = 100.0F;
     /// Called at the start of each submit; an error is the step's.
     std::function<Result<void>(const StepBatch&)> on_submit = {};
     /// Called at the start of each collect; an error is the step's.

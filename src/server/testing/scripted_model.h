@@ -45,6 +45,7 @@ struct ScriptedModelOptions {
   std::int32_t max_waiting = 1024;
   bool chat = true;
   std::function<Result<void>(const StepBatch&)> on_submit = {};
+  SpeculationOptions speculation = {};
 };
 
 inline TokenId scripted_token(std::span<const TokenId> prefix) {
@@ -85,6 +86,7 @@ inline ServedModelPtr make_scripted_model(ScriptedModelOptions options) {
   engine.num_pages = options.num_pages;
   engine.max_running = options.max_running;
   engine.max_waiting = options.max_waiting;
+  engine.speculation = options.speculation;
   owner->engine = EngineThread::start(
                       [backend]() -> Result<std::unique_ptr<Backend>> {
                         return std::unique_ptr<Backend>(std::make_unique<FakeBackend>(backend));
