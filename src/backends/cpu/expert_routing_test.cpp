@@ -8,6 +8,12 @@
 namespace mlxd {
 namespace {
 
+RouterSpec choosing(std::int32_t experts_per_token) {
+  RouterSpec spec;
+  spec.experts_per_token = experts_per_token;
+  return spec;
+}
+
 std::vector<ChosenExpert> route(const RouterSpec& spec, const std::vector<float>& logits,
                                 const std::vector<float>& correction = {}) {
   RoutingScratch scratch(logits.size());
@@ -26,7 +32,7 @@ using Experts = std::vector<std::int32_t>;
 
 TEST(ExpertRouting, WeighsByASoftmaxOverAllOrOverTheChosen) {
   const std::vector<float> logits = {0.0F, 2.0F, 1.0F, -1.0F};
-  RouterSpec spec{.experts_per_token = 2};
+  RouterSpec spec = choosing(2);
   const double all = 1.0 + std::exp(2.0) + std::exp(1.0) + std::exp(-1.0);
   auto chosen = route(spec, logits);
   EXPECT_EQ(experts_of(chosen), (Experts{1, 2}));
@@ -40,7 +46,7 @@ TEST(ExpertRouting, WeighsByASoftmaxOverAllOrOverTheChosen) {
 }
 
 TEST(ExpertRouting, CorrectsTheChoiceAndNotTheWeights) {
-  RouterSpec spec{.experts_per_token = 2};
+  RouterSpec spec = choosing(2);
   spec.scoring = RouterScoring::kSigmoid;
   const auto chosen = route(spec, {0.0F, 1.0F, 2.0F, -3.0F}, {0.0F, 0.0F, -1.0F, 2.0F});
   EXPECT_EQ(experts_of(chosen), (Experts{1, 3}));
@@ -51,7 +57,7 @@ TEST(ExpertRouting, CorrectsTheChoiceAndNotTheWeights) {
 }
 
 TEST(ExpertRouting, StaysWithinTheBestGroups) {
-  RouterSpec spec{.experts_per_token = 2};
+  RouterSpec spec = choosing(2);
   spec.scoring = RouterScoring::kSigmoid;
   spec.num_groups = 3;
   spec.group_best = 2;
@@ -63,7 +69,7 @@ TEST(ExpertRouting, StaysWithinTheBestGroups) {
 }
 
 TEST(ExpertRouting, TakesTheLowerIndexOfEqualScoresAndSomethingOfNone) {
-  const RouterSpec spec{.experts_per_token = 2};
+  const RouterSpec spec = choosing(2);
   EXPECT_EQ(experts_of(route(spec, {1.0F, 1.0F, 1.0F, 1.0F})), (Experts{0, 1}));
   const float nan = std::nanf("");
   for (const ChosenExpert& one : route(spec, {nan, nan, nan})) EXPECT_LT(one.expert, 3);
