@@ -108,10 +108,6 @@ void Scheduler::schedule_decodes() {
   for (Sequence* const sequence : prefilling_) {
     if (find_running(*sequence) != nullptr && make_room(*sequence, 1)) plan(*sequence, 1);
   }
-  num_drafts_ = 0;
-  for (const Running& running : running_) {
-    if (running.planned > 0) num_drafts_ += running.sequence->draft().num_run;
-  }
 }
 
 void Scheduler::schedule_prefills() {
@@ -125,7 +121,7 @@ void Scheduler::schedule_prefills() {
   }
   if (prefilling_.empty()) return;
   const std::int32_t paced = pacer_.prefill_tokens(num_decodes);
-  prefill_left_ = std::min(budget_left_, std::max(paced - num_drafts_, (paced + 1) / 2));
+  prefill_left_ = std::min(budget_left_, paced);
   std::sort(prefilling_.begin(), prefilling_.end(),
             [this](const Sequence* a, const Sequence* b) { return rank(*a) < rank(*b); });
   // Half to the first (all, if it is alone), the rest to the shortest of its level.
@@ -160,13 +156,14 @@ void Scheduler::schedule_prefills() {
   CHECK(try_plan_prefill(*oldest->sequence, std::max(prefill_left_, 1)) || cache_.has_copies());
 }
 
-// Gives drafts what is left of the step.
+// Gives drafts what is left of the step; none beside prompts, whose tokens are all needed.
 void Scheduler::schedule_drafts() {
   num_drafts_ = 0;
   for (Running& running : running_) {
     Draft& draft = running.sequence->draft();
     if (draft.num_run == 0) continue;
-    const bool decodes = running.planned == 1 && running.sequence->num_remaining() == 1;
+    const bool decodes =
+        prefilling_.empty() && running.planned == 1 && running.sequence->num_remaining() == 1;
     draft.num_run = decodes ? draft_room(*running.sequence, std::min(draft.num_run, budget_left_)) : 0;
     running.drafts = draft.num_run;
     budget_left_ -= running.drafts;

@@ -189,20 +189,23 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
       return std::unique_ptr<Backend>(std::move(backend));
     };
   }
-  // Text and weights are read side by side.
-  auto opening = std::async(std::launch::async | std::launch::deferred, [&path] { return open_text(path); });
-  auto engine = EngineThread::start(
-      [&]() -> Result<std::unique_ptr<Backend>> {
-        auto backend = TRY(CpuBackend::load(folder, std::move(cpu_options)));
-        draft_options.share_threads = backend->threads();
-        return std::unique_ptr<Backend>(std::move(backend));
-      },
-      engine_options);
-  TextFiles text = TRY(opening.get());
+  // Text and weights are read side by side; text on this thread, whose heap gives back what its parsing took.
+  auto starting = std::async(std::launch::async | std::launch::deferred, [&] {
+    return EngineThread::start(
+        [&]() -> Result<std::unique_ptr<Backend>> {
+          auto backend = TRY(CpuBackend::load(folder, std::move(cpu_options)));
+          draft_options.share_threads = backend->threads();
+          return std::unique_ptr<Backend>(std::move(backend));
+        },
+        engine_options);
+  });
+  Result<TextFiles> text = open_text(path);
+  auto engine = starting.get();
+  if (!text.ok()) return text.take_error();
   if (!engine.ok()) return engine.take_error();
 
   auto impl = std::make_unique<Impl>(Impl{
-      std::move(folder), path.filename().string(), std::move(text.tokenizer), std::move(text.chat_template),
+      std::move(folder), path.filename().string(), std::move(text->tokenizer), std::move(text->chat_template),
       std::move(profile), engine.take_value(), wish, *draft_info, engine_options.step_token_budget,
       plan->context_tokens, std::chrono::duration<double>(Clock::real().now() - started).count(),
       Clock::real().wall_seconds()});
