@@ -1,6 +1,7 @@
 #include "model/decoder_plan.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -23,7 +24,10 @@ Result<std::int64_t> read_size(const ConfigReader& config, const std::string& fi
 Result<LayerPlan> read_layer(const ConfigReader& config, const ConfigNames& names,
                              const ConfigDefaults& defaults, std::int64_t hidden) {
   LayerPlan layer;
-  layer.intermediate = TRY(config.integer(names.intermediate, 1, kMaxWidth));
+  layer.intermediate =
+      TRY(read_size(config, names.intermediate, defaults.intermediate_factor * hidden, kMaxWidth));
+  if (layer.intermediate > kMaxWidth)
+    return config.refuse(names.hidden, "at most " + std::to_string(kMaxWidth / defaults.intermediate_factor));
   layer.heads = TRY(read_size(config, names.heads, defaults.heads, kMaxHeads));
   layer.kv_heads = TRY(
       read_field(config, names.kv_heads, defaults.kv_heads > 0 ? defaults.kv_heads : layer.heads, kMaxHeads));
@@ -70,12 +74,32 @@ class Builder {
     layer.parallel = plan_.parallel;
     layer.residual_scale = static_cast<float>(plan_.residual_scale);
     layer.attention = TRY(make_attention(plan));
+    if (plan_.per_layer) layer.per_layer_input = TRY(make_per_layer_input(plan_.per_layer->dim));
+    if (!names.output_scale.empty()) {
+      layer.output_scale = prefix_ + names.output_scale;
+      TRY(check_vector(input_, layer.output_scale, 1));
+    }
     if (plan.moe) {
       layer.moe = TRY(make_moe(*plan_.moe));
     } else {
       layer.mlp = TRY(make_mlp(plan.intermediate));
     }
     return layer;
+  }
+
+  Result<PerLayerEmbeddingSpec> make_per_layer_embedding(const PerLayerPlan& plan) {
+    const std::int64_t width = plan.dim * static_cast<std::int64_t>(plan_.layers.size());
+    PerLayerEmbeddingSpec spec;
+    spec.embedding =
+        TRY(mlxd::make_linear(input_, plan.prefix + "embed_tokens_per_layer", width, plan.vocabulary, false));
+    spec.projection = TRY(
+        mlxd::make_linear(input_, plan.prefix + "per_layer_model_projection", plan_.hidden, width, false));
+    spec.projection_norm = TRY(make_norm(input_, norm_, plan.prefix + "per_layer_projection_norm", plan.dim));
+    spec.dim = static_cast<std::int32_t>(plan.dim);
+    spec.embedding_scale = static_cast<float>(plan.embedding_scale);
+    spec.projection_scale = static_cast<float>(plan.projection_scale);
+    spec.scale = static_cast<float>(plan.scale);
+    return spec;
   }
 
   Result<NormSpec> make_whole_norm(const std::string& name) {
@@ -92,6 +116,15 @@ class Builder {
     return mlxd::make_linear(input_, prefix_ + name, in, out, bias);
   }
 
+  Result<PerLayerInputSpec> make_per_layer_input(std::int64_t dim) {
+    PerLayerInputSpec spec;
+    spec.gate = TRY(linear("per_layer_input_gate", plan_.hidden, dim, false));
+    spec.projection = TRY(linear("per_layer_projection", dim, plan_.hidden, false));
+    spec.post_norm = TRY(make_norm(input_, norm_, prefix_ + "post_per_layer_input_norm", plan_.hidden));
+    spec.activation = plan_.activation;
+    return spec;
+  }
+
   Result<AttentionSpec> make_attention(const LayerPlan& plan) {
     const DecoderNames& names = plan_.names;
     const std::int64_t q_size = plan.heads * plan.head_dim;
@@ -106,10 +139,14 @@ class Builder {
     attention.rope = plan.rope;
     attention.position_scaling = plan.position_scaling;
     attention.norm_after_rope = plan_.norm_after_rope;
+    if (plan_.latent) return make_latent_attention(*plan_.latent, std::move(attention));
     if (names.qkv_proj.empty()) {
       attention.q_proj = TRY(linear(names.q_proj, plan_.hidden, q_size, plan_.q_bias));
-      attention.k_proj = TRY(linear(names.k_proj, plan_.hidden, kv_size, plan_.k_bias));
-      attention.v_proj = TRY(linear(names.v_proj, plan_.hidden, kv_size, plan_.v_bias));
+      if (!plan.kv_from) {
+        attention.k_proj = TRY(linear(names.k_proj, plan_.hidden, kv_size, plan_.k_bias));
+        attention.v_proj = TRY(
+            linear(plan.values_are_keys ? names.k_proj : names.v_proj, plan_.hidden, kv_size, plan_.v_bias));
+      }
     } else {
       const LinearSpec whole = TRY(linear(names.qkv_proj, plan_.hidden, q_size + 2 * kv_size, plan_.q_bias));
       split_qkv(whole, plan, attention);
@@ -118,11 +155,57 @@ class Builder {
       attention.gate_proj = TRY(linear(names.attention_gate, plan_.hidden, q_size, false));
     attention.o_proj = TRY(linear(names.o_proj, q_size, plan_.hidden, plan_.o_bias));
     attention.q_norm = TRY(head_norm(names.q_norm, plan.heads, plan.head_dim));
-    attention.k_norm = TRY(head_norm(names.k_norm, plan.kv_heads, plan.head_dim));
+    if (!plan.kv_from) attention.k_norm = TRY(head_norm(names.k_norm, plan.kv_heads, plan.head_dim));
+    if (!plan.kv_from && plan_.value_norm) {
+      NormSpec norm = norm_;
+      norm.name = prefix_ + "value norm";
+      norm.size = static_cast<std::int32_t>(plan.head_dim);
+      norm.has_weight = false;
+      norm.has_bias = false;
+      attention.v_norm = HeadNormSpec{.norm = norm};
+    }
     if (plan_.sinks) {
       attention.sinks = prefix_ + names.sinks;
       TRY(check_vector(input_, attention.sinks, plan.heads));
     }
+    return attention;
+  }
+
+  Result<AttentionSpec> make_latent_attention(const LatentPlan& plan, AttentionSpec attention) {
+    const std::int64_t heads = attention.num_heads;
+    LatentSpec latent;
+    latent.latent_dim = static_cast<std::int32_t>(plan.kv_rank);
+    latent.nope_dim = static_cast<std::int32_t>(plan.nope_dim);
+    latent.rope_dim = static_cast<std::int32_t>(plan.rope_dim);
+    latent.value_dim = static_cast<std::int32_t>(plan.value_dim);
+    NormSpec norm = norm_;
+    norm.eps = static_cast<float>(plan.eps);
+    const std::int64_t q_size = heads * (plan.nope_dim + plan.rope_dim);
+    if (plan.query_rank > 0) {
+      latent.q_a_proj = TRY(linear("self_attn.q_a_proj", plan_.hidden, plan.query_rank, plan_.q_bias));
+      latent.q_a_norm = TRY(make_norm(input_, norm, prefix_ + "self_attn.q_a_layernorm", plan.query_rank));
+      attention.q_proj = TRY(linear("self_attn.q_b_proj", plan.query_rank, q_size, false));
+    } else {
+      attention.q_proj = TRY(linear(plan_.names.q_proj, plan_.hidden, q_size, false));
+    }
+    latent.kv_a_proj =
+        TRY(linear("self_attn.kv_a_proj_with_mqa", plan_.hidden, plan.kv_rank + plan.rope_dim, plan_.k_bias));
+    latent.kv_a_norm = TRY(make_norm(input_, norm, prefix_ + "self_attn.kv_a_layernorm", plan.kv_rank));
+    // One tensor makes both keys and values of latents, or it has been taken apart.
+    const bool apart = input_.weights.find(prefix_ + "self_attn.embed_q.weight") != nullptr ||
+                       input_.weights.find(prefix_ + "self_attn.unembed_out.weight") != nullptr;
+    if (!apart) {
+      const std::int64_t period = plan.nope_dim + plan.value_dim;
+      const LinearSpec whole = TRY(linear("self_attn.kv_b_proj", plan.kv_rank, heads * period, false));
+      latent.embed_q = take_rows(whole, 0, heads * plan.nope_dim, plan.nope_dim, period);
+      latent.embed_q_transposed = true;
+      latent.unembed_out = take_rows(whole, plan.nope_dim, heads * plan.value_dim, plan.value_dim, period);
+    } else {
+      latent.embed_q = TRY(linear("self_attn.embed_q", plan.nope_dim, heads * plan.kv_rank, false));
+      latent.unembed_out = TRY(linear("self_attn.unembed_out", plan.kv_rank, heads * plan.value_dim, false));
+    }
+    attention.o_proj = TRY(linear(plan_.names.o_proj, heads * plan.value_dim, plan_.hidden, plan_.o_bias));
+    attention.latent = std::move(latent);
     return attention;
   }
 
@@ -243,6 +326,11 @@ class Builder {
 void group_layers(const DecoderPlan& plan, ModelSpec& spec) {
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     AttentionSpec& attention = spec.layers[i].attention;
+    if (const auto& from = plan.layers[i].kv_from) {
+      attention.layer_group = spec.layers[*from].attention.layer_group;
+      attention.index_in_group = spec.layers[*from].attention.index_in_group;
+      continue;
+    }
     const auto fits = [&](const LayerGroup& group) {
       return group.window_tokens == plan.layers[i].window_tokens &&
              group.num_kv_heads == attention.num_kv_heads && group.head_dim == attention.head_dim;
@@ -273,6 +361,23 @@ Result<std::vector<bool>> read_sliding_layers(const ConfigReader& config, std::s
     sliding.push_back(name == "sliding_attention");
   }
   return sliding;
+}
+
+/// Limits on experts in all, and on what a token's experts hold together.
+Result<void> check_experts(const ArchitectureInput& input, const DecoderPlan& plan, const MoePlan& moe) {
+  const std::string subject = input.config.file() + ": " + plan.model_type + " with ";
+  const auto layers =
+      std::count_if(plan.layers.begin(), plan.layers.end(), [](const LayerPlan& layer) { return layer.moe; });
+  if (layers * moe.num_experts > kMaxExpertsInAll) {
+    return corrupt_data(subject + std::to_string(layers) + " layers of " + std::to_string(moe.num_experts) +
+                        " experts, at most " + std::to_string(kMaxExpertsInAll) + " in all are supported");
+  }
+  if (moe.router.experts_per_token * std::max(plan.hidden, moe.intermediate) > kMaxExpertWidths) {
+    return corrupt_data(subject + std::to_string(moe.router.experts_per_token) + " experts a token of " +
+                        std::to_string(std::max(plan.hidden, moe.intermediate)) +
+                        " elements, the product may be at most " + std::to_string(kMaxExpertWidths));
+  }
+  return {};
 }
 
 }  // namespace
@@ -313,11 +418,12 @@ Result<void> MoePlan::read_shared(const ConfigReader& config, std::string_view f
   return {};
 }
 
-Result<MoePlan> MoePlan::read_deepseek(const ConfigReader& config) {
+Result<MoePlan> MoePlan::read_deepseek(const ConfigReader& config, std::string_view num_experts,
+                                       std::string_view num_shared) {
   MoePlan plan;
-  TRY(plan.read_sizes(config, "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size"));
+  TRY(plan.read_sizes(config, num_experts, "num_experts_per_tok", "moe_intermediate_size"));
   TRY(plan.read_groups(config));
-  TRY(plan.read_shared(config, "n_shared_experts"));
+  TRY(plan.read_shared(config, num_shared));
   plan.router.scoring = RouterScoring::kSigmoid;
   plan.router.normalize = plan.router.experts_per_token > 1 && TRY(config.boolean_or("norm_topk_prob", true));
   plan.router.scale = static_cast<float>(TRY(config.number_or("routed_scaling_factor", 1.0, 1e-6, 1e6)));
@@ -354,6 +460,41 @@ Result<DecoderPlan> DecoderPlan::read(const ConfigReader& config, const ConfigNa
 Result<void> DecoderPlan::add_rope(const ConfigReader& config, RopeOptions options) {
   if (options.rotary_dim == 0) options.rotary_dim = static_cast<std::int32_t>(layers.front().head_dim);
   ropes.push_back(TRY(read_rope(config, options)));
+  return {};
+}
+
+Result<LatentPlan> LatentPlan::read(const ConfigReader& config, std::int64_t value_dim) {
+  LatentPlan plan;
+  if (config.has("q_lora_rank")) plan.query_rank = TRY(config.integer("q_lora_rank", 1, kMaxWidth));
+  plan.kv_rank = TRY(config.integer("kv_lora_rank", 1, kMaxHeadDim));
+  plan.nope_dim = TRY(config.integer("qk_nope_head_dim", 1, kMaxHeadDim));
+  plan.rope_dim = TRY(config.integer("qk_rope_head_dim", 2, kMaxHeadDim));
+  plan.value_dim = TRY(read_size(config, "v_head_dim", value_dim, kMaxHeadDim));
+  if (plan.rope_dim % 2 != 0) return config.refuse("qk_rope_head_dim", "an even number");
+  return plan;
+}
+
+Result<void> DecoderPlan::use_latents(const ConfigReader& config, std::int64_t default_value_dim) {
+  const LatentPlan& plan = latent.emplace(TRY(LatentPlan::read(config, default_value_dim)));
+  attention_scale =
+      TRY(read_yarn_attention_factor(config)) / std::sqrt(static_cast<double>(plan.nope_dim + plan.rope_dim));
+  for (LayerPlan& layer : layers) {
+    layer.kv_heads = 1;
+    layer.head_dim = plan.kv_rank + plan.rope_dim;
+    if (layer.heads * std::max({layer.head_dim, plan.nope_dim + plan.rope_dim, plan.value_dim}) > kMaxWidth) {
+      return config.refuse("num_attention_heads", "such that what all heads hold, each " +
+                                                      std::to_string(layer.head_dim) +
+                                                      " or more, is at most " + std::to_string(kMaxWidth));
+    }
+  }
+  return {};
+}
+
+Result<void> DecoderPlan::thin_experts(const ConfigReader& config, std::string_view field) {
+  const auto interval = static_cast<std::size_t>(TRY(config.integer_or(field, 1, 1, kMaxLayers)));
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (i % interval != 0) layers[i].moe = false;
+  }
   return {};
 }
 
@@ -396,15 +537,14 @@ Result<void> expect_activation(const ConfigReader& config, std::initializer_list
 }
 
 Result<std::int32_t> read_rotary_dim(const ConfigReader& config, std::int64_t head_dim,
-                                     double fallback_factor) {
+                                     double fallback_factor, std::string_view field) {
   const auto parameters = TRY(config.object("rope_parameters"));
-  const ConfigReader& source = parameters && parameters->has("partial_rotary_factor") ? *parameters : config;
-  const double factor = TRY(source.number_or("partial_rotary_factor", fallback_factor, 0.0, 1.0));
+  const ConfigReader& source = parameters && parameters->has(field) ? *parameters : config;
+  const double factor = TRY(source.number_or(field, fallback_factor, 0.0, 1.0));
   const auto dim = static_cast<std::int32_t>(static_cast<double>(head_dim) * factor);
   if (dim % 2 != 0 || dim <= 0) {
-    return config.refuse(
-        "partial_rotary_factor",
-        "such that an even number of the " + std::to_string(head_dim) + " dimensions of a head rotates");
+    return config.refuse(field, "such that an even number of the " + std::to_string(head_dim) +
+                                    " dimensions of a head rotates");
   }
   return dim;
 }
@@ -440,14 +580,9 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
                                    .kind = plan.norm,
                                    .has_weight = false};
   }
-  const auto with_experts =
-      std::count_if(plan.layers.begin(), plan.layers.end(), [](const LayerPlan& layer) { return layer.moe; });
-  if (plan.moe && with_experts * plan.moe->num_experts > kMaxExpertsInAll) {
-    return corrupt_data(input.weights.folder().string() + ": config.json has " +
-                        std::to_string(with_experts) + " layers of " + std::to_string(plan.moe->num_experts) +
-                        " experts, at most " + std::to_string(kMaxExpertsInAll) + " in all are supported");
-  }
+  if (plan.moe) TRY(check_experts(input, plan, *plan.moe));
   Builder builder(input, plan);
+  if (plan.per_layer) spec.per_layer_embedding = TRY(builder.make_per_layer_embedding(*plan.per_layer));
   for (std::size_t i = 0; i < plan.layers.size(); ++i) spec.layers.push_back(TRY(builder.make_layer(i)));
   group_layers(plan, spec);
   spec.final_norm = TRY(builder.make_whole_norm(plan.names.final_norm));
@@ -461,9 +596,20 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
 }
 
 bool is_of_vision(std::string_view tensor_name) {
-  return tensor_name.find("vision_tower") != std::string_view::npos ||
+  return tensor_name.starts_with("visual.") || tensor_name.find("vision_tower") != std::string_view::npos ||
+         tensor_name.starts_with("mm_projector.") ||
          tensor_name.find("multi_modal_projector") != std::string_view::npos ||
          tensor_name.find("vision_model") != std::string_view::npos;
+}
+
+bool is_past_layers(const ModelSpec& spec, std::string_view tensor_name) {
+  const std::string prefix = "layers.";
+  const std::size_t place = tensor_name.find(prefix);
+  if (place == std::string_view::npos) return false;
+  std::size_t index = 0;
+  const char* first = tensor_name.data() + place + prefix.size();
+  const auto [end, error] = std::from_chars(first, tensor_name.data() + tensor_name.size(), index);
+  return error == std::errc() && end != first && index >= spec.layers.size();
 }
 
 bool is_unused_in_decoder(const ModelSpec& spec, std::string_view tensor_name) {

@@ -36,6 +36,7 @@ struct ConfigDefaults {
   std::int64_t kv_heads = 0;  // 0: as many as heads
   std::int64_t head_dim = 0;  // 0: hidden / heads
   std::int64_t vocabulary = 0;
+  std::int64_t intermediate_factor = 0;  // of hidden
 };
 
 /// Tensor names; those of a layer follow "LAYERS<index>.". Empty: the model has no such module.
@@ -57,6 +58,8 @@ struct DecoderNames {
   std::string sinks = "self_attn.sinks";
   /// The attention's output gate; empty: none.
   std::string attention_gate{};
+  /// What multiplies the layer's output; empty: nothing.
+  std::string output_scale{};
   /// One tensor instead of q_proj, k_proj and v_proj.
   std::string qkv_proj{};
   std::string gate_proj = "mlp.gate_proj";
@@ -93,6 +96,10 @@ struct LayerPlan {
   bool slides = false;
   std::optional<std::int32_t> rope = 0;
   std::optional<PositionScaling> position_scaling;
+  /// An earlier layer, of the same window and heads, whose keys and values this one reads.
+  std::optional<std::size_t> kv_from;
+  /// v_proj is k_proj.
+  bool values_are_keys = false;
   bool moe = false;
 };
 
@@ -123,9 +130,34 @@ struct MoePlan {
   /// "mlp.shared_experts", one MLP as wide as the `field` experts it counts.
   Result<void> read_shared(const ConfigReader& config, std::string_view field, std::int64_t fallback = 0);
   /// DeepSeek V3's: n_routed_experts in groups, chosen by sigmoids with a correction, and n_shared_experts.
-  static Result<MoePlan> read_deepseek(const ConfigReader& config);
+  static Result<MoePlan> read_deepseek(const ConfigReader& config,
+                                       std::string_view num_experts = "n_routed_experts",
+                                       std::string_view num_shared = "n_shared_experts");
   /// Mixtral's names: block_sparse_moe, single experts' w1, w2, w3.
   void name_block_sparse();
+};
+
+/// Multi-head latent attention (LatentSpec) in all layers, under DeepSeek's names.
+struct LatentPlan {
+  std::int64_t query_rank = 0;  // 0: queries are not compressed
+  std::int64_t kv_rank = 0;
+  std::int64_t nope_dim = 0;
+  std::int64_t rope_dim = 0;
+  std::int64_t value_dim = 0;
+  double eps = 1e-6;  // of the latents' norms
+
+  /// q_lora_rank, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim, which has a default.
+  static Result<LatentPlan> read(const ConfigReader& config, std::int64_t value_dim);
+};
+
+/// Inputs of a layer's own (PerLayerEmbeddingSpec), under Gemma's names.
+struct PerLayerPlan {
+  std::string prefix;  // of the names that are not of a layer
+  std::int64_t dim = 0;
+  std::int64_t vocabulary = 0;
+  double embedding_scale = 1.0;
+  double projection_scale = 1.0;
+  double scale = 1.0;
 };
 
 struct DecoderPlan {
@@ -144,6 +176,7 @@ struct DecoderPlan {
   float norm_offset = 0.0F;
   HeadNorms head_norms = HeadNorms::kNone;
   bool head_norm_weight = true;
+  bool value_norm = false;  // over each value, without weight
   bool norm_after_rope = false;
 
   bool q_bias = false, k_bias = false, v_bias = false, o_bias = false, mlp_bias = false, lm_head_bias = false;
@@ -154,6 +187,8 @@ struct DecoderPlan {
   bool gated = true;
   Activation activation = Activation::kSilu;
 
+  std::optional<LatentPlan> latent;
+  std::optional<PerLayerPlan> per_layer;
   std::optional<MoePlan> moe;
   std::vector<RopeSpec> ropes;
   double embedding_scale = 1.0;
@@ -177,6 +212,10 @@ struct DecoderPlan {
   /// The same from the layer on that `field` says, 0 where it is silent.
   Result<void> use_experts(const ConfigReader& config, MoePlan experts, std::string_view field,
                            std::int64_t fallback = 0);
+  /// Of the layers with experts only those whose index is a multiple of `field` keep them.
+  Result<void> thin_experts(const ConfigReader& config, std::string_view field);
+  /// The layers of a plan that was read with qk_rope_head_dim as its head_dim get latent attention.
+  Result<void> use_latents(const ConfigReader& config, std::int64_t default_value_dim = 0);
   void set_attention_bias(bool bias) { q_bias = k_bias = v_bias = o_bias = bias; }
   void set_qkv_bias(bool bias) { q_bias = k_bias = v_bias = bias; }
   /// Gives the sliding layers the window `sliding_window`, unless that is absent or as long as the context:
@@ -191,7 +230,8 @@ Result<void> expect_activation(const ConfigReader& config, std::initializer_list
 
 /// Dimensions of a head that rotate: an even whole part of head_dim.
 Result<std::int32_t> read_rotary_dim(const ConfigReader& config, std::int64_t head_dim,
-                                     double fallback_factor);
+                                     double fallback_factor,
+                                     std::string_view field = "partial_rotary_factor");
 
 /// Part of the rows of a layer whose tensors hold several.
 LinearSpec take_rows(const LinearSpec& whole, std::int64_t first, std::int64_t count, std::int64_t run,
@@ -201,6 +241,9 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
 
 /// Tensors of a vision tower and of what joins it to the text model.
 bool is_of_vision(std::string_view tensor_name);
+
+/// Tensors of layers past the model's, which predict further tokens.
+bool is_past_layers(const ModelSpec& spec, std::string_view tensor_name);
 
 /// Precomputed rotary frequencies, and the head of tied embeddings.
 bool is_unused_in_decoder(const ModelSpec& spec, std::string_view tensor_name);

@@ -99,17 +99,40 @@ struct PositionScaling {
   std::int32_t original_tokens = 1;
 };
 
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): the keys and values of all heads
+/// are linear in a token's latent, so that only this is cached, and beside it one rotated key that all heads
+/// share. Computed as one K/V head with keys [latent, shared key] and values [latent]: a head's query is
+/// taken into the latents' space by embed_q, what it attends to is brought back by unembed_out.
+struct LatentSpec {
+  /// q_proj reads q_a_norm(q_a_proj(x)), or x where these are absent.
+  std::optional<LinearSpec> q_a_proj;
+  std::optional<NormSpec> q_a_norm;
+  LinearSpec kv_a_proj;  // latent and shared key
+  NormSpec kv_a_norm;    // of the latent
+  /// Of all heads, stacked: [latent_dim, nope_dim] each, or if transposed [nope_dim, latent_dim].
+  LinearSpec embed_q;
+  bool embed_q_transposed = false;
+  LinearSpec unembed_out;  // of all heads, stacked: [value_dim, latent_dim] each
+  std::int32_t latent_dim = 0;
+  std::int32_t nope_dim = 0;  // of a query, without position; rope_dim more that rotate follow them
+  std::int32_t rope_dim = 0;
+  std::int32_t value_dim = 0;
+};
+
 struct AttentionSpec {
   LinearSpec q_proj, o_proj;
-  /// Absent: the layer reads the K/V of an earlier one, which has its layer_group and index_in_group.
+  /// Absent, unless `latent` has them: the layer reads the K/V of an earlier one, which has its layer_group
+  /// and index_in_group.
   std::optional<LinearSpec> k_proj, v_proj;
+  /// Then head_dim is latent_dim + rope_dim, of the one K/V head; the rope is of the last rope_dim.
+  std::optional<LatentSpec> latent;
   /// The attention's output is multiplied by sigmoid(gate_proj(input)) before o_proj.
   std::optional<LinearSpec> gate_proj;
   std::int32_t num_heads = 0;
   std::int32_t num_kv_heads =
       0;  // divides num_heads; query head h reads kv head h / (num_heads / num_kv_heads)
   std::int32_t head_dim = 0;
-  std::optional<HeadNormSpec> q_norm, k_norm;
+  std::optional<HeadNormSpec> q_norm, k_norm, v_norm;
   bool norm_after_rope = false;
   float scale = 1.0F;    // on q·k
   float softcap = 0.0F;  // scores become softcap · tanh(score / softcap); 0: they stay
@@ -119,7 +142,7 @@ struct AttentionSpec {
   std::int32_t layer_group = 0;     // index into ModelSpec::layer_groups
   std::int32_t index_in_group = 0;  // which K/V slab of the group's pages
 
-  bool has_kv() const { return k_proj.has_value(); }
+  bool has_kv() const { return k_proj || latent; }
 };
 
 enum class Activation : std::uint8_t {
@@ -177,6 +200,15 @@ struct MoeSpec {
   std::optional<LinearSpec> shared_gate;  // one output
 };
 
+/// x += post_norm(projection(activation(gate(x)) · input)), the input being the layer's own
+/// (PerLayerEmbeddingSpec).
+struct PerLayerInputSpec {
+  LinearSpec gate;        // [dim, hidden]
+  LinearSpec projection;  // [hidden, dim]
+  NormSpec post_norm;
+  Activation activation = Activation::kGeluTanh;
+};
+
 /// h = x + r · post(attention(norm(x))); out = h + r · post(mlp(norm(h))), where a norm that is absent
 /// changes nothing and r is residual_scale. parallel: out = x + r · attention(norm(x)) + r · mlp(norm(x)),
 /// with the same norm if mlp_norm is absent.
@@ -190,6 +222,9 @@ struct LayerSpec {
   std::optional<NormSpec> mlp_post_norm;
   bool parallel = false;
   float residual_scale = 1.0F;
+  /// At the end of the layer, in this order; not of layers that are parallel.
+  std::optional<PerLayerInputSpec> per_layer_input;
+  std::string output_scale;  // tensor [1] that multiplies the residual stream; empty: none
 };
 
 enum class LayerGroupKind : std::uint8_t { kAttention };
@@ -204,6 +239,19 @@ struct LayerGroup {
   std::int32_t window_tokens = 0;
 };
 
+/// Inputs of a layer's own, [layers, dim] for each token of id t and (scaled) embedding x:
+/// scale · (embedding_scale · embedding[t] + projection_norm(projection_scale · projection(x))), the norm of
+/// each layer's part.
+struct PerLayerEmbeddingSpec {
+  LinearSpec embedding;   // rows are tokens, [layers · dim]
+  LinearSpec projection;  // [layers · dim, hidden]
+  NormSpec projection_norm;
+  std::int32_t dim = 0;
+  float embedding_scale = 1.0F;
+  float projection_scale = 1.0F;
+  float scale = 1.0F;
+};
+
 /// Token embedding; tensors as in LinearSpec with out_features = vocab_size and in_features = hidden_size
 /// (rows are tokens).
 struct ModelSpec {
@@ -216,6 +264,8 @@ struct ModelSpec {
   /// Learned positions [positions, hidden_size] that are added to the embeddings.
   std::optional<LinearSpec> position_embedding;
   std::optional<NormSpec> embedding_norm;
+  /// Then every layer has a per_layer_input.
+  std::optional<PerLayerEmbeddingSpec> per_layer_embedding;
   std::vector<LayerSpec> layers;
   NormSpec final_norm;
   /// Logits of the vocabulary; equals `embedding` if the weights are tied.

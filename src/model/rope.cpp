@@ -91,8 +91,13 @@ struct RopeSources {
 
 Result<RopeSources> find_rope(const ConfigReader& config, const RopeOptions& options) {
   RopeSources sources;
-  const std::optional<ConfigReader> parameters = TRY(config.object("rope_parameters"));
-  sources.scaling = TRY(config.object("rope_scaling"));
+  std::optional<ConfigReader> parameters;
+  if (options.parameters != nullptr) {
+    parameters.emplace(*options.parameters);
+  } else {
+    parameters = TRY(config.object("rope_parameters"));
+    sources.scaling = TRY(config.object("rope_scaling"));
+  }
   if (!sources.scaling) sources.scaling = parameters;
   if (!options.scaled) sources.scaling.reset();
   const ConfigReader& theta_source = parameters && parameters->has("rope_theta") ? *parameters : config;

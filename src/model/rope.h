@@ -17,6 +17,8 @@ struct RopeOptions {
   double default_theta = 10000.0;
   /// Instead of the configuration's.
   std::optional<double> theta{};
+  /// Theta and scaling, instead of rope_parameters and rope_scaling.
+  const ConfigReader* parameters = nullptr;
   /// Whether the configuration's scaling applies.
   bool scaled = true;
 };

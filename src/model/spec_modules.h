@@ -20,6 +20,11 @@ class ModuleWalk {
     linear_(spec.embedding);
     visit(spec.position_embedding);
     visit(spec.embedding_norm);
+    if (spec.per_layer_embedding) {
+      linear_(spec.per_layer_embedding->embedding);
+      linear_(spec.per_layer_embedding->projection);
+      norm_(spec.per_layer_embedding->projection_norm);
+    }
     for (const LayerSpec& layer : spec.layers) walk(layer);
     norm_(spec.final_norm);
     if (!spec.tied_embeddings) linear_(spec.lm_head);
@@ -35,16 +40,32 @@ class ModuleWalk {
     visit(attention.k_proj);
     visit(attention.v_proj);
     visit(attention.gate_proj);
+    if (attention.latent) walk(*attention.latent);
     linear_(attention.o_proj);
-    for (const auto* norm : {&attention.q_norm, &attention.k_norm}) {
+    for (const auto* norm : {&attention.q_norm, &attention.k_norm, &attention.v_norm}) {
       if (*norm) norm_((*norm)->norm);
     }
     if (!attention.sinks.empty()) vector_(attention.sinks, attention.num_heads);
     if (layer.mlp) walk(*layer.mlp);
     if (layer.moe) walk(*layer.moe);
+    if (layer.per_layer_input) {
+      linear_(layer.per_layer_input->gate);
+      linear_(layer.per_layer_input->projection);
+      norm_(layer.per_layer_input->post_norm);
+    }
+    if (!layer.output_scale.empty()) vector_(layer.output_scale, 1);
   }
 
  private:
+  void walk(const LatentSpec& latent) const {
+    visit(latent.q_a_proj);
+    visit(latent.q_a_norm);
+    linear_(latent.kv_a_proj);
+    norm_(latent.kv_a_norm);
+    linear_(latent.embed_q);
+    linear_(latent.unembed_out);
+  }
+
   void walk(const MlpSpec& mlp) const {
     visit(mlp.gate_proj);
     linear_(mlp.up_proj);

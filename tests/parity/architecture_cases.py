@@ -157,3 +157,76 @@ add("bailing_moe_softmax", "bailing_moe", num_shared_experts=2, norm_topk_prob=T
 add("afmoe", num_hidden_layers=3, num_dense_layers=1, num_shared_experts=1, sliding_window=20, head_dim=16,
     layer_types=["sliding_attention", "sliding_attention", "full_attention"], **EXPERTS)
 add("llama4_text", intermediate_size_mlp=128, head_dim=16, use_qk_norm=True, no_rope_layers=[1, 0])
+
+# Latent attention.
+LATENT = {"kv_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 24, "num_key_value_heads": 4}
+V3 = {**ROUTED_EXPERTS, "topk_method": "noaux_tc", "scoring_func": "sigmoid"}
+V2_YARN = {"type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "beta_fast": 32, "beta_slow": 1,
+           "mscale": 0.707, "mscale_all_dim": 0.707}
+add("deepseek_v2", without=("tie_word_embeddings",), q_lora_rank=None, rope_scaling=V2_YARN, topk_method="greedy",
+    moe_layer_freq=1, **LATENT, **ROUTED_EXPERTS)
+add("deepseek_v2_groups", "deepseek_v2", without=("tie_word_embeddings",), q_lora_rank=48, rope_scaling=V2_YARN,
+    topk_method="group_limited_greedy", n_group=4, topk_group=2, attention_bias=True, **LATENT, **ROUTED_EXPERTS)
+QUANTIZED_LATENT = {**LATENT, "kv_lora_rank": 64, "qk_nope_head_dim": 64}
+add("deepseek_v2_quantized", "deepseek_v2", without=("tie_word_embeddings",), q_lora_rank=64, rope_scaling=V2_YARN,
+    topk_method="greedy", **{**QUANTIZED_LATENT, "v_head_dim": 32}, **ROUTED_EXPERTS, quantization=QUANTIZED)
+add("deepseek_v3", without=("tie_word_embeddings",), q_lora_rank=48, rope_scaling={**V2_YARN, "mscale": 1.0, "mscale_all_dim": 1.0},
+    n_group=4, topk_group=2, **LATENT, **V3, options={"ranges": {"e_score_correction_bias": [0.0, 0.5]}})
+add("deepseek_v3_plain", "deepseek_v3", without=("tie_word_embeddings",), q_lora_rank=None, rope_scaling=None,
+    n_group=1, topk_group=1, attention_bias=True, **LATENT, **V3)
+# All experts of each token: random weights choose between near ties, which rounding decides.
+add("deepseek_v3_quantized", "deepseek_v3", without=("tie_word_embeddings",), q_lora_rank=64, rope_scaling=None,
+    n_group=1, topk_group=1, **{**QUANTIZED_LATENT, "v_head_dim": 32}, **{**V3, "num_experts_per_tok": 8}, quantization=QUANTIZED)
+add("glm4_moe_lite", without=("tie_word_embeddings",), q_lora_rank=48, rope_scaling=None, n_group=1, topk_group=1, **LATENT, **V3)
+add("youtu_llm", q_lora_rank=48, rope_scaling=None, **{**LATENT, "v_head_dim": 32})
+CASES["youtu_llm"]["config"]["tie_word_embeddings"] = True
+add("minicpm3", q_lora_rank=48, scale_depth=1.4, scale_emb=12.0, dim_model_base=32, **{k: v for k, v in LATENT.items() if k != "v_head_dim"},
+    rope_scaling={"type": "longrope", "original_max_position_embeddings": 64, "short_factor": [1.0] * 8,
+                  "long_factor": [1.0, 1.1, 1.3, 1.7, 2.0, 3.0, 5.0, 9.0]})
+add("mistral4", without=("rope_theta",), q_lora_rank=48, n_group=4, topk_group=2, **LATENT, **ROUTED_EXPERTS,
+    rope_parameters={"rope_theta": 10000.0, "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32,
+                     "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1})
+CASES["mistral3_mistral4"] = {"module": "mistral3", "config": {"model_type": "mistral3", "text_config": CASES["mistral4"]["config"]}}
+CASES["kimi_k25"] = {"module": "kimi_k25", "config": {"model_type": "kimi_k25", "text_config": CASES["deepseek_v3"]["config"]},
+                     "ranges": {"e_score_correction_bias": [0.0, 0.5]}}
+CASES["kimi_vl"] = {"module": "kimi_vl", "config": {"model_type": "kimi_vl", "text_config": CASES["deepseek_v3_plain"]["config"]}}
+
+# Text models inside vision models.
+CASES["qwen2_vl"] = {"module": "qwen2_vl", "config": {**CASES["qwen2"]["config"], "model_type": "qwen2_vl", "rope_scaling": {
+    "type": "mrope", "mrope_section": [2, 3, 3]}}}
+CASES["qwen3_vl"] = {"module": "qwen3_vl", "config": {"model_type": "qwen3_vl", "text_config": CASES["qwen3"]["config"]}}
+CASES["qwen3_vl_moe"] = {"module": "qwen3_vl_moe", "config": {"model_type": "qwen3_vl_moe", "text_config": CASES["qwen3_moe"]["config"]}}
+CASES["pixtral"] = {"module": "pixtral", "config": {"model_type": "pixtral", "text_config": {
+    "model_type": "mistral", **SIZES, "head_dim": 32}}}
+
+# Others.
+GPT = {"n_embd": 64, "n_head": 4, "n_layer": 2, "n_positions": 512, "layer_norm_epsilon": 1e-5, "vocab_size": 64}
+CASES["gpt2"] = {"module": "gpt2", "config": {"model_type": "gpt2", "n_ctx": 512, **GPT}}
+CASES["gpt_bigcode"] = {"module": "gpt_bigcode", "config": {"model_type": "gpt_bigcode", "n_inner": 128, **GPT}}
+add("gpt_neox", without=("rms_norm_eps", "rope_theta", "tie_word_embeddings", "intermediate_size", "num_key_value_heads"),
+    layer_norm_eps=1e-5, rotary_emb_base=10000, rotary_pct=0.25, num_attention_heads=2)
+add("gpt_neox_sequential", "gpt_neox", without=("rms_norm_eps", "rope_theta", "tie_word_embeddings", "intermediate_size",
+                                                "num_key_value_heads"),
+    layer_norm_eps=1e-5, rotary_emb_base=10000, rotary_pct=0.5, use_parallel_residual=False)
+add("telechat3", head_dim=32)
+add("solar_open", head_dim=32, partial_rotary_factor=1.0, attention_bias=False, use_qk_norm=False, n_group=1, topk_group=1,
+    topk_method="noaux_tc", scoring_func="sigmoid", rope_scaling=None, **ROUTED_EXPERTS)
+add("exaone_moe", head_dim=16, num_hidden_layers=3, sliding_window=20, num_shared_experts=1, is_moe_layer=[False, True, True],
+    layer_types=["sliding_attention", "sliding_attention", "full_attention"], n_group=4, topk_group=2, **EXPERTS,
+    options={"ranges": {"e_score_correction_bias": [0.0, 0.5]}})
+
+# Gemma 4: layers that read others' K/V and have inputs of their own; keys for values; the text model inside.
+GEMMA4 = {"head_dim": 32, "global_head_dim": 64, "num_hidden_layers": 6, "sliding_window": 20, "sliding_window_pattern": 3,
+          "final_logit_softcapping": 20.0, "rope_parameters": {
+              "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1000000.0, "rope_type": "proportional"},
+              "sliding_attention": {"rope_theta": 10000.0, "rope_type": "default"}}}
+GEMMA4_OPTIONS = {"ranges": {"layer_scalar": [0.6, 1.0]}}
+add("gemma4_text", without=("rope_theta", "tie_word_embeddings"), num_kv_shared_layers=2, hidden_size_per_layer_input=32,
+    vocab_size_per_layer_input=64, **GEMMA4, options=GEMMA4_OPTIONS)
+add("gemma4_text_quantized", "gemma4_text", without=("rope_theta", "tie_word_embeddings"), num_kv_shared_layers=2,
+    hidden_size_per_layer_input=64, vocab_size_per_layer_input=64,
+    **{**GEMMA4, "num_hidden_layers": 4, "sliding_window_pattern": 2}, quantization=QUANTIZED, options=GEMMA4_OPTIONS)
+add("gemma4_text_keys", "gemma4_text", without=("rope_theta", "tie_word_embeddings"), num_kv_shared_layers=0,
+    hidden_size_per_layer_input=0, attention_k_eq_v=True, num_global_key_value_heads=1, **GEMMA4, options=GEMMA4_OPTIONS)
+CASES["gemma4"] = {"module": "gemma4", **GEMMA4_OPTIONS, "config": {
+    "model_type": "gemma4", "vocab_size": 64, "text_config": {**CASES["gemma4_text"]["config"]}}}

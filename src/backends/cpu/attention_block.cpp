@@ -16,11 +16,11 @@ bool is_wide(const std::optional<HeadNormSpec>& norm) { return norm && norm->ove
 
 }  // namespace
 
-AttentionWorkspace::AttentionWorkspace(const ModelSpec& spec, std::int32_t max_rows, KvFormat kv_format,
-                                       bool touch_pages)
-    : max_rows_(max_rows) {
+AttentionWorkspace::AttentionWorkspace(const ModelSpec& spec, KvFormat kv_format, bool touch_pages,
+                                       std::int32_t num_threads, const StepWorkspace::Options& options)
+    : max_rows_(options.max_rows), latent_(spec, num_threads, options) {
   for (const LayerGroup& group : spec.layer_groups) pages_.emplace_back(group, kv_format, touch_pages);
-  const auto rows = static_cast<std::size_t>(max_rows);
+  const auto rows = static_cast<std::size_t>(max_rows_);
   for (const RopeSpec& rope : spec.ropes) {
     ropes_.emplace_back(rope, spec.context_tokens);
     const std::size_t size = rows * rope.inverse_frequencies.size();
@@ -72,7 +72,8 @@ const float* AttentionWorkspace::sines(std::size_t rope, std::int32_t token) con
 
 std::size_t AttentionWorkspace::memory_bytes() const {
   std::size_t bytes =
-      (queries_.size() + attended_.size() + gates_.size() + projected_.size()) * sizeof(float);
+      (queries_.size() + attended_.size() + gates_.size() + projected_.size()) * sizeof(float) +
+      latent_.memory_bytes();
   for (const Rotation& rotation : rotations_) bytes += 2 * rotation.cosines.size() * sizeof(float);
   return bytes;
 }
@@ -90,6 +91,8 @@ Result<AttentionBlock> AttentionBlock::create(const LayerSpec& spec, const Weigh
   if (spec.attention_post_norm) block.post_norm_ = TRY(read_norm(*spec.attention_post_norm, weights));
   if (attention.q_norm) block.q_norm_ = TRY(read_norm(attention.q_norm->norm, weights));
   if (attention.k_norm) block.k_norm_ = TRY(read_norm(attention.k_norm->norm, weights));
+  if (attention.v_norm) block.v_norm_ = TRY(read_norm(attention.v_norm->norm, weights));
+  if (attention.latent) block.latent_ = TRY(LatentProjection::create(attention, weights));
   if (!attention.sinks.empty())
     block.sinks_ = TRY(read_vector(attention.sinks, attention.num_heads, weights));
   return block;
@@ -97,6 +100,7 @@ Result<AttentionBlock> AttentionBlock::create(const LayerSpec& spec, const Weigh
 
 Result<void> AttentionBlock::order(LinearLoader& loader) {
   loader.add({spec_->o_proj}, &o_proj_);
+  if (latent_) return latent_->order(loader);
   std::vector<LinearSpec> parts = {spec_->q_proj};
   if (spec_->has_kv()) parts.insert(parts.end(), {*spec_->k_proj, *spec_->v_proj});
   if (spec_->gate_proj) parts.push_back(*spec_->gate_proj);
@@ -104,22 +108,25 @@ Result<void> AttentionBlock::order(LinearLoader& loader) {
   return {};
 }
 
-void AttentionBlock::register_products(StepWorkspace& workspace) const {
-  workspace.hidden_activations().serve(qkv_);
+void AttentionBlock::register_products(StepWorkspace& workspace, AttentionWorkspace& shared) const {
   workspace.attention_activations().serve(o_proj_);
+  if (latent_) return latent_->register_products(workspace, shared.latent());
+  workspace.hidden_activations().serve(qkv_);
 }
 
 void AttentionBlock::count_work(const StepWorkspace& workspace, StepWork& work) const {
-  work.add_product(StepStage::kQkv, qkv_, workspace.splits(qkv_) ? 2 : workspace.passes(qkv_));
   work.add_product(StepStage::kOutput, o_proj_, workspace.passes(o_proj_));
+  if (latent_) return latent_->count_work(workspace, work);
+  work.add_product(StepStage::kQkv, qkv_, workspace.splits(qkv_) ? 2 : workspace.passes(qkv_));
 }
 
 std::size_t AttentionBlock::weight_bytes() const {
   std::size_t floats = sinks_.size() + qkv_bias_.size();
-  for (const auto* norm : {&norm_, &post_norm_, &q_norm_, &k_norm_}) {
+  for (const auto* norm : {&norm_, &post_norm_, &q_norm_, &k_norm_, &v_norm_}) {
     if (*norm) floats += (*norm)->weight.size() + (*norm)->bias.size();
   }
-  return qkv_.memory_bytes() + o_proj_.memory_bytes() + floats * sizeof(float);
+  return (latent_ ? latent_->weight_bytes() : qkv_.memory_bytes()) + o_proj_.memory_bytes() +
+         floats * sizeof(float);
 }
 
 std::int32_t AttentionBlock::num_heads() const { return qkv_.out_features() / spec_->head_dim; }
@@ -140,6 +147,7 @@ bool AttentionBlock::has_wide_norm() const { return is_wide(spec_->q_norm) || is
 
 void AttentionBlock::project(const StepInput& step, StepWorkspace& workspace, AttentionWorkspace& shared,
                              std::int32_t thread) {
+  if (latent_) return latent_->project(step, workspace, shared, get(norm_), thread);
   // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
   const Activations& input = workspace.quantize_normed(get(norm_), workspace.splits(qkv_), thread);
   const std::int32_t head_dim = spec_->head_dim;
@@ -227,6 +235,8 @@ void AttentionBlock::write_head(const StepInput& step, const StepWorkspace& work
                      table.traditional());
     }
     if (spec_->norm_after_rope) normalize_head(workspace, head, values);
+  } else if (v_norm_) {
+    workspace.normalize_vector(*v_norm_, values, 0, head_dim, values);
   }
   if (head.kind == HeadKind::kQuery) {
     float scale = spec_->scale;
@@ -270,8 +280,13 @@ void AttentionBlock::add_output(StepWorkspace& workspace, AttentionWorkspace& sh
         });
     workspace.barrier_after(thread, StepStage::kAttention);
   }
+  if (latent_) {
+    latent_->project_back(workspace, shared, thread);
+    workspace.barrier(thread);
+  }
+  const float* values = latent_ ? LatentProjection::outputs(shared) : shared.attended();
   const Activations& input =
-      workspace.quantize(shared.attended(), width, workspace.attention_activations(), thread);
+      workspace.quantize(values, spec_->o_proj.in_features, workspace.attention_activations(), thread);
   workspace.add_product(o_proj_, input, get(post_norm_), layer_->residual_scale, StepStage::kOutput, thread);
 }
 

@@ -11,6 +11,7 @@
 #include "backends/cpu/attention.h"
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/kv_pages.h"
+#include "backends/cpu/latent_projection.h"
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_loader.h"
 #include "backends/cpu/rope_table.h"
@@ -24,7 +25,8 @@ namespace mlxd {
 /// What the attention of all layers shares within a step.
 class AttentionWorkspace {
  public:
-  AttentionWorkspace(const ModelSpec& spec, std::int32_t max_rows, KvFormat kv_format, bool touch_pages);
+  AttentionWorkspace(const ModelSpec& spec, KvFormat kv_format, bool touch_pages, std::int32_t num_threads,
+                     const StepWorkspace::Options& options);
 
   /// Any thread: rotations and page addresses of a token.
   void prepare_token(const StepInput& step, std::size_t token);
@@ -43,6 +45,7 @@ class AttentionWorkspace {
   float* queries(std::int32_t token) { return queries_.data() + token * query_stride_; }
   float* attended() { return attended_.data(); }  // [rows, queries]
   float* gates() { return gates_.data(); }        // [rows, queries]
+  LatentWorkspace& latent() { return latent_; }
   float* projected(std::int32_t token) { return projected_.data() + token * projected_stride_; }
 
  private:
@@ -58,6 +61,7 @@ class AttentionWorkspace {
   std::ptrdiff_t query_stride_ = 0;
   std::ptrdiff_t projected_stride_ = 0;
   std::vector<float> queries_, attended_, gates_, projected_;
+  LatentWorkspace latent_;
 };
 
 class AttentionBlock {
@@ -68,7 +72,7 @@ class AttentionBlock {
   /// Orders the weights; the block must stay where it is until they are loaded.
   Result<void> order(LinearLoader& loader);
   /// Once they are: tells the workspace what the products read.
-  void register_products(StepWorkspace& workspace) const;
+  void register_products(StepWorkspace& workspace, AttentionWorkspace& shared) const;
   /// Once they are: adds what every step does to a profile's work.
   void count_work(const StepWorkspace& workspace, StepWork& work) const;
   std::size_t weight_bytes() const;
@@ -79,7 +83,7 @@ class AttentionBlock {
                std::int32_t thread);
   /// One thread, between project() and the barrier after it.
   void begin_output(StepWorkspace& workspace) const {
-    workspace.attention_activations().reset(workspace.rows(), spec_->num_heads * spec_->head_dim);
+    workspace.attention_activations().reset(workspace.rows(), spec_->o_proj.in_features);
   }
   void attend(const StepInput& step, StepWorkspace& workspace, AttentionWorkspace& shared,
               std::int32_t thread);
@@ -105,9 +109,10 @@ class AttentionBlock {
 
   const LayerSpec* layer_;
   const AttentionSpec* spec_;
-  std::optional<DenseNorm> norm_, post_norm_, q_norm_, k_norm_;
+  std::optional<DenseNorm> norm_, post_norm_, q_norm_, k_norm_, v_norm_;
   std::vector<float> sinks_;
-  Linear qkv_;  // queries, keys, values, gates: those there are
+  std::optional<LatentProjection> latent_;  // in place of qkv_
+  Linear qkv_;                              // queries, keys, values, gates: those there are
   std::vector<float> qkv_bias_;
   Linear o_proj_;
   PagedAttention* attention_ = nullptr;

@@ -174,4 +174,21 @@ Result<std::vector<float>> read_linear(const LinearSpec& spec, const WeightMap& 
   return unsupported("'" + spec.name + "' has an unknown quantization");
 }
 
+Result<std::vector<float>> read_transposed_heads(const LinearSpec& spec, std::int32_t heads,
+                                                 const WeightMap& weights) {
+  const std::vector<float> stored = TRY(read_linear(spec, weights));
+  const auto columns = static_cast<std::size_t>(spec.in_features);
+  const auto rows = static_cast<std::size_t>(spec.out_features / heads);
+  std::vector<float> values(stored.size());
+  for (std::size_t head = 0; head < static_cast<std::size_t>(heads); ++head) {
+    const float* from = stored.data() + head * rows * columns;
+    float* to = values.data() + head * rows * columns;
+    for (std::size_t row = 0; row < rows; ++row) {
+      for (std::size_t column = 0; column < columns; ++column)
+        to[column * rows + row] = from[row * columns + column];
+    }
+  }
+  return values;
+}
+
 }  // namespace mlxd

@@ -28,6 +28,11 @@ Result<std::vector<float>> read_vector(const std::string& name, std::int32_t siz
 /// A linear layer's weights in fp32 [out_features, in_features], dequantized; its pages are dropped.
 Result<std::vector<float>> read_linear(const LinearSpec& spec, const WeightMap& weights);
 
+/// The same of a layer that stacks the transposed weights of `heads` heads: [heads, in_features, rows of a
+/// head].
+Result<std::vector<float>> read_transposed_heads(const LinearSpec& spec, std::int32_t heads,
+                                                 const WeightMap& weights);
+
 /// Its bias [out_features], or nothing if it has none.
 Result<std::vector<float>> read_bias(const LinearSpec& spec, const WeightMap& weights);
 

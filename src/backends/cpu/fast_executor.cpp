@@ -35,7 +35,8 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
       pool_(pool),
       profile_(options.profile),
       workspace_(spec, pool, workspace_options(options)),
-      attention_workspace_(spec, options.max_batch_tokens, options.kv_format, options.touch_pages),
+      attention_workspace_(spec, options.kv_format, options.touch_pages, pool.num_threads(),
+                           workspace_options(options)),
       moe_workspace_(spec, pool.num_threads(), workspace_options(options)) {
   if (spec.position_embedding) {
     positions_scratch_.resize(static_cast<std::size_t>(options.max_batch_tokens) *
@@ -90,6 +91,7 @@ void FastExecutor::plan_profile() {
     if (layer.mlp) layer.mlp->count_work(workspace_, work_);
     if (layer.moe) layer.moe->count_work(workspace_, work_);
   }
+  if (per_layer_inputs_) per_layer_inputs_->count_work(workspace_, work_);
   work_.add_product(StepStage::kVocabulary, lm_head_,
                     workspace_.splits(lm_head_) ? 2 : workspace_.passes(lm_head_));
 }
@@ -110,6 +112,8 @@ Result<void> FastExecutor::make_layer(const LayerSpec& spec, LinearLoader& loade
     layer.mlp = std::make_unique<MlpBlock>(*spec.mlp);
     TRY(layer.mlp->order(loader));
   }
+  if (!spec.output_scale.empty())
+    layer.output_scale = TRY(read_vector(spec.output_scale, 1, weights)).front();
   layer.attention = std::make_unique<AttentionBlock>(TRY(AttentionBlock::create(spec, weights)));
   TRY(layer.attention->order(loader));
   layers_.push_back(std::move(layer));
@@ -126,10 +130,15 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   for (const LayerSpec& layer : spec_.layers) TRY(make_layer(layer, loader));
   if (spec_.embedding_norm) embedding_norm_ = TRY(read_norm(*spec_.embedding_norm, weights));
   final_norm_ = TRY(read_norm(spec_.final_norm, weights));
+  if (spec_.per_layer_embedding) {
+    per_layer_inputs_ = TRY(PerLayerInputs::create(spec_, weights, workspace_options(options)));
+    per_layer_inputs_->order(loader);
+  }
   TRY(loader.run(pool_, options.progress));
   workspace_.hidden_activations().serve(lm_head_);
+  if (per_layer_inputs_) per_layer_inputs_->register_products(workspace_);
   for (const Layer& layer : layers_) {
-    layer.attention->register_products(workspace_);
+    layer.attention->register_products(workspace_, attention_workspace_);
     if (layer.mlp) layer.mlp->register_products(workspace_);
     if (layer.moe) layer.moe->register_products(workspace_);
   }
@@ -140,6 +149,7 @@ std::size_t FastExecutor::weight_bytes() const {
   std::size_t bytes = lm_head_.memory_bytes() + final_norm_.weight.size() * sizeof(float);
   if (!spec_.tied_embeddings) bytes += embedding_.memory_bytes();
   if (spec_.position_embedding) bytes += position_embedding_.memory_bytes();
+  if (per_layer_inputs_) bytes += per_layer_inputs_->weight_bytes();
   for (const Layer& layer : layers_) {
     bytes += layer.attention->weight_bytes();
     if (layer.mlp) bytes += layer.mlp->weight_bytes();
@@ -154,6 +164,7 @@ std::size_t FastExecutor::weight_bytes() const {
 std::size_t FastExecutor::scratch_bytes() const {
   std::size_t bytes = workspace_.memory_bytes() + attention_workspace_.memory_bytes() +
                       moe_workspace_.memory_bytes() + positions_scratch_.size() * sizeof(float);
+  if (per_layer_inputs_) bytes += per_layer_inputs_->memory_bytes();
   for (const auto& attention : attentions_) bytes += attention->memory_bytes();
   return bytes;
 }
@@ -175,6 +186,7 @@ void FastExecutor::forward(const StepInput& step) {
       prepare_tokens(step, begin, end);
     });
     workspace_.barrier_after(thread, StepStage::kPrepare);
+    if (per_layer_inputs_) per_layer_inputs_->project(workspace_, thread);
     for (Layer& layer : layers_) {
       if (layer.spec->parallel) {
         run_parallel_layer(step, layer, thread);
@@ -200,6 +212,8 @@ void FastExecutor::prepare_tokens(const StepInput& step, std::int64_t begin, std
       kernels.add_to(position, x, spec_.hidden_size);
     }
     if (embedding_norm_) workspace_.normalize_vector(*embedding_norm_, x, 0, spec_.hidden_size, x);
+    if (per_layer_inputs_)
+      per_layer_inputs_->prepare_token(workspace_, step.tokens[token], static_cast<std::int32_t>(token));
     attention_workspace_.prepare_token(step, token);
   }
 }
@@ -229,6 +243,15 @@ void FastExecutor::run_layer(const StepInput& step, Layer& layer, std::int32_t t
                            get(layer.mlp_post_norm), scale, StepStage::kDown, thread);
   }
   workspace_.barrier(thread);
+
+  if (per_layer_inputs_) {
+    per_layer_inputs_->add_to(workspace_, static_cast<std::size_t>(&layer - layers_.data()), thread);
+    workspace_.barrier(thread);
+  }
+  if (layer.output_scale) {
+    workspace_.scale_rows(*layer.output_scale, thread);
+    workspace_.barrier(thread);
+  }
 }
 
 /// Attention and MLP of the same x: the MLP reads it before the attention's output is added.

@@ -20,6 +20,7 @@
 #include "backends/cpu/linear_loader.h"
 #include "backends/cpu/mlp_block.h"
 #include "backends/cpu/moe_block.h"
+#include "backends/cpu/per_layer_inputs.h"
 #include "backends/cpu/step_work.h"
 #include "backends/cpu/step_workspace.h"
 #include "backends/cpu/thread_pool.h"
@@ -61,6 +62,7 @@ class FastExecutor : public Executor {
     std::optional<DenseNorm> mlp_norm, mlp_post_norm;
     std::unique_ptr<MlpBlock> mlp;
     std::unique_ptr<MoeBlock> moe;
+    std::optional<float> output_scale;
   };
 
   FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options);
@@ -87,6 +89,7 @@ class FastExecutor : public Executor {
   Linear embedding_;  // empty if tied: then lm_head_ serves
   Linear position_embedding_;
   std::optional<DenseNorm> embedding_norm_;
+  std::unique_ptr<PerLayerInputs> per_layer_inputs_;  // or null
   DenseNorm final_norm_;
   Linear lm_head_;
   std::vector<float> lm_head_bias_;

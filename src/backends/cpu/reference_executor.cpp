@@ -127,8 +127,16 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
   std::int32_t q = 0;
   std::int32_t kv = 0;
   std::int32_t intermediate = 0;
+  std::int32_t compressed = 0;
+  std::int32_t head_queries = 0;
+  std::int32_t head_outputs = 0;
   for (const LayerSpec& layer : spec.layers) {
-    q = std::max(q, layer.attention.q_proj.out_features);
+    q = std::max(q, layer.attention.num_heads * layer.attention.head_dim);
+    if (const auto& latent = layer.attention.latent) {
+      if (latent->q_a_proj) compressed = std::max(compressed, latent->q_a_proj->out_features);
+      head_queries = std::max(head_queries, layer.attention.q_proj.out_features);
+      head_outputs = std::max(head_outputs, layer.attention.o_proj.in_features);
+    }
     kv = std::max(kv, layer.attention.num_kv_heads * layer.attention.head_dim);
     if (layer.mlp) intermediate = std::max(intermediate, layer.mlp->up_proj.out_features);
     if (layer.moe) {
@@ -142,6 +150,13 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
   for (Rows* buffer : {&q_, &attended_, &head_gates_}) buffer->resize(rows * static_cast<std::size_t>(q));
   for (Rows* buffer : {&k_, &v_}) buffer->resize(rows * static_cast<std::size_t>(kv));
   for (Rows* buffer : {&gate_, &up_}) buffer->resize(rows * static_cast<std::size_t>(intermediate));
+  if (spec.per_layer_embedding) {
+    layer_inputs_.resize(rows * static_cast<std::size_t>(spec.per_layer_embedding->embedding.in_features));
+    layer_gates_.resize(rows * static_cast<std::size_t>(spec.per_layer_embedding->dim));
+  }
+  compressed_.resize(rows * static_cast<std::size_t>(compressed));
+  head_queries_.resize(rows * static_cast<std::size_t>(head_queries));
+  head_outputs_.resize(rows * static_cast<std::size_t>(head_outputs));
   if (const std::size_t experts = most_experts(spec); experts > 0) {
     router_logits_.resize(rows * experts);
     shared_gates_.resize(rows);
@@ -164,6 +179,7 @@ std::size_t ReferenceExecutor::weight_bytes() const { return model_.num_floats *
 std::size_t ReferenceExecutor::scratch_bytes() const {
   std::size_t count = scores_.size() * static_cast<std::size_t>(spec_.context_tokens);
   for (const Rows* buffer : {&x_, &normed_, &q_, &k_, &v_, &attended_, &head_gates_, &gate_, &up_, &y_,
+                             &layer_inputs_, &layer_gates_, &compressed_, &head_queries_, &head_outputs_,
                              &router_logits_, &expert_input_, &expert_output_, &shared_gates_}) {
     count += buffer->size();
   }
@@ -224,6 +240,7 @@ void ReferenceExecutor::prepare_head(const StepInput& step, const AttentionSpec&
   const auto& norm = is_query ? layer.q_norm : layer.k_norm;
   if (norm && !attention.norm_after_rope) normalize_heads(*norm_spec, *norm, num_heads, head_dim, heads);
   const std::int32_t position = step.positions[token];
+  const auto first_rotated = static_cast<std::size_t>(attention.latent ? attention.latent->latent_dim : 0);
   if (attention.rope) {
     const RopeTable& rope = ropes_[static_cast<std::size_t>(*attention.rope)];
     const auto pairs = static_cast<std::size_t>(rope.num_pairs());
@@ -231,7 +248,7 @@ void ReferenceExecutor::prepare_head(const StepInput& step, const AttentionSpec&
     std::array<float, kMaxPairs> sines;
     rope.fill(position, cosines.data(), sines.data());
     for (std::size_t h = 0; h < num_heads; ++h) {
-      float* head = heads + h * head_dim;
+      float* head = heads + h * head_dim + first_rotated;
       for (std::size_t i = 0; i < pairs; ++i) {
         float& a = rope.traditional() ? head[2 * i] : head[i];
         float& b = rope.traditional() ? head[2 * i + 1] : head[i + pairs];
@@ -248,6 +265,58 @@ void ReferenceExecutor::prepare_head(const StepInput& step, const AttentionSpec&
   }
 }
 
+/// q_, k_ and v_ of latent attention, not yet rotated.
+void ReferenceExecutor::project_latent(const AttentionSpec& attention, const DenseLayer& layer,
+                                       const Rows& input, std::size_t rows) {
+  const LatentSpec& spec = *attention.latent;
+  const DenseLatent& latent = *layer.latent;
+  const auto latent_dim = static_cast<std::size_t>(spec.latent_dim);
+  const auto nope = static_cast<std::size_t>(spec.nope_dim);
+  const auto rope = static_cast<std::size_t>(spec.rope_dim);
+  const auto head_dim = static_cast<std::size_t>(attention.head_dim);
+  const auto heads = static_cast<std::size_t>(attention.num_heads);
+  if (latent.q_a_proj) {
+    apply(*latent.q_a_proj, input, rows, compressed_);
+    const auto size = static_cast<std::size_t>(latent.q_a_proj->out_features);
+    for (std::size_t row = 0; row < rows; ++row)
+      normalize_row(*latent.q_a_norm, &compressed_[row * size], 0, size, &compressed_[row * size]);
+  }
+  apply(layer.q_proj, latent.q_a_proj ? compressed_ : input, rows, head_queries_);
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      const float* from = head_queries_.data() + (row * heads + h) * (nope + rope);
+      float* to = q_.data() + (row * heads + h) * head_dim;
+      const float* weights = latent.embed_q.weights.data() + h * latent_dim * nope;
+      for (std::size_t i = 0; i < latent_dim; ++i) to[i] = dot(weights + i * nope, from, nope);
+      std::copy_n(from + nope, rope, to + latent_dim);
+    }
+  }
+  apply(latent.kv_a_proj, input, rows, k_);
+  for (std::size_t row = 0; row < rows; ++row) {
+    float* key = k_.data() + row * head_dim;
+    normalize_row(latent.kv_a_norm, key, 0, latent_dim, key);
+    float* value = v_.data() + row * head_dim;
+    std::copy_n(key, latent_dim, value);
+    std::fill_n(value + latent_dim, rope, 0.0F);
+  }
+}
+
+/// head_outputs_ of what the heads attended to.
+void ReferenceExecutor::unembed_latent(const AttentionSpec& attention, const DenseLatent& latent,
+                                       std::size_t rows) {
+  const auto latent_dim = static_cast<std::size_t>(attention.latent->latent_dim);
+  const auto value_dim = static_cast<std::size_t>(attention.latent->value_dim);
+  const auto heads = static_cast<std::size_t>(attention.num_heads);
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      const float* from = attended_.data() + (row * heads + h) * static_cast<std::size_t>(attention.head_dim);
+      float* to = head_outputs_.data() + (row * heads + h) * value_dim;
+      const float* weights = latent.unembed_out.weights.data() + h * value_dim * latent_dim;
+      for (std::size_t i = 0; i < value_dim; ++i) to[i] = dot(weights + i * latent_dim, from, latent_dim);
+    }
+  }
+}
+
 void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionSpec& attention,
                                          const DenseLayer& layer) {
   const auto head_dim = static_cast<std::size_t>(attention.head_dim);
@@ -261,7 +330,11 @@ void ReferenceExecutor::rotate_and_store(const StepInput& step, const AttentionS
           if (!attention.has_kv()) continue;
           float* k = k_.data() + token * kv_size;
           prepare_head(step, attention, token, false, layer, k);
-          const float* v = v_.data() + token * kv_size;
+          float* v = v_.data() + token * kv_size;
+          if (layer.v_norm) {
+            normalize_heads(*attention.v_norm, *layer.v_norm,
+                            static_cast<std::size_t>(attention.num_kv_heads), head_dim, v);
+          }
           const std::int32_t position = step.positions[token];
           for (std::int32_t h = 0; h < attention.num_kv_heads; ++h) {
             float* block = kv_block(step, attention, token, position, h);
@@ -330,6 +403,13 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
 void ReferenceExecutor::run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
                                       const Rows& input) {
   const std::size_t rows = step.tokens.size();
+  if (layer.latent) {
+    project_latent(spec.attention, layer, input, rows);
+    rotate_and_store(step, spec.attention, layer);
+    attend(step, spec.attention, layer);
+    unembed_latent(spec.attention, *layer.latent, rows);
+    return apply(layer.o_proj, head_outputs_, rows, y_);
+  }
   apply(layer.q_proj, input, rows, q_);
   if (layer.k_proj) apply(*layer.k_proj, input, rows, k_);
   if (layer.v_proj) apply(*layer.v_proj, input, rows, v_);
@@ -399,6 +479,42 @@ void ReferenceExecutor::run_moe(const MoeSpec& spec, const DenseMoe& moe, const 
   }
 }
 
+void ReferenceExecutor::make_layer_inputs(const StepInput& step) {
+  const PerLayerEmbeddingSpec& spec = *spec_.per_layer_embedding;
+  const DensePerLayerEmbedding& weights = *model_.per_layer_embedding;
+  const auto width = static_cast<std::size_t>(spec.embedding.in_features);
+  const auto dim = static_cast<std::size_t>(spec.dim);
+  apply(weights.projection, x_, step.tokens.size(), layer_inputs_);
+  for (std::size_t row = 0; row < step.tokens.size(); ++row) {
+    float* inputs = layer_inputs_.data() + row * width;
+    const float* token =
+        weights.embedding.weights.data() + static_cast<std::size_t>(step.tokens[row]) * width;
+    for (std::size_t i = 0; i < width; ++i) inputs[i] *= spec.projection_scale;
+    for (std::size_t i = 0; i < width; i += dim)
+      normalize_row(weights.projection_norm, inputs + i, 0, dim, inputs + i);
+    for (std::size_t i = 0; i < width; ++i)
+      inputs[i] = (inputs[i] + token[i] * spec.embedding_scale) * spec.scale;
+  }
+}
+
+void ReferenceExecutor::finish_layer(std::size_t index, std::size_t rows) {
+  const DenseLayer& layer = model_.layers[index];
+  if (layer.per_layer_input) {
+    apply(layer.per_layer_input->gate, x_, rows, layer_gates_);
+    const auto dim = static_cast<std::size_t>(spec_.per_layer_embedding->dim);
+    const Activation activation = spec_.layers[index].per_layer_input->activation;
+    for (std::size_t i = 0; i < rows * dim; ++i) {
+      const std::size_t input = i / dim * dim * model_.layers.size() + index * dim + i % dim;
+      layer_gates_[i] = gate(activation, layer_gates_[i], layer_inputs_[input]);
+    }
+    apply(layer.per_layer_input->projection, layer_gates_, rows, y_);
+    add_to_residual(layer.per_layer_input->post_norm, 1.0F, rows);
+  }
+  if (layer.output_scale == 1.0F) return;
+  const std::size_t count = rows * static_cast<std::size_t>(spec_.hidden_size);
+  for (std::size_t i = 0; i < count; ++i) x_[i] *= layer.output_scale;
+}
+
 void ReferenceExecutor::forward(const StepInput& step) {
   const std::size_t rows = step.tokens.size();
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
@@ -413,6 +529,7 @@ void ReferenceExecutor::forward(const StepInput& step) {
     for (std::size_t d = 0; d < hidden; ++d) x[d] += position[d];
   }
   if (model_.embedding_norm) normalize(x_, rows, model_.embedding_norm, x_);
+  if (model_.per_layer_embedding) make_layer_inputs(step);
   for (std::size_t i = 0; i < model_.layers.size(); ++i) {
     const DenseLayer& layer = model_.layers[i];
     const LayerSpec& spec = spec_.layers[i];
@@ -432,6 +549,7 @@ void ReferenceExecutor::forward(const StepInput& step) {
       run_second(layer.mlp_norm, y_);
     }
     add_to_residual(layer.mlp_post_norm, spec.residual_scale, rows);
+    finish_layer(i, rows);
   }
 }
 

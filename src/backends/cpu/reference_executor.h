@@ -52,6 +52,9 @@ class ReferenceExecutor : public Executor {
   void add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows);
   void run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
                      const Rows& input);
+  void project_latent(const AttentionSpec& attention, const DenseLayer& layer, const Rows& input,
+                      std::size_t rows);
+  void unembed_latent(const AttentionSpec& attention, const DenseLatent& latent, std::size_t rows);
   void rotate_and_store(const StepInput& step, const AttentionSpec& attention, const DenseLayer& layer);
   void prepare_head(const StepInput& step, const AttentionSpec& attention, std::size_t token, bool is_query,
                     const DenseLayer& layer, float* heads);
@@ -60,6 +63,9 @@ class ReferenceExecutor : public Executor {
                   std::size_t token, std::int32_t head, std::vector<float>& scores);
   void run_mlp(const MlpSpec& spec, const DenseMlp& mlp, const Rows& input, std::size_t rows, Rows& y);
   void run_moe(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows, Rows& y);
+  void make_layer_inputs(const StepInput& step);
+  /// What follows a layer's MLP: its own input, its scale.
+  void finish_layer(std::size_t index, std::size_t rows);
   float* kv_block(const StepInput& step, const AttentionSpec& attention, std::size_t token,
                   std::int32_t position, std::int32_t kv_head) const;
 
@@ -72,6 +78,9 @@ class ReferenceExecutor : public Executor {
   DenseModel model_;
   // Scratch, [max_batch_tokens, features].
   Rows x_, normed_, q_, k_, v_, attended_, head_gates_, gate_, up_, y_;
+  // Of latent attention.
+  Rows compressed_, head_queries_, head_outputs_;
+  Rows layer_inputs_, layer_gates_;  // [rows, layers · dim], [rows, dim]
   // Of experts.
   Rows router_logits_, expert_input_, expert_output_, shared_gates_;
   RoutingScratch routing_;

@@ -58,6 +58,24 @@ class Reader {
     return moe;
   }
 
+  Result<DenseLatent> read(const LatentSpec& spec, std::int32_t heads) {
+    DenseLatent latent;
+    latent.q_a_proj = TRY(read(spec.q_a_proj));
+    latent.q_a_norm = TRY(read(spec.q_a_norm));
+    latent.kv_a_proj = TRY(read(spec.kv_a_proj));
+    latent.kv_a_norm = TRY(read(spec.kv_a_norm));
+    latent.unembed_out = TRY(read(spec.unembed_out));
+    if (!spec.embed_q_transposed) {
+      latent.embed_q = TRY(read(spec.embed_q));
+      return latent;
+    }
+    latent.embed_q.in_features = spec.nope_dim;
+    latent.embed_q.out_features = heads * spec.latent_dim;
+    latent.embed_q.weights = TRY(read_transposed_heads(spec.embed_q, heads, weights_));
+    num_floats_ += latent.embed_q.weights.size();
+    return latent;
+  }
+
   Result<DenseLayer> read(const LayerSpec& spec) {
     DenseLayer layer;
     layer.attention_norm = TRY(read(spec.attention_norm));
@@ -67,15 +85,25 @@ class Reader {
     const AttentionSpec& attention = spec.attention;
     if (attention.q_norm) layer.q_norm = TRY(read(attention.q_norm->norm));
     if (attention.k_norm) layer.k_norm = TRY(read(attention.k_norm->norm));
+    if (attention.v_norm) layer.v_norm = TRY(read(attention.v_norm->norm));
     layer.q_proj = TRY(read(attention.q_proj));
     layer.k_proj = TRY(read(attention.k_proj));
     layer.v_proj = TRY(read(attention.v_proj));
     layer.gate_proj = TRY(read(attention.gate_proj));
     layer.o_proj = TRY(read(attention.o_proj));
+    if (attention.latent) layer.latent = TRY(read(*attention.latent, attention.num_heads));
     if (!attention.sinks.empty())
       layer.sinks = TRY(read_vector(attention.sinks, attention.num_heads, weights_));
     if (spec.mlp) layer.mlp = TRY(read(*spec.mlp));
     if (spec.moe) layer.moe = TRY(read(*spec.moe));
+    if (spec.per_layer_input) {
+      DensePerLayerInput& input = layer.per_layer_input.emplace();
+      input.gate = TRY(read(spec.per_layer_input->gate));
+      input.projection = TRY(read(spec.per_layer_input->projection));
+      input.post_norm = TRY(read(spec.per_layer_input->post_norm));
+    }
+    if (!spec.output_scale.empty())
+      layer.output_scale = TRY(read_vector(spec.output_scale, 1, weights_)).front();
     return layer;
   }
 
@@ -93,6 +121,12 @@ Result<DenseModel> DenseModel::read(const ModelSpec& spec, const WeightMap& weig
   model.embedding = TRY(reader.read(spec.embedding));
   model.position_embedding = TRY(reader.read(spec.position_embedding));
   model.embedding_norm = TRY(reader.read(spec.embedding_norm));
+  if (spec.per_layer_embedding) {
+    DensePerLayerEmbedding& inputs = model.per_layer_embedding.emplace();
+    inputs.embedding = TRY(reader.read(spec.per_layer_embedding->embedding));
+    inputs.projection = TRY(reader.read(spec.per_layer_embedding->projection));
+    inputs.projection_norm = TRY(reader.read(spec.per_layer_embedding->projection_norm));
+  }
   for (const LayerSpec& layer : spec.layers) {
     model.layers.push_back(TRY(reader.read(layer)));
     if (progress)

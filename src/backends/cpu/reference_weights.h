@@ -34,20 +34,43 @@ struct DenseMoe {
   std::optional<DenseLinear> shared_gate;
 };
 
+struct DensePerLayerEmbedding {
+  DenseLinear embedding, projection;
+  DenseNorm projection_norm;
+};
+
+struct DensePerLayerInput {
+  DenseLinear gate, projection;
+  std::optional<DenseNorm> post_norm;
+};
+
+struct DenseLatent {
+  std::optional<DenseLinear> q_a_proj;
+  std::optional<DenseNorm> q_a_norm;
+  DenseLinear kv_a_proj;
+  DenseNorm kv_a_norm;
+  DenseLinear embed_q;  // [heads · latent_dim, nope_dim], however it is stored
+  DenseLinear unembed_out;
+};
+
 struct DenseLayer {
   std::optional<DenseNorm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
-  std::optional<DenseNorm> q_norm, k_norm;
+  std::optional<DenseNorm> q_norm, k_norm, v_norm;
   DenseLinear q_proj, o_proj;
   std::optional<DenseLinear> k_proj, v_proj, gate_proj;
+  std::optional<DenseLatent> latent;
   std::vector<float> sinks;
   std::optional<DenseMlp> mlp;
   std::optional<DenseMoe> moe;
+  std::optional<DensePerLayerInput> per_layer_input;
+  float output_scale = 1.0F;
 };
 
 struct DenseModel {
   DenseLinear embedding;
   std::optional<DenseLinear> position_embedding;
   std::optional<DenseNorm> embedding_norm;
+  std::optional<DensePerLayerEmbedding> per_layer_embedding;
   std::vector<DenseLayer> layers;
   DenseNorm final_norm;
   std::optional<DenseLinear> lm_head;  // absent if tied: then the embedding serves

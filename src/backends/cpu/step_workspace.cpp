@@ -12,16 +12,18 @@ constexpr std::int32_t kRowPadding = 16;  // breaks up strides of powers of two
 
 struct Widths {
   std::int32_t head_dim = 0, queries = 0, intermediate = 0;
+  std::int32_t inputs = 0;  // of a layer's own
 };
 
 /// The widest of each kind.
 Widths widest(const ModelSpec& spec) {
   Widths widths;
   widths.intermediate = kActivationGroup;  // a model of experts only has none
+  if (spec.per_layer_embedding) widths.inputs = spec.per_layer_embedding->dim;
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& attention = layer.attention;
     widths.head_dim = std::max(widths.head_dim, attention.head_dim);
-    widths.queries = std::max(widths.queries, attention.num_heads * attention.head_dim);
+    widths.queries = std::max(widths.queries, attention.o_proj.in_features);
     if (layer.mlp) widths.intermediate = std::max(widths.intermediate, layer.mlp->up_proj.out_features);
     if (layer.moe && layer.moe->shared)
       widths.intermediate = std::max(widths.intermediate, layer.moe->shared->up_proj.out_features);
@@ -76,7 +78,7 @@ StepWorkspace::StepWorkspace(const ModelSpec& spec, ThreadPool& pool, const Opti
   const auto hidden = static_cast<std::size_t>(spec.hidden_size);
   x_.resize(rows * hidden);
   const bool branches = std::any_of(spec.layers.begin(), spec.layers.end(), [](const LayerSpec& layer) {
-    return layer.moe || layer.attention_post_norm || layer.mlp_post_norm;
+    return layer.moe || layer.attention_post_norm || layer.mlp_post_norm || layer.per_layer_input;
   });
   if (branches) branch_.resize(rows * hidden);
   normed_.resize(2 * std::max(rows, Executor::kLogitRows) * hidden);
@@ -84,8 +86,8 @@ StepWorkspace::StepWorkspace(const ModelSpec& spec, ThreadPool& pool, const Opti
   const std::size_t piece_floats = std::max<std::size_t>(kPieceFloats, 2 * rows * head) +
                                    2 * std::max<std::size_t>(rows, Executor::kLogitRows) * kRowPadding;
   for (std::int32_t i = 0; i < pool.num_threads(); ++i) {
-    threads_.push_back(
-        std::make_unique<ThreadScratch>(std::max(spec.hidden_size, widths.queries), piece_floats, options));
+    threads_.push_back(std::make_unique<ThreadScratch>(
+        std::max({spec.hidden_size, widths.queries, widths.inputs}), piece_floats, options));
   }
 }
 
@@ -216,18 +218,32 @@ void StepWorkspace::add_to(const float* y, float scale, float* x, std::int32_t n
   kernels_.add_scaled(y, scale, x, n);
 }
 
-void StepWorkspace::set_branch(const Linear& linear, const Activations& input, std::int32_t thread) {
+void StepWorkspace::multiply(const Linear& linear, const std::vector<float>& bias, const Activations& input,
+                             float* out, std::ptrdiff_t stride, std::int32_t thread) {
   const std::int64_t units = num_units(linear);
-  ThreadScratch& own = scratch(thread);
-  pool_.share(thread, units, piece_units(units, kPiecesPerThread, rows_),
+  std::vector<float>& scratch_out = scratch(thread).first;
+  pool_.share(thread, units, piece_units(units, kPiecesPerThread, input.rows()),
               [&](std::int64_t begin, std::int64_t end, std::int32_t) {
                 const ProductPiece piece = ProductPiece::of_units(linear, begin, end);
-                apply_piece(linear, input, rows_, piece, own.first);
+                apply_piece(linear, input, rows_, piece, scratch_out);
+                add_bias(bias, rows_, piece, scratch_out);
                 for (std::int32_t row = 0; row < rows_; ++row) {
-                  std::copy_n(own.first.data() + static_cast<std::size_t>(row) * piece.stride, piece.columns,
-                              branch(row) + piece.first_column);
+                  std::copy_n(scratch_out.data() + static_cast<std::size_t>(row) * piece.stride,
+                              piece.columns, out + row * stride + piece.first_column);
                 }
               });
+}
+
+void StepWorkspace::set_branch(const Linear& linear, const Activations& input, std::int32_t thread) {
+  multiply(linear, {}, input, branch_.data(), hidden_, thread);
+}
+
+void StepWorkspace::scale_rows(float factor, std::int32_t thread) {
+  pool_.share(thread, rows_, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    for (auto row = static_cast<std::int32_t>(begin); row < static_cast<std::int32_t>(end); ++row)
+      kernels_.scale(x(row), factor, x(row), hidden_);
+  });
+  end_stage(thread, StepStage::kNorm);
 }
 
 void StepWorkspace::add_branch_row(const DenseNorm* post, float scale, std::int32_t row) {

@@ -136,6 +136,11 @@ class StepWorkspace {
   /// Units in a piece: few enough that pieces balance, few enough that their outputs stay in cache.
   std::int64_t piece_units(std::int64_t units, std::int64_t pieces_per_thread, std::int32_t rows) const;
 
+  /// Every thread: out [rows, stride] = linear(input) + bias, which may be empty.
+  void multiply(const Linear& linear, const std::vector<float>& bias, const Activations& input, float* out,
+                std::ptrdiff_t stride, std::int32_t thread);
+  /// Every thread: x *= factor.
+  void scale_rows(float factor, std::int32_t thread);
   /// Every thread: branch = linear(input).
   void set_branch(const Linear& linear, const Activations& input, std::int32_t thread);
   /// Every thread: x += scale · post(linear(input)); `post` may be null. The product is of `stage`.

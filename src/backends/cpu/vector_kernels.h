@@ -20,8 +20,8 @@ namespace mlxd {
 inline constexpr std::int32_t kSegmentPages = 8;
 inline constexpr std::int32_t kSegmentKeys = kSegmentPages * kPageTokens;
 
-/// Elements of the largest head the kernels take.
-inline constexpr std::int32_t kMaxKernelHeadDim = 512;
+/// Elements of the largest head the kernels take: DeepSeek's latents and rotated keys.
+inline constexpr std::int32_t kMaxKernelHeadDim = 576;
 
 /// Softmax over some keys, not yet divided: largest score, sum of exponentials against it, weighted values.
 struct AttentionState {

@@ -179,15 +179,16 @@ bool is_plain(const LayerSpec& layer) {
   const bool known_activation =
       layer.mlp->activation == Activation::kSilu || layer.mlp->activation == Activation::kGeluTanh;
   return known_activation && !layer.attention_post_norm && !layer.mlp_post_norm && !layer.parallel &&
-         layer.residual_scale == 1.0F && !attention.q_norm && !attention.k_norm &&
+         layer.residual_scale == 1.0F && !layer.per_layer_input && layer.output_scale.empty() &&
+         !attention.latent && !attention.q_norm && !attention.k_norm && !attention.v_norm &&
          attention.softcap == 0.0F && attention.sinks.empty() && !attention.position_scaling;
 }
 
 /// Whether the rest of a model is.
 bool is_plain(const ModelSpec& spec) {
   return spec.embedding_scale == 1.0F && !spec.position_embedding && !spec.embedding_norm &&
-         spec.final_norm.kind == NormKind::kRms && spec.final_norm.has_weight && !spec.final_norm.has_bias &&
-         spec.logits_scale == 1.0F && spec.logits_softcap == 0.0F &&
+         !spec.per_layer_embedding && spec.final_norm.kind == NormKind::kRms && spec.final_norm.has_weight &&
+         !spec.final_norm.has_bias && spec.logits_scale == 1.0F && spec.logits_softcap == 0.0F &&
          std::all_of(spec.layers.begin(), spec.layers.end(),
                      [](const LayerSpec& layer) { return is_plain(layer); });
 }

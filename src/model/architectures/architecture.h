@@ -47,6 +47,7 @@ inline constexpr std::int64_t kMaxContext = 16'777'216;
 inline constexpr std::int64_t kMaxExperts = 4'096;
 inline constexpr std::int64_t kMaxExpertsPerToken = 64;
 inline constexpr std::int64_t kMaxExpertsInAll = 262'144;
+inline constexpr std::int64_t kMaxExpertWidths = 1'048'576;  // those of a token together
 
 /// A linear layer or embedding, its tensors checked. With `has_bias`, NAME.bias must be [out]. Tensors of
 /// stacked experts may have one dimension more in front.

@@ -18,13 +18,8 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size"));
   TRY(moe.read_shared(config, "n_shared_experts"));
-  plan.moe = std::move(moe);
-  const std::int64_t dense_layers = TRY(config.integer_or("first_k_dense_replace", 0, 0, kMaxLayers));
-  const std::int64_t interval = TRY(config.integer_or("moe_layer_freq", 1, 1, kMaxLayers));
-  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    const auto index = static_cast<std::int64_t>(i);
-    plan.layers[i].moe = index >= dense_layers && index % interval == 0;
-  }
+  TRY(plan.use_experts(config, std::move(moe), "first_k_dense_replace"));
+  TRY(plan.thin_experts(config, "moe_layer_freq"));
   return build_decoder(input, plan);
 }
 

@@ -1,5 +1,5 @@
-// GLM-4.5 and 4.6: a part of each head rotates; after some dense layers experts, chosen by corrected sigmoids
-// within groups, and shared ones. Its multi-token prediction layer is left out.
+// GLM-4.5 and 4.6, Solar Open: a part of each head rotates; after some dense layers experts, chosen by
+// corrected sigmoids within groups, and shared ones. Its multi-token prediction layer is left out.
 #include <array>
 #include <string>
 
@@ -8,12 +8,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"glm4_moe"};
+constexpr std::array<std::string_view, 2> kModelTypes = {"glm4_moe", "solar_open"};
 
-/// Layers past the model's are for multi-token prediction.
 bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
-  return tensor_name.starts_with("model.layers." + std::to_string(spec.layers.size()) + ".") ||
-         is_unused_in_decoder(spec, tensor_name);
+  return is_past_layers(spec, tensor_name) || is_unused_in_decoder(spec, tensor_name);
 }
 
 Result<ModelSpec> build(const ArchitectureInput& input) {

@@ -1,5 +1,5 @@
-// Llama 2 and 3.x, SmolLM2, and Mistral: pre-norm grouped-query attention with rotary positions, over all
-// positions or a sliding window, and a SwiGLU MLP.
+// Llama 2 and 3.x, SmolLM2, Mistral and others: pre-norm grouped-query attention with rotary positions, over
+// all positions or a sliding window, and a SwiGLU MLP.
 #include <array>
 
 #include "model/decoder_plan.h"
@@ -7,7 +7,8 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 3> kModelTypes = {"llama", "mistral", "iquestcoder"};
+constexpr std::array<std::string_view, 5> kModelTypes = {"llama", "mistral", "iquestcoder", "xverse",
+                                                         "telechat3"};
 
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;

@@ -1,4 +1,5 @@
-// MiniCPM: llama with multipliers on embeddings, residuals (by depth) and logits (by width).
+// MiniCPM: llama with multipliers on embeddings, residuals (by depth) and logits (by width). minicpm3 has
+// latent attention, whose values are as wide as plain heads.
 #include <array>
 #include <cmath>
 
@@ -7,11 +8,12 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"minicpm"};
+constexpr std::array<std::string_view, 2> kModelTypes = {"minicpm", "minicpm3"};
 
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
-  DecoderPlan plan = TRY(DecoderPlan::read(config));
+  const bool third = TRY(config.string("model_type")) == "minicpm3";
+  DecoderPlan plan = TRY(DecoderPlan::read(config, {.head_dim = third ? "qk_rope_head_dim" : "head_dim"}));
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.embedding_scale = TRY(config.number("scale_emb", 1e-9, 1e6));
   plan.residual_scale =
@@ -23,6 +25,10 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.tied = tied || input.weights.find("lm_head.weight") == nullptr;
   TRY(plan.add_rope(
       config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e6}));
+  if (third) {
+    TRY(plan.use_latents(config, plan.hidden / plan.layers.front().heads));
+    plan.latent->eps = 1e-5;
+  }
   return build_decoder(input, plan);
 }
 

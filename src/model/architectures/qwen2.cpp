@@ -1,4 +1,4 @@
-// Qwen2 and 2.5: llama with biases on queries, keys and values.
+// Qwen2 and 2.5: llama with biases on queries, keys and values. The vision models hold it beside their tower.
 #include <array>
 
 #include "model/decoder_plan.h"
@@ -6,11 +6,12 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"qwen2"};
+constexpr std::array<std::string_view, 3> kModelTypes = {"qwen2", "qwen2_vl", "qwen2_5_vl"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
-  const ConfigReader& config = input.config;
+Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
+                             const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.names.add_prefix(prefix);
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.set_attention_bias(false);
   plan.set_qkv_bias(true);
@@ -21,9 +22,20 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   return build_decoder(input, plan);
 }
 
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const auto text = TRY(input.config.object("text_config"));
+  // Older configurations of vision models are the text model's with more fields.
+  const bool inside = text || TRY(input.config.string("model_type")) != "qwen2";
+  return build_text(input, inside ? "language_model." : "", text ? *text : input.config);
+}
+
+bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+  return is_of_vision(tensor_name) || is_unused_in_decoder(spec, tensor_name);
+}
+
 }  // namespace
 
 extern const Architecture qwen2_architecture;
-const Architecture qwen2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture qwen2_architecture{kModelTypes, build, is_unused};
 
 }  // namespace mlxd

@@ -1,4 +1,5 @@
-// Qwen3: llama with a norm over each query and key before it rotates.
+// Qwen3: llama with a norm over each query and key before it rotates. qwen3_vl holds it beside a vision
+// tower.
 #include <array>
 
 #include "model/decoder_plan.h"
@@ -6,11 +7,12 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"qwen3"};
+constexpr std::array<std::string_view, 2> kModelTypes = {"qwen3", "qwen3_vl"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
-  const ConfigReader& config = input.config;
+Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
+                             const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.names.add_prefix(prefix);
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.head_norms = HeadNorms::kEachHead;
   TRY(plan.add_rope(config, {.default_theta = 1e6}));
@@ -19,9 +21,18 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   return build_decoder(input, plan);
 }
 
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const auto text = TRY(input.config.object("text_config"));
+  return text ? build_text(input, "language_model.", *text) : build_text(input, "", input.config);
+}
+
+bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+  return is_of_vision(tensor_name) || is_unused_in_decoder(spec, tensor_name);
+}
+
 }  // namespace
 
 extern const Architecture qwen3_architecture;
-const Architecture qwen3_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture qwen3_architecture{kModelTypes, build, is_unused};
 
 }  // namespace mlxd

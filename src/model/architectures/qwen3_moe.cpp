@@ -1,4 +1,4 @@
-// Qwen3 MoE: qwen3 with experts in all layers but some.
+// Qwen3 MoE: qwen3 with experts in all layers but some. qwen3_vl_moe holds it beside a vision tower.
 #include <array>
 
 #include "model/decoder_plan.h"
@@ -6,11 +6,12 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"qwen3_moe"};
+constexpr std::array<std::string_view, 2> kModelTypes = {"qwen3_moe", "qwen3_vl_moe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
-  const ConfigReader& config = input.config;
+Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
+                             const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
+  plan.names.add_prefix(prefix);
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.head_norms = HeadNorms::kEachHead;
   MoePlan moe;
@@ -33,9 +34,18 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   return build_decoder(input, plan);
 }
 
+Result<ModelSpec> build(const ArchitectureInput& input) {
+  const auto text = TRY(input.config.object("text_config"));
+  return text ? build_text(input, "language_model.", *text) : build_text(input, "", input.config);
+}
+
+bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+  return is_of_vision(tensor_name) || is_unused_in_decoder(spec, tensor_name);
+}
+
 }  // namespace
 
 extern const Architecture qwen3_moe_architecture;
-const Architecture qwen3_moe_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture qwen3_moe_architecture{kModelTypes, build, is_unused};
 
 }  // namespace mlxd
