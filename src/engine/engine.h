@@ -127,6 +127,7 @@ class Engine {
   Result<void> copy_pages();
   Result<void> forward();
   void sample();
+  std::size_t num_computed_tokens() const;
   void publish(TimePoint started, TimePoint forward_started, TimePoint forward_ended);
 
   void add_to_batch(const ScheduledChunk& chunk);

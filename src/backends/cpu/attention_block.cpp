@@ -55,7 +55,7 @@ void AttentionWorkspace::prepare_token(const StepInput& step, std::size_t token)
     ropes_[i].fill(position, rotations_[i].cosines.data() + offset, rotations_[i].sines.data() + offset);
   }
   const BatchSequence& sequence =
-      step.batch->sequences[static_cast<std::size_t>(step.sequence_indices[token])];
+      step.sequences[static_cast<std::size_t>(step.sequence_indices[token])];
   for (std::size_t group = 0; group < pages_.size(); ++group) {
     const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
     token_pages_[group * static_cast<std::size_t>(max_rows_) + token] = step.batch->page_ids[entry];

@@ -87,6 +87,7 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
   info_.vocab_size = spec.vocab_size;
   info_.max_batch_tokens = options.max_batch_tokens;
   info_.max_batch_sequences = options.max_batch_sequences;
+  info_.num_sliceable_layers = static_cast<std::int32_t>(spec.layers.size());
   for (std::size_t group = 0; group < spec.layer_groups.size(); ++group) {
     info_.page_groups.push_back({.page_bytes = executor_->pages()[group].page_bytes(),
                                  .window_tokens = spec.layer_groups[group].window_tokens});
@@ -161,7 +162,7 @@ Result<Backend::StepHandle> LoadedCpuBackend::submit(const StepBatch& batch) {
     return bad_step("earlier steps have not been collected");
   TRY(check(batch));
   spread(batch);
-  executor_->forward({&batch, tokens_, positions_, sequence_indices_});
+  executor_->forward({&batch, batch.sequences, tokens_, positions_, sequence_indices_});
   StepResult& result = results_[next_submit_ % kMaxOutstanding];
   result.clear();
   sample(batch, result);
