@@ -91,7 +91,7 @@ std::int32_t DraftPlanner::worthwhile_drafts(std::span<Sequence* const> decoding
   double best_gain = kLeastGain * static_cast<double>(num_sequences);
   for (std::int32_t drafts = 1; drafts <= kMostDrafts; ++drafts) {
     const std::size_t rows = num_sequences * static_cast<std::size_t>(drafts);
-    if (rows >= costs_.size()) break;
+    if (rows >= costs_.size() || costs_[rows] > most_cost_) break;
     double gain = 0.0;
     for (const Sequence* const sequence : decoding) {
       const double right = rate(*sequence, Evidence::kDraftModel);
@@ -129,7 +129,7 @@ void DraftPlanner::plan(std::span<Sequence* const> decoding, double row_seconds)
     Choice& next = *std::max_element(choices_.begin(), choices_.end(), [](const Choice& a, const Choice& b) {
       return a.next_right / a.tokens < b.next_right / b.tokens;
     });
-    if (next.next_right <= 0.0) break;
+    if (next.next_right <= 0.0 || costs_[rows] > most_cost_) break;
     gain += std::log1p(next.next_right / next.tokens);
     next.tokens += next.next_right;
     ++next.num_run;

@@ -93,9 +93,13 @@ std::span<const ScheduledChunk> Scheduler::schedule(TimePoint now) {
   return chunks_;
 }
 
-// Beside prompts a draft's token is one more like theirs; without them it is not the pacer's business.
+// Drafts are verified only where nothing prefills. Such a step takes longer than its decodes would alone.
 void Scheduler::observe(double seconds) {
-  if (num_prefilling_ > 0 || num_drafts_ == 0) pacer_.observe(num_decoding_, prefill_ + num_drafts_, seconds);
+  if (num_drafts_ == 0) {
+    pacer_.observe(num_decoding_, prefill_, seconds);
+  } else {
+    pacer_.observe_at_most(num_decoding_, seconds);
+  }
 }
 
 void Scheduler::charge_accepted(const Sequence& sequence, std::int32_t num_tokens) {

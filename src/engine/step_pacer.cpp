@@ -9,9 +9,10 @@ namespace {
 
 // Chunks are multiples of this.
 constexpr std::int32_t kTile = 4;
-// Weights of a new measurement. A rising cost is believed sooner than a falling one: a chunk that takes
-// longer than thought is a gap in everyone's stream.
-constexpr double kDecodeWeight = 0.1;
+// Weights of a new measurement. Of decodes a falling time is believed sooner: whatever disturbs a step makes
+// it longer. Of prompts a rising one: a piece that takes longer than thought is a gap in everyone's stream.
+constexpr double kRisingDecodeWeight = 0.1;
+constexpr double kFallingDecodeWeight = 0.3;
 constexpr double kPureWeight = 0.3;
 constexpr double kRisingWeight = 0.5;
 constexpr double kFallingWeight = 0.15;
@@ -26,10 +27,12 @@ constexpr double kPieceTokens = 24.0;
 constexpr double kOverdrawnLayer = 0.3;
 
 std::size_t size_class(std::int32_t num_decodes) {
-  return static_cast<std::size_t>(std::bit_width(static_cast<std::uint32_t>(num_decodes - 1)));
+  const auto size = std::bit_width(static_cast<std::uint32_t>(num_decodes - 1));
+  return std::min(static_cast<std::size_t>(size), StepPacer::kNumSizes - 1);
 }
 
-void learn(double& average, double value, double weight) {
+void learn(double& average, double value, double rising_weight, double falling_weight) {
+  const double weight = value > average ? rising_weight : falling_weight;
   average = average > 0.0 ? average + weight * (value - average) : value;
 }
 
@@ -39,7 +42,7 @@ double StepPacer::decode_seconds(std::int32_t num_decodes) const {
   if (num_decodes < 1) return 0.0;
   // Unknown sizes are taken for the next smaller known one, which errs on the side of short gaps; or else for
   // the next larger.
-  const std::size_t size = std::min(size_class(num_decodes), kNumSizes - 1);
+  const std::size_t size = size_class(num_decodes);
   for (std::size_t i = size + 1; i-- > 0;) {
     if (decode_[i] > 0.0) return decode_[i];
   }
@@ -103,11 +106,11 @@ void StepPacer::observe(std::int32_t num_decodes, double prefill, double seconds
   if (prefill <= 0.0) {
     begins_ = true;
     if (num_decodes > 0)
-      learn(decode_[std::min(size_class(num_decodes), kNumSizes - 1)], seconds, kDecodeWeight);
+      learn(decode_[size_class(num_decodes)], seconds, kRisingDecodeWeight, kFallingDecodeWeight);
     return;
   }
   if (num_decodes == 0) {
-    if (prefill >= kLeastPureTokens) learn(per_token_pure_, seconds / prefill, kPureWeight);
+    if (prefill >= kLeastPureTokens) learn(per_token_pure_, seconds / prefill, kPureWeight, kPureWeight);
     return;
   }
   const double decode = decode_seconds(num_decodes);
@@ -116,7 +119,14 @@ void StepPacer::observe(std::int32_t num_decodes, double prefill, double seconds
   last_mixed_ = prefill;
   if (decode <= 0.0) return;
   const double measured = std::max((seconds - decode) / prefill, 1e-9);
-  learn(per_token_, measured, measured > per_token_ ? kRisingWeight : kFallingWeight);
+  learn(per_token_, measured, kRisingWeight, kFallingWeight);
+}
+
+void StepPacer::observe_at_most(std::int32_t num_decodes, double seconds) {
+  if (seconds <= 0.0 || num_decodes < 1) return;
+  begins_ = true;
+  double& decode = decode_[size_class(num_decodes)];
+  if (decode <= 0.0 || seconds < decode) learn(decode, seconds, 0.0, kFallingDecodeWeight);
 }
 
 }  // namespace mlxd

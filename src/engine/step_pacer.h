@@ -29,11 +29,12 @@ class StepPacer {
  public:
   struct Options {
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.3;
+    double gap_ratio = 3.6;
     std::int32_t num_layers = 1;          // that a step can be cut at; 1: it can't be
     std::int32_t most_sliced_tokens = 0;  // most that go through the layers together over several steps
   };
   static constexpr std::int32_t kLeastTokens = 4;
+  static constexpr std::size_t kNumSizes = 12;  // classes of num_decodes that are told apart
 
   explicit StepPacer(Options options) : options_(options) {}
 
@@ -48,6 +49,8 @@ class StepPacer {
   std::int32_t next_layers(std::int32_t num_decodes, std::int32_t tokens, std::int32_t layers_left) const;
   /// What a step took. Steps of no measurable time teach nothing.
   void observe(std::int32_t num_decodes, double prefill, double seconds);
+  /// What a step took that had more to do than these decodes, but no prefill.
+  void observe_at_most(std::int32_t num_decodes, double seconds);
 
   /// Expected seconds of a step that only decodes; 0 if unknown.
   double decode_seconds(std::int32_t num_decodes) const;
@@ -57,8 +60,6 @@ class StepPacer {
   double prefill_token_seconds() const;
 
  private:
-  static constexpr std::size_t kNumSizes = 12;
-
   double room(std::int32_t num_decodes) const;
 
   Options options_;
