@@ -49,6 +49,7 @@ class LoadedCpuBackend final : public CpuBackend {
 
   Result<void> check(const StepBatch& batch) const;
   void spread(const StepBatch& batch);
+  void touch_ahead(const StepBatch& batch);
   void sample(const StepBatch& batch, StepResult& result);
   void sample_chunk(std::span<const SampleRow> rows, StepResult& result);
 
@@ -166,9 +167,22 @@ Result<Backend::StepHandle> LoadedCpuBackend::submit(const StepBatch& batch) {
   StepResult& result = results_[next_submit_ % kMaxOutstanding];
   result.clear();
   sample(batch, result);
+  touch_ahead(batch);
   previous_tokens_.clear();
   for (const SampledToken& token : result.samples) previous_tokens_.push_back(token.token);
   return next_submit_++;
+}
+
+/// The page taken last is the last of its table.
+void LoadedCpuBackend::touch_ahead(const StepBatch& batch) {
+  for (std::size_t group = 0; group < info_.page_groups.size(); ++group) {
+    PageId used = 0;
+    for (const BatchSequence& sequence : batch.sequences) {
+      const BatchSequence::PageTable& table = sequence.page_tables[group];
+      used = std::max(used, batch.page_ids[static_cast<std::size_t>(table.begin + table.count - 1)]);
+    }
+    executor_->pages()[group].touch_ahead(used);
+  }
 }
 
 void LoadedCpuBackend::sample(const StepBatch& batch, StepResult& result) {
