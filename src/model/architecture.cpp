@@ -29,6 +29,11 @@ std::string supported_model_types() {
 
 Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
                                std::int64_t out_features, bool has_bias) {
+  if (in_features > INT32_MAX || out_features > INT32_MAX) {
+    return corrupt_data(input.weights.folder().string() + ": tensor " + name +
+                        ".weight: config.json makes it " + std::to_string(out_features) + " × " +
+                        std::to_string(in_features) + ", at most 2147483647 either way are supported");
+  }
   LinearSpec linear;
   linear.name = std::move(name);
   linear.in_features = static_cast<std::int32_t>(in_features);

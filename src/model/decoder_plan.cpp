@@ -281,10 +281,18 @@ void DecoderNames::add_prefix(std::string_view prefix) {
   for (std::string* name : {&embedding, &layers, &final_norm, &lm_head}) name->insert(0, prefix);
 }
 
+void DecoderNames::norm_outputs_only() {
+  attention_norm.clear();
+  attention_post_norm = "post_attention_layernorm";
+  mlp_norm.clear();
+  mlp_post_norm = "post_feedforward_layernorm";
+}
+
 Result<void> MoePlan::read_sizes(const ConfigReader& config, std::string_view experts_field,
                                  std::string_view per_token, std::string_view intermediate_size) {
   num_experts = TRY(config.integer(experts_field, 1, kMaxExperts));
-  router.experts_per_token = static_cast<std::int32_t>(TRY(config.integer(per_token, 1, num_experts)));
+  router.experts_per_token = static_cast<std::int32_t>(
+      TRY(config.integer(per_token, 1, std::min(num_experts, kMaxExpertsPerToken))));
   intermediate = TRY(config.integer(intermediate_size, 1, kMaxWidth));
   return {};
 }
@@ -299,6 +307,33 @@ Result<void> MoePlan::read_groups(const ConfigReader& config) {
   return {};
 }
 
+Result<void> MoePlan::read_shared(const ConfigReader& config, std::string_view field, std::int64_t fallback) {
+  shared_expert = "mlp.shared_experts";
+  shared_intermediate = intermediate * TRY(config.integer_or(field, fallback, 0, kMaxExperts));
+  return {};
+}
+
+Result<MoePlan> MoePlan::read_deepseek(const ConfigReader& config) {
+  MoePlan plan;
+  TRY(plan.read_sizes(config, "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size"));
+  TRY(plan.read_groups(config));
+  TRY(plan.read_shared(config, "n_shared_experts"));
+  plan.router.scoring = RouterScoring::kSigmoid;
+  plan.router.normalize = plan.router.experts_per_token > 1 && TRY(config.boolean_or("norm_topk_prob", true));
+  plan.router.scale = static_cast<float>(TRY(config.number_or("routed_scaling_factor", 1.0, 1e-6, 1e6)));
+  plan.correction_bias = "mlp.gate.e_score_correction_bias";
+  return plan;
+}
+
+void MoePlan::name_block_sparse() {
+  router_name = "block_sparse_moe.gate";
+  experts = "block_sparse_moe.switch_mlp";
+  single_experts = "block_sparse_moe.experts";
+  gate_proj = "w1";
+  up_proj = "w3";
+  down_proj = "w2";
+}
+
 Result<DecoderPlan> DecoderPlan::read(const ConfigReader& config, const ConfigNames& names,
                                       const ConfigDefaults& defaults) {
   DecoderPlan plan;
@@ -308,7 +343,7 @@ Result<DecoderPlan> DecoderPlan::read(const ConfigReader& config, const ConfigNa
   const LayerPlan layer = TRY(read_layer(config, names, defaults, plan.hidden));
   plan.layers.assign(static_cast<std::size_t>(num_layers), layer);
   plan.vocabulary = TRY(read_size(config, "vocab_size", defaults.vocabulary, kMaxVocabulary));
-  plan.context = TRY(config.integer_or(names.context, 2048, 1, INT32_MAX));
+  plan.context = TRY(config.integer_or(names.context, 2048, 1, kMaxContext));
   if (!names.eps.empty()) plan.eps = TRY(config.number_or(names.eps, 1e-6, 1e-12, 0.1));
   plan.set_attention_bias(TRY(config.boolean_or("attention_bias", false)));
   plan.mlp_bias = TRY(config.boolean_or("mlp_bias", false));
@@ -319,6 +354,17 @@ Result<DecoderPlan> DecoderPlan::read(const ConfigReader& config, const ConfigNa
 Result<void> DecoderPlan::add_rope(const ConfigReader& config, RopeOptions options) {
   if (options.rotary_dim == 0) options.rotary_dim = static_cast<std::int32_t>(layers.front().head_dim);
   ropes.push_back(TRY(read_rope(config, options)));
+  return {};
+}
+
+void DecoderPlan::use_experts(MoePlan experts, std::int64_t first_layer) {
+  moe = std::move(experts);
+  for (std::size_t i = 0; i < layers.size(); ++i) layers[i].moe = static_cast<std::int64_t>(i) >= first_layer;
+}
+
+Result<void> DecoderPlan::use_experts(const ConfigReader& config, MoePlan experts, std::string_view field,
+                                      std::int64_t fallback) {
+  use_experts(std::move(experts), TRY(config.integer_or(field, fallback, 0, kMaxLayers)));
   return {};
 }
 
@@ -334,6 +380,12 @@ Result<void> DecoderPlan::read_windows(const ConfigReader& config,
     if (window < context) layers[i].window_tokens = static_cast<std::int32_t>(window);
   }
   return {};
+}
+
+Result<void> DecoderPlan::read_late_windows(const ConfigReader& config) {
+  if (!TRY(config.boolean_or("use_sliding_window", false))) return {};
+  const std::int64_t first = TRY(config.integer_or("max_window_layers", 28, 0, kMaxLayers));
+  return read_windows(config, [&](std::size_t i) { return static_cast<std::int64_t>(i) >= first; });
 }
 
 Result<void> expect_activation(const ConfigReader& config, std::initializer_list<std::string_view> names) {
@@ -387,6 +439,13 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
                                    .eps = static_cast<float>(plan.eps),
                                    .kind = plan.norm,
                                    .has_weight = false};
+  }
+  const auto with_experts =
+      std::count_if(plan.layers.begin(), plan.layers.end(), [](const LayerPlan& layer) { return layer.moe; });
+  if (plan.moe && with_experts * plan.moe->num_experts > kMaxExpertsInAll) {
+    return corrupt_data(input.weights.folder().string() + ": config.json has " +
+                        std::to_string(with_experts) + " layers of " + std::to_string(plan.moe->num_experts) +
+                        " experts, at most " + std::to_string(kMaxExpertsInAll) + " in all are supported");
   }
   Builder builder(input, plan);
   for (std::size_t i = 0; i < plan.layers.size(); ++i) spec.layers.push_back(TRY(builder.make_layer(i)));

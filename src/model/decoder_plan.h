@@ -67,6 +67,8 @@ struct DecoderNames {
 
   /// Puts `prefix` before the names that are not of a layer ("language_model.").
   void add_prefix(std::string_view prefix);
+  /// The norms of a layer come behind its attention and its MLP, none before them.
+  void norm_outputs_only();
 };
 
 enum class QkvLayout : std::uint8_t {
@@ -118,6 +120,12 @@ struct MoePlan {
                           std::string_view per_token, std::string_view intermediate_size);
   /// Groups of experts: n_group and topk_group, whose score is that of their two best.
   Result<void> read_groups(const ConfigReader& config);
+  /// "mlp.shared_experts", one MLP as wide as the `field` experts it counts.
+  Result<void> read_shared(const ConfigReader& config, std::string_view field, std::int64_t fallback = 0);
+  /// DeepSeek V3's: n_routed_experts in groups, chosen by sigmoids with a correction, and n_shared_experts.
+  static Result<MoePlan> read_deepseek(const ConfigReader& config);
+  /// Mixtral's names: block_sparse_moe, single experts' w1, w2, w3.
+  void name_block_sparse();
 };
 
 struct DecoderPlan {
@@ -164,11 +172,18 @@ struct DecoderPlan {
 
   /// Adds a rope that all layers use whose `rope` is its index: the first for all of them.
   Result<void> add_rope(const ConfigReader& config, RopeOptions options);
+  /// Layers from `first_layer` on have experts.
+  void use_experts(MoePlan experts, std::int64_t first_layer = 0);
+  /// The same from the layer on that `field` says, 0 where it is silent.
+  Result<void> use_experts(const ConfigReader& config, MoePlan experts, std::string_view field,
+                           std::int64_t fallback = 0);
   void set_attention_bias(bool bias) { q_bias = k_bias = v_bias = o_bias = bias; }
   void set_qkv_bias(bool bias) { q_bias = k_bias = v_bias = bias; }
   /// Gives the sliding layers the window `sliding_window`, unless that is absent or as long as the context:
   /// those that layer_types calls so, or where that is absent those of which `slides` is true.
   Result<void> read_windows(const ConfigReader& config, const std::function<bool(std::size_t)>& slides);
+  /// The same where use_sliding_window says so, for the layers from max_window_layers on.
+  Result<void> read_late_windows(const ConfigReader& config);
 };
 
 /// Refuses a configuration whose hidden_act is none of `names`, unless it is silent.

@@ -149,7 +149,13 @@ Result<RopeSpec> read_rope(const ConfigReader& config, const RopeOptions& option
   }
   rope.rotary_dim = rotary_dim;
   rope.traditional = options.traditional;
-  for (const double period : periods) rope.inverse_frequencies.push_back(static_cast<float>(1.0 / period));
+  for (const double period : periods) {
+    rope.inverse_frequencies.push_back(static_cast<float>(1.0 / period));
+    if (!std::isfinite(rope.inverse_frequencies.back()))
+      return config.refuse("rope_theta", "such that all frequencies are finite numbers");
+  }
+  if (!std::isfinite(rope.attention_factor))
+    return config.refuse("rope_scaling", "such that its factor on queries and keys is a finite number");
   return rope;
 }
 

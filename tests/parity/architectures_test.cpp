@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -206,14 +207,65 @@ TEST_P(Architectures, RefusesConfigurationsThatLie) {
     ASSERT_FALSE(model.ok()) << field;
     EXPECT_EQ(model.error().kind, ErrorKind::kCorruptData) << model.error().message;
   }
-  // Whatever a number says, opening ends, and what it refuses it names.
+  // Whatever a number says, opening ends, what it refuses it names, and what it accepts loads and runs.
   for (const auto& [field, value] : text) {
     if (!value.is_number()) continue;
-    for (const json::value& absurd : {json::value(-1), json::value(0), json::value(std::int64_t{1} << 40U),
-                                      json::value(1e300), json::value("many"), json::value(json::object())}) {
+    for (const json::value& absurd :
+         {json::value(-1), json::value(0), json::value(1), json::value(3),
+          json::value(std::int64_t{1} << 24U), json::value(std::int64_t{1} << 40U), json::value(1e300),
+          json::value("many"), json::value(json::object())}) {
       const Result<ModelFolder> model = open_with(field, absurd);
-      if (!model.ok()) EXPECT_FALSE(model.error().message.empty());
+      if (!model.ok()) {
+        EXPECT_NE(model.error().message.find(folder_.path().string()), std::string::npos)
+            << std::string(field) << ": " << model.error().message;
+        continue;
+      }
+      for (const CpuPrecision precision : {CpuPrecision::kReference, CpuPrecision::kFast}) {
+        const auto backend =
+            CpuBackend::load(*model, {.precision = precision, .num_threads = 1, .max_batch_tokens = 8});
+        if (!backend.ok()) {
+          EXPECT_FALSE(backend.error().message.empty());
+          continue;
+        }
+        ASSERT_TRUE(resize_pages(**backend, 1).ok());
+        ScriptedSequence sequence{{tokens_.begin(), tokens_.begin() + 3}, {0}};
+        const Result<Logits> logits = run_alone(**backend, sequence, 2, WhichLogits::kAll);
+        // Only a context of fewer tokens can be in the way.
+        EXPECT_TRUE(logits.ok() || field == "max_position_embeddings") << logits.error().message;
+      }
     }
+  }
+}
+
+/// Gives a tensor a name of the same length that no model has, in the file's header.
+void rename_tensor(const fs::path& file, const std::string& name) {
+  std::string bytes;
+  {
+    std::ifstream in(file, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const std::size_t place = bytes.find("\"" + name + "\"");
+  ASSERT_NE(place, std::string::npos) << name;
+  bytes[place + 1] = '#';
+  std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+TEST_P(Architectures, RefusesAFolderWithoutATensorByItsName) {
+  Result<json::object> file = read_json_object(case_folder() / (GetParam() + ".json"), 1U << 20U);
+  ASSERT_TRUE(file.ok());
+  for (const TensorRule& rule : read_rules(file->at("tensors").as_object())) {
+    const fs::path weights = folder_.path() / "model.safetensors";
+    const fs::path whole = folder_.path() / "whole";
+    fs::rename(weights, whole);
+    fs::copy_file(whole, weights);
+    rename_tensor(weights, rule.name);
+    const Result<ModelFolder> model = ModelFolder::open(folder_.path());
+    ASSERT_FALSE(model.ok()) << rule.name;
+    EXPECT_EQ(model.error().kind, ErrorKind::kCorruptData);
+    // By the name of its module at least: scales that are missing leave weights of the wrong type behind.
+    const std::string module = rule.name.substr(1, rule.name.rfind('.') - 1);
+    EXPECT_NE(model.error().message.find(module), std::string::npos) << model.error().message;
+    fs::rename(whole, weights);
   }
 }
 

@@ -23,7 +23,7 @@ mimo mimo_v2_flash minicpm minicpm3 minimax minimax_m3_vl ministral3 mistral3 mi
 nemotron nemotron-nas nemotron_h olmo olmo2 olmo3 olmo_hybrid olmoe openelm phi phi3 phi3small phimoe phixtral pixtral plamo plamo2 plamo3
 prism_hadamard_qwen35 qwen qwen2 qwen2_moe qwen2_vl qwen3 qwen3_5 qwen3_5_moe qwen3_moe qwen3_next qwen3_vl qwen3_vl_moe recurrent_gemma
 rwkv7 seed_oss smollm3 solar_open spark2_5 stablelm starcoder2 step3p5 talkie telechat3 youtu_llm""".split()
-ALIASES = {"mistral": "llama", "iquestcoder": "llama", "minimax_m2": "minimax"}
+ALIASES = {"mistral": "llama", "iquestcoder": "llama", "minimax_m2": "minimax", "kimi_k2": "deepseek_v3", "joyai_llm_flash": "deepseek_v3"}
 
 HEAD = """# Models
 
@@ -37,7 +37,7 @@ tested for each case.
 
 A model type is **exact** here if the computation is; real folders of these types are loaded in the form that mlx-lm's converter writes.
 Windows that mlx-lm ignores and transformers applies (mistral, gemma2, phi3, starcoder2, mixtral, qwen2 and qwen3 where they ask for
-them) are applied.
+them) are applied, and so are rope scalings that mlx-lm does not read (mixture-of-experts models, ernie4_5, llama4_text).
 
 | case | model type | fp32 | fast |
 |---|---|---|---|

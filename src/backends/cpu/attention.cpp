@@ -14,7 +14,8 @@ namespace {
 constexpr std::int32_t kItemRows = 64;
 // A step's items should outnumber the threads by this much, so that none waits long for another.
 constexpr std::int64_t kItemsPerThread = 4;
-constexpr std::int32_t kMinSplitStates = 4096;
+constexpr std::int64_t kMinSplitStates = 4096;
+constexpr std::int64_t kMaxSplitStates = 131'072;
 
 std::int32_t segments_of(std::int32_t keys) { return (keys + kSegmentKeys - 1) / kSegmentKeys; }
 
@@ -68,7 +69,8 @@ PagedAttention::PagedAttention(const Options& options)
           ? static_cast<std::int32_t>(std::min(std::int64_t{options.context_tokens},
                                                std::int64_t{options.window_tokens} + kSegmentKeys))
           : options.context_tokens;
-  const std::int32_t states = std::max(kMinSplitStates, segments_of(most_keys) * options.num_heads);
+  const std::int64_t states =
+      std::clamp(std::int64_t{segments_of(most_keys)} * options.num_heads, kMinSplitStates, kMaxSplitStates);
   split_values_.resize(static_cast<std::size_t>(states) * static_cast<std::size_t>(options.head_dim));
   split_rest_.resize(2 * static_cast<std::size_t>(states));
   splits_.reserve(parts_done_.size());

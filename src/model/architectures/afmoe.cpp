@@ -40,13 +40,8 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.router_name = "mlp.router.gate";
   moe.correction_bias = "mlp.expert_bias";
   moe.experts = "mlp.experts";
-  moe.shared_expert = "mlp.shared_experts";
-  moe.shared_intermediate =
-      moe.intermediate * TRY(config.integer_or("num_shared_experts", 1, 0, kMaxExperts));
-  plan.moe = std::move(moe);
-  const std::int64_t dense_layers = TRY(config.integer_or("num_dense_layers", 2, 0, kMaxLayers));
-  for (std::size_t i = 0; i < plan.layers.size(); ++i)
-    plan.layers[i].moe = static_cast<std::int64_t>(i) >= dense_layers;
+  TRY(moe.read_shared(config, "num_shared_experts", 1));
+  TRY(plan.use_experts(config, std::move(moe), "num_dense_layers", 2));
   return build_decoder(input, plan);
 }
 

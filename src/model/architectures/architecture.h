@@ -40,10 +40,13 @@ std::string supported_model_types();
 /// Limits that hold for every architecture: beyond them a file is wrong, not large.
 inline constexpr std::int64_t kMaxLayers = 10'000;
 inline constexpr std::int64_t kMaxVocabulary = 10'000'000;
-inline constexpr std::int64_t kMaxWidth = 1'048'576;
+inline constexpr std::int64_t kMaxWidth = 262'144;
 inline constexpr std::int64_t kMaxHeads = 4'096;
 inline constexpr std::int64_t kMaxHeadDim = 1'024;
+inline constexpr std::int64_t kMaxContext = 16'777'216;
 inline constexpr std::int64_t kMaxExperts = 4'096;
+inline constexpr std::int64_t kMaxExpertsPerToken = 64;
+inline constexpr std::int64_t kMaxExpertsInAll = 262'144;
 
 /// A linear layer or embedding, its tensors checked. With `has_bias`, NAME.bias must be [out]. Tensors of
 /// stacked experts may have one dimension more in front.

@@ -54,10 +54,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
         TRY(config.integer_or("moe_shared_expert_intermediate_size", moe.intermediate, 1, kMaxWidth));
     moe.shared_intermediate = width * TRY(config.integer_or("num_shared_experts", 0, 0, kMaxExperts));
   }
-  plan.moe = std::move(moe);
-  const std::int64_t dense_layers = TRY(config.integer_or("first_k_dense_replace", 0, 0, kMaxLayers));
-  for (std::size_t i = 0; i < plan.layers.size(); ++i)
-    plan.layers[i].moe = static_cast<std::int64_t>(i) >= dense_layers;
+  TRY(plan.use_experts(config, std::move(moe), "first_k_dense_replace"));
   return build_decoder(input, plan);
 }
 

@@ -17,8 +17,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   if (!config.has("n_routed_experts")) return build_decoder(input, plan);
   MoePlan moe;
   TRY(moe.read_sizes(config, "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size"));
-  moe.shared_expert = "mlp.shared_experts";
-  moe.shared_intermediate = moe.intermediate * TRY(config.integer_or("n_shared_experts", 0, 0, kMaxExperts));
+  TRY(moe.read_shared(config, "n_shared_experts"));
   plan.moe = std::move(moe);
   const std::int64_t dense_layers = TRY(config.integer_or("first_k_dense_replace", 0, 0, kMaxLayers));
   const std::int64_t interval = TRY(config.integer_or("moe_layer_freq", 1, 1, kMaxLayers));

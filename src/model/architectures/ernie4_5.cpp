@@ -15,7 +15,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   const bool bias = TRY(config.boolean_or("use_bias", false));
   plan.set_attention_bias(bias);
   plan.mlp_bias = bias;
-  TRY(plan.add_rope(config, {.traditional = true, .scaled = false}));
+  TRY(plan.add_rope(config, {.traditional = true}));
   return build_decoder(input, plan);
 }
 

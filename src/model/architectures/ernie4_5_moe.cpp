@@ -38,7 +38,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   const bool bias = TRY(config.boolean_or("use_bias", false));
   plan.set_attention_bias(bias);
   plan.mlp_bias = bias;
-  TRY(plan.add_rope(config, {.traditional = true, .scaled = false}));
+  TRY(plan.add_rope(config, {.traditional = true}));
   MoePlan moe;
   const bool own_width = TRY(config.integer_or("moe_intermediate_size", 0, 0, kMaxWidth)) > 0;
   TRY(moe.read_sizes(config, "moe_num_experts", "moe_k",
@@ -50,9 +50,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.router.normalize = true;
   moe.router.normalize_eps = 1e-12F;
   moe.expert_bias = bias;
-  moe.shared_expert = "mlp.shared_experts";
-  moe.shared_intermediate =
-      moe.intermediate * TRY(config.integer_or("moe_num_shared_experts", 0, 0, kMaxExperts));
+  TRY(moe.read_shared(config, "moe_num_shared_experts"));
   plan.moe = std::move(moe);
   const auto last_layer = static_cast<std::int64_t>(plan.layers.size()) - 1;
   const std::int64_t first = TRY(read_bound(config, "moe_layer_start_index", 0, false));

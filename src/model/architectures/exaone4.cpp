@@ -16,10 +16,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.set_attention_bias(false);
   plan.mlp_bias = false;
   plan.head_norms = HeadNorms::kEachHead;
-  plan.names.attention_norm.clear();
-  plan.names.attention_post_norm = "post_attention_layernorm";
-  plan.names.mlp_norm.clear();
-  plan.names.mlp_post_norm = "post_feedforward_layernorm";
+  plan.names.norm_outputs_only();
   TRY(plan.add_rope(config, {}));
   const std::string pattern = TRY(config.string_or("sliding_window_pattern", ""));
   if (!pattern.empty()) {

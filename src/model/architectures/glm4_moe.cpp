@@ -22,21 +22,9 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.o_bias = false;
   if (TRY(config.boolean_or("use_qk_norm", false))) plan.head_norms = HeadNorms::kEachHead;
-  MoePlan moe;
-  TRY(moe.read_sizes(config, "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size"));
-  TRY(moe.read_groups(config));
-  moe.router.scoring = RouterScoring::kSigmoid;
-  moe.router.normalize = moe.router.experts_per_token > 1 && TRY(config.boolean_or("norm_topk_prob", true));
-  moe.router.scale = static_cast<float>(TRY(config.number_or("routed_scaling_factor", 1.0, 1e-6, 1e6)));
-  moe.correction_bias = "mlp.gate.e_score_correction_bias";
-  moe.shared_expert = "mlp.shared_experts";
-  moe.shared_intermediate = moe.intermediate * TRY(config.integer_or("n_shared_experts", 0, 0, kMaxExperts));
-  plan.moe = std::move(moe);
-  const std::int64_t dense_layers = TRY(config.integer_or("first_k_dense_replace", 0, 0, kMaxLayers));
-  for (std::size_t i = 0; i < plan.layers.size(); ++i)
-    plan.layers[i].moe = static_cast<std::int64_t>(i) >= dense_layers;
+  TRY(plan.use_experts(config, TRY(MoePlan::read_deepseek(config)), "first_k_dense_replace"));
   const std::int32_t rotary_dim = TRY(read_rotary_dim(config, plan.layers.front().head_dim, 0.5));
-  TRY(plan.add_rope(config, {.rotary_dim = rotary_dim, .scaled = false}));
+  TRY(plan.add_rope(config, {.rotary_dim = rotary_dim}));
   return build_decoder(input, plan);
 }
 

@@ -23,8 +23,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.experts = "mlp.experts";
   moe.expert_bias = true;
   moe.activation = Activation::kClampedSwiGlu;
-  plan.moe = std::move(moe);
-  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  plan.use_experts(std::move(moe));
   TRY(plan.add_rope(config, {.default_theta = 150000.0}));
   TRY(plan.read_windows(config, [](std::size_t i) { return i % 2 == 0; }));
   return build_decoder(input, plan);

@@ -1,4 +1,5 @@
-// Granite 3: llama with multipliers on embeddings, scores, residuals and logits.
+// Granite 3: llama with multipliers on embeddings, scores, residuals and logits. granitemoe has experts in
+// each layer, weighed by a softmax over the chosen.
 #include <array>
 
 #include "model/decoder_plan.h"
@@ -6,7 +7,7 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"granite"};
+constexpr std::array<std::string_view, 2> kModelTypes = {"granite", "granitemoe"};
 
 Result<ModelSpec> build(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
@@ -17,6 +18,13 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.residual_scale = TRY(config.number("residual_multiplier", 1e-9, 1e6));
   plan.logits_scale = 1.0 / TRY(config.number("logits_scaling", 1e-9, 1e6));
   TRY(plan.add_rope(config, {}));
+  if (plan.model_type == "granite") return build_decoder(input, plan);
+  MoePlan moe;
+  TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
+  moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
+  moe.router_name = "block_sparse_moe.router.layer";
+  moe.experts = "block_sparse_moe.switch_mlp";
+  plan.use_experts(std::move(moe));
   return build_decoder(input, plan);
 }
 

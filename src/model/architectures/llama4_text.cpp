@@ -19,7 +19,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.names.down_proj = "feed_forward.down_proj";
   if (TRY(config.boolean_or("use_qk_norm", false))) plan.head_norms = HeadNorms::kEachHead;
   plan.head_norm_weight = false;
-  TRY(plan.add_rope(config, {.traditional = true, .scaled = false}));
+  TRY(plan.add_rope(config, {.traditional = true}));
   const auto* rotates = config.find("no_rope_layers");
   if (rotates == nullptr || !rotates->is_array() || rotates->get_array().size() != plan.layers.size())
     return config.refuse("no_rope_layers", "a list with one entry a layer");

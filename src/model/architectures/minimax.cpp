@@ -20,19 +20,13 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.router.scoring = RouterScoring::kSigmoid;
   moe.router.normalize = true;
   moe.router.normalize_eps = 1e-20F;
-  moe.router_name = "block_sparse_moe.gate";
+  moe.name_block_sparse();
   moe.correction_bias = "block_sparse_moe.e_score_correction_bias";
-  moe.experts = "block_sparse_moe.switch_mlp";
-  moe.single_experts = "block_sparse_moe.experts";
-  moe.gate_proj = "w1";
-  moe.up_proj = "w3";
-  moe.down_proj = "w2";
-  plan.moe = std::move(moe);
-  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  plan.use_experts(std::move(moe));
   const std::int64_t rotary_dim =
       TRY(config.integer_or("rotary_dim", plan.layers.front().head_dim, 2, plan.layers.front().head_dim));
   if (rotary_dim % 2 != 0) return config.refuse("rotary_dim", "an even number");
-  TRY(plan.add_rope(config, {.rotary_dim = static_cast<std::int32_t>(rotary_dim), .scaled = false}));
+  TRY(plan.add_rope(config, {.rotary_dim = static_cast<std::int32_t>(rotary_dim)}));
   return build_decoder(input, plan);
 }
 

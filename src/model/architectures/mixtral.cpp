@@ -15,17 +15,10 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
   moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
-  moe.router_name = "block_sparse_moe.gate";
-  moe.experts = "block_sparse_moe.switch_mlp";
-  moe.single_experts = "block_sparse_moe.experts";
-  moe.gate_proj = "w1";
-  moe.up_proj = "w3";
-  moe.down_proj = "w2";
-  plan.moe = std::move(moe);
-  for (LayerPlan& layer : plan.layers) layer.moe = true;
-  TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false)),
-                             .default_theta = 1e6,
-                             .scaled = false}));
+  moe.name_block_sparse();
+  plan.use_experts(std::move(moe));
+  TRY(plan.add_rope(
+      config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e6}));
   // As in transformers; mlx-lm ignores it, which shows only beyond it.
   TRY(plan.read_windows(config, [](std::size_t) { return true; }));
   return build_decoder(input, plan);

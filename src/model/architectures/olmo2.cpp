@@ -13,10 +13,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.head_norms = HeadNorms::kAllHeads;
-  plan.names.attention_norm.clear();
-  plan.names.attention_post_norm = "post_attention_layernorm";
-  plan.names.mlp_norm.clear();
-  plan.names.mlp_post_norm = "post_feedforward_layernorm";
+  plan.names.norm_outputs_only();
   TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false))}));
   return build_decoder(input, plan);
 }

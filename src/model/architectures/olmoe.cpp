@@ -17,8 +17,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   TRY(moe.read_sizes(config, "num_experts", "num_experts_per_tok", "intermediate_size"));
   moe.router.normalize = TRY(config.boolean_or("norm_topk_prob", false));
   moe.expert_bias = plan.mlp_bias;
-  plan.moe = std::move(moe);
-  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  plan.use_experts(std::move(moe));
   TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false))}));
   return build_decoder(input, plan);
 }

@@ -20,14 +20,8 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
   moe.router.scoring = RouterScoring::kSparseMixer;
   moe.router.jitter = static_cast<float>(TRY(config.number_or("router_jitter_noise", 0.01, 0.0, 1.0)));
-  moe.router_name = "block_sparse_moe.gate";
-  moe.experts = "block_sparse_moe.switch_mlp";
-  moe.single_experts = "block_sparse_moe.experts";
-  moe.gate_proj = "w1";
-  moe.up_proj = "w3";
-  moe.down_proj = "w2";
-  plan.moe = std::move(moe);
-  for (LayerPlan& layer : plan.layers) layer.moe = true;
+  moe.name_block_sparse();
+  plan.use_experts(std::move(moe));
   TRY(plan.add_rope(config, {}));
   const auto scaling = TRY(config.object("rope_scaling"));
   if (scaling && scaling->has("long_mscale"))

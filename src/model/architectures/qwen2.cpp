@@ -17,12 +17,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   TRY(plan.add_rope(
       config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e6}));
   // As in transformers; mlx-lm ignores the windows, which no published model uses.
-  const bool sliding = TRY(config.boolean_or("use_sliding_window", false));
-  const std::int64_t full_layers = TRY(config.integer_or("max_window_layers", 28, 0, kMaxLayers));
-  if (sliding) {
-    TRY(plan.read_windows(config,
-                          [&](std::size_t i) { return static_cast<std::int64_t>(i) >= full_layers; }));
-  }
+  TRY(plan.read_late_windows(config));
   return build_decoder(input, plan);
 }
 

@@ -20,11 +20,9 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.router.normalize = false;
   moe.shared_intermediate = TRY(config.integer("shared_expert_intermediate_size", 1, kMaxWidth));
   moe.shared_gate = "mlp.shared_expert_gate";
-  plan.moe = std::move(moe);
-  for (LayerPlan& layer : plan.layers) layer.moe = true;
-  TRY(plan.add_rope(config, {.traditional = TRY(config.boolean_or("rope_traditional", false)),
-                             .default_theta = 1e6,
-                             .scaled = false}));
+  plan.use_experts(std::move(moe));
+  TRY(plan.add_rope(
+      config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e6}));
   return build_decoder(input, plan);
 }
 

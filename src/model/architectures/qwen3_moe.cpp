@@ -29,7 +29,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
       plan.layers[static_cast<std::size_t>(*layer)].moe = false;
     }
   }
-  TRY(plan.add_rope(config, {.default_theta = 1e6, .scaled = false}));
+  TRY(plan.add_rope(config, {.default_theta = 1e6}));
   return build_decoder(input, plan);
 }
 
