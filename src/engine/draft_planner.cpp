@@ -121,14 +121,11 @@ void DraftPlanner::plan(std::span<Sequence* const> decoding, double row_seconds)
     return;
   }
   fill_costs(num_sequences, row_seconds);
-  if (num_sequences != last_sequences_) last_rows_ = 0;
-  last_sequences_ = num_sequences;
-  const std::size_t most_rows = std::max(num_sequences, 2 * last_rows_);
   for (Choice& choice : choices_) offer_next(choice);
   // Row by row to whom it brings most; where to stop is known only afterwards, as costs rise in steps.
   double gain = 0.0;
   double best_gain = kLeastGain * static_cast<double>(num_sequences);
-  for (std::size_t rows = 1; rows <= std::min(most_rows, costs_.size() - 1); ++rows) {
+  for (std::size_t rows = 1; rows < costs_.size(); ++rows) {
     Choice& next = *std::max_element(choices_.begin(), choices_.end(), [](const Choice& a, const Choice& b) {
       return a.next_right / a.tokens < b.next_right / b.tokens;
     });
@@ -169,7 +166,6 @@ void DraftPlanner::observe(std::int32_t num_decodes, std::int32_t num_extra_rows
     balance_ += kAllowedLoss;
   } else if (num_extra_rows <= kMostExtraRows && plain_[num_sequences].seconds > 0.0) {
     const auto rows = static_cast<std::size_t>(num_extra_rows);
-    last_rows_ = rows;
     ratios[rows].learn(seconds / plain_[num_sequences].seconds, costs_[rows]);
     balance_ += static_cast<double>(num_accepted) / num_decodes - (ratios[rows].value - 1.0);
   }
@@ -180,10 +176,13 @@ void DraftPlanner::observe(std::int32_t num_decodes, std::int32_t num_extra_rows
 void DraftPlanner::observe_plain(std::size_t num_sequences, double seconds) {
   Plain& plain = plain_[num_sequences];
   const double weight = fresh_plain(num_sequences) != nullptr ? kPlainWeight : kStaleWeight;
-  if (plain.seconds > 0.0)
+  if (plain.seconds > 0.0) {
     plain.seconds += weight * (std::min(seconds, kMostSurprise * plain.seconds) - plain.seconds);
-  else
-    plain.seconds = seconds;
+  } else {
+    // One sequence fewer takes about as long.
+    const double fewer = plain_[num_sequences - 1].seconds;
+    plain.seconds = fewer > 0.0 ? std::min(seconds, kMostSurprise * fewer) : seconds;
+  }
   plain.at_step = num_steps_;
 }
 

@@ -90,9 +90,6 @@ class DraftPlanner {
   std::array<Plain, kMostSequences + 1> plain_{};
   std::array<std::array<Ratio, kMostExtraRows + 1>, kNumSizes> ratios_{};  // by size class and extra rows
   std::array<double, kMostExtraRows + 1> costs_{};  // of the step being planned: ratios without gaps
-  // Rows at most double from one step to the next with as many sequences: what they cost is known by then.
-  std::size_t last_sequences_ = 0;
-  std::size_t last_rows_ = 0;
   std::vector<Choice> choices_;
 };
 

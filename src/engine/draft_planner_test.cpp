@@ -71,7 +71,7 @@ class Plans {
 TEST(DraftPlanner, runs_likely_guesses_where_rows_are_cheap) {
   Plans plans(1);
   plans.offer(0, 15, Evidence::kMatch16AndMore);
-  plans.run_steps(24, 0.02);
+  plans.run_steps(20, 0.02);
   plans.planner.plan(plans.decoding, 0.0);
   EXPECT_GE(plans.planned(0), 6);
 }
