@@ -162,7 +162,7 @@ TEST_F(ModelFolderTest, describes_the_model_completely) {
 
 TEST_F(ModelFolderTest, refuses_absurd_numbers_naming_field_and_value) {
   make({});
-  refuses(R"({"hidden_size": -5})", "config.json: hidden_size: -5, must be an integer between 1 and 1048576");
+  refuses(R"({"hidden_size": -5})", "config.json: hidden_size: -5, must be an integer between 1 and 262144");
   refuses(R"({"hidden_size": 0})", "hidden_size: 0, must be");
   refuses(R"({"hidden_size": 64.5})", "hidden_size: 6.45E1, must be");
   refuses(R"({"hidden_size": "64"})", "hidden_size: \"64\", must be");
@@ -195,7 +195,7 @@ TEST_F(ModelFolderTest, refuses_a_huge_claim_quickly) {
   make({});
   const auto start = std::chrono::steady_clock::now();
   refuses(R"({"num_hidden_layers": 10000})", "tensor model.layers.2.input_layernorm.weight is missing");
-  refuses(R"({"vocab_size": 10000000, "hidden_size": 1048576})", "tensor model.embed_tokens");
+  refuses(R"({"vocab_size": 10000000, "hidden_size": 262144})", "tensor model.embed_tokens");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 

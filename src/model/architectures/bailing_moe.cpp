@@ -41,9 +41,9 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.router.normalize_eps = 1e-20F;
   moe.router.scale = static_cast<float>(TRY(config.number_or("routed_scaling_factor", 1.0, 1e-6, 1e6)));
   moe.router_name = input.weights.find("model.layers." + std::to_string(plan.layers.size() - 1) +
-                                       ".mlp.gate.gate_proj.weight") != nullptr
-                        ? "mlp.gate.gate_proj"
-                        : "mlp.gate";
+                                       ".mlp.gate.weight") != nullptr
+                        ? "mlp.gate"
+                        : "mlp.gate.gate_proj";
   if (TRY(config.boolean_or("moe_router_enable_expert_bias", false)))
     moe.correction_bias = "mlp.gate.expert_bias";
   moe.expert_bias = bias;
