@@ -11,9 +11,10 @@ endif()
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
-  # PCH needs the looser time checks; the base directory shares hits between checkouts.
+  # PCH needs the looser time checks; the base directory shares hits between checkouts. Headers' own times stay checked:
+  # one that is edited while a file is being compiled would else be cached as the one that was.
   set(mlxd_launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_SLOPPINESS=pch_defines,time_macros
       ${CCACHE_PROGRAM})
   set(CMAKE_C_COMPILER_LAUNCHER ${mlxd_launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${mlxd_launcher})

@@ -88,7 +88,7 @@ class Scene {
     positions_.clear();
     for (std::int32_t t = 0; t < num_tokens; ++t) positions_.push_back(sequence.first_position + t);
     sequence_indices_.assign(positions_.size(), 0);
-    const StepInput step{&batch_, {}, positions_, sequence_indices_};
+    const StepInput step{&batch_, batch_.sequences, {}, positions_, sequence_indices_};
     AttentionSpec spec;
     spec.num_heads = kHeads;
     spec.num_kv_heads = kKvHeads;

@@ -1,9 +1,10 @@
 // Whole steps of the CPU backend on a model folder: prefill of 512 tokens and decoding of 1 … 16 sequences
 // together, greedy, in the engine's way but without it. Prints the best of several rounds: tokens/s, and what
-// one step takes.
+// one step takes. `beside`: what a piece of a prompt costs beside four decodes, in one step and in slices of
+// layers.
 //
 //   step_bench FOLDER [--threads N] [--isa NAME] [--kv NAME] [--rounds N] [--context N] [--only
-//   prefill|decode]
+//   prefill|decode|beside]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -29,6 +30,7 @@ struct Arguments {
 constexpr std::int32_t kPromptTokens = 512;
 constexpr std::int32_t kDecodeSteps = 32;
 constexpr std::int32_t kMaxSequences = 16;
+constexpr std::int32_t kMostBeside = 256;  // tokens of a piece beside decodes
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -42,7 +44,7 @@ double seconds_since(Clock::time_point start) {
 class Bench {
  public:
   Bench(Backend& backend, std::int32_t context) : backend_(backend), context_(context) {
-    pages_each_ = (std::max(context + kDecodeSteps, kPromptTokens) + kPageTokens - 1) / kPageTokens;
+    pages_each_ = (std::max(context + kMostBeside, kPromptTokens) + kPageTokens - 1) / kPageTokens;
     for (std::size_t group = 0; group < backend.info().page_groups.size(); ++group) {
       const Result<void> pages = backend.resize_pages(group, pages_each_ * kMaxSequences);
       if (!pages.ok()) fail(pages.error().message);
@@ -54,6 +56,34 @@ class Bench {
     step({{0, 0, kPromptTokens}});
     return seconds_since(start);
   }
+
+  /// Seconds that a piece of a prompt after `context` tokens adds to steps of kBeside decodes, going through
+  /// `num_layers` in each.
+  double beside(std::int32_t num_tokens, std::int32_t num_layers) {
+    for (std::int32_t i = 0; i <= kBeside; ++i) {
+      const std::int32_t context = i < kBeside ? kBesideContext : context_;
+      for (std::int32_t done = 0; done < context; done += kPromptTokens)
+        step({{i, done, std::min(kPromptTokens, context - done)}});
+    }
+    std::vector<Part> parts;
+    for (std::int32_t i = 0; i < kBeside; ++i) parts.push_back({i, kBesideContext, 1});
+    step(parts);
+    auto start = Clock::now();
+    for (int i = 0; i < 8; ++i) step(parts);
+    const double decode = seconds_since(start) / 8;
+    parts.push_back({kBeside, context_, num_tokens});
+    const std::int32_t layers = backend_.info().num_sliceable_layers;
+    std::int32_t steps = 0;
+    start = Clock::now();
+    for (std::int32_t first = 0; first < layers; first += num_layers, ++steps) {
+      step(parts,
+           num_layers < layers ? LayerSlice{1, first, std::min(layers, first + num_layers)} : LayerSlice{});
+    }
+    return seconds_since(start) - steps * decode;
+  }
+
+  static constexpr std::int32_t kBeside = 4;
+  static constexpr std::int32_t kBesideContext = 64;
 
   /// Seconds a step.
   double decode(std::int32_t num_sequences) {
@@ -79,8 +109,9 @@ class Bench {
     std::int32_t num_tokens;
   };
 
-  void step(const std::vector<Part>& parts) {
+  void step(const std::vector<Part>& parts, LayerSlice slice = {}) {
     batch_.clear();
+    batch_.slice = slice;
     for (const Part& part : parts) {
       BatchSequence sequence;
       sequence.first_token = static_cast<std::int32_t>(batch_.tokens.size());
@@ -96,6 +127,10 @@ class Bench {
         batch_.tokens.push_back(TokenInput::id(token));
       }
       batch_.sequences.push_back(sequence);
+      if (slice.num_sequences > 0 && &part == &parts.back() &&
+          slice.last_layer < backend_.info().num_sliceable_layers) {
+        break;
+      }
       SampleRow row;
       row.token_index = sequence.first_token + part.num_tokens - 1;
       batch_.samples.push_back(row);
@@ -162,6 +197,17 @@ int run(const Arguments& arguments) {
     for (int round = 0; round < arguments.rounds; ++round) best = std::min(best, measure());
     return best;
   };
+  if (arguments.only == "beside") {
+    const std::int32_t all = backend.info().num_sliceable_layers;
+    for (std::int32_t tokens = 16; tokens <= kMostBeside; tokens *= 2) {
+      for (const std::int32_t layers : {all, all / 4, all / 8, 1}) {
+        const double seconds = best_of([&] { return bench.beside(tokens, layers); });
+        std::printf("%3d tokens, %2d layers a step: %.3f ms a token\n", tokens, layers,
+                    seconds * 1e3 / tokens);
+      }
+    }
+    return 0;
+  }
   if (arguments.only != "decode") {
     const double seconds = best_of([&] { return bench.prefill(); });
     std::printf("prefill %d: %7.1f tokens/s (%.2f ms)\n", kPromptTokens, kPromptTokens / seconds,

@@ -26,6 +26,7 @@ struct BackendInfo {
   std::int32_t vocab_size = 0;
   std::int32_t max_batch_tokens = 0;       // most tokens in a step
   std::int32_t max_batch_sequences = 0;    // most sequences in a step
+  std::int32_t num_sliceable_layers = 0;   // at whose bounds a step may be cut (LayerSlice); 0: it may not
   std::vector<PageGroupInfo> page_groups;  // as in ModelSpec::layer_groups; at most kMaxLayerGroups
 
   /// K/V bytes of 32 positions over all groups.

@@ -91,7 +91,7 @@ std::int32_t DraftPlanner::worthwhile_drafts(std::span<Sequence* const> decoding
   double best_gain = kLeastGain * static_cast<double>(num_sequences);
   for (std::int32_t drafts = 1; drafts <= kMostDrafts; ++drafts) {
     const std::size_t rows = num_sequences * static_cast<std::size_t>(drafts);
-    if (rows >= costs_.size()) break;
+    if (rows >= costs_.size() || costs_[rows] > most_cost_) break;
     double gain = 0.0;
     for (const Sequence* const sequence : decoding) {
       const double right = rate(*sequence, Evidence::kDraftModel);
@@ -129,7 +129,7 @@ void DraftPlanner::plan(std::span<Sequence* const> decoding, double row_seconds)
     Choice& next = *std::max_element(choices_.begin(), choices_.end(), [](const Choice& a, const Choice& b) {
       return a.next_right / a.tokens < b.next_right / b.tokens;
     });
-    if (next.next_right <= 0.0) break;
+    if (next.next_right <= 0.0 || costs_[rows] > most_cost_) break;
     gain += std::log1p(next.next_right / next.tokens);
     next.tokens += next.next_right;
     ++next.num_run;
@@ -176,10 +176,13 @@ void DraftPlanner::observe(std::int32_t num_decodes, std::int32_t num_extra_rows
 void DraftPlanner::observe_plain(std::size_t num_sequences, double seconds) {
   Plain& plain = plain_[num_sequences];
   const double weight = fresh_plain(num_sequences) != nullptr ? kPlainWeight : kStaleWeight;
-  if (plain.seconds > 0.0)
+  if (plain.seconds > 0.0) {
     plain.seconds += weight * (std::min(seconds, kMostSurprise * plain.seconds) - plain.seconds);
-  else
-    plain.seconds = seconds;
+  } else {
+    // One sequence fewer takes about as long.
+    const double fewer = plain_[num_sequences - 1].seconds;
+    plain.seconds = fewer > 0.0 ? std::min(seconds, kMostSurprise * fewer) : seconds;
+  }
   plain.at_step = num_steps_;
 }
 

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -32,8 +33,10 @@ class DraftPlanner {
   /// Of all sequences in a step.
   static constexpr std::int32_t kMostExtraRows = 32;
 
-  /// `fixed_drafts`: so many for each sequence, whatever they bring; 0: as it pays.
-  explicit DraftPlanner(std::int32_t fixed_drafts) : fixed_drafts_(fixed_drafts) {}
+  /// `fixed_drafts`: so many for each sequence, whatever they bring; 0: as it pays, in steps of at most
+  /// `most_cost` times a plain one, so that streams stay even.
+  explicit DraftPlanner(std::int32_t fixed_drafts, double most_cost = std::numeric_limits<double>::infinity())
+      : fixed_drafts_(fixed_drafts), most_cost_(most_cost) {}
 
   /// How many tokens it pays to have guessed for each of so many sequences, one more of each taking
   /// `seconds_per_token`; at most kMostDrafts.
@@ -80,6 +83,7 @@ class DraftPlanner {
   void observe_plain(std::size_t num_sequences, double seconds);
 
   std::int32_t fixed_drafts_;
+  double most_cost_;
   AcceptanceRates rates_{1000.0};  // of all sequences
   std::uint64_t num_steps_ = 0;
   double balance_ = 2.0;  // what speculation has won, in plain steps; below 0 it pauses until that is made up

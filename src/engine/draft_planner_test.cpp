@@ -114,6 +114,21 @@ TEST(DraftPlanner, goes_as_deep_as_guesses_are_likely) {
   }
 }
 
+TEST(DraftPlanner, steps_stay_below_their_most_cost) {
+  Plans plans(4);
+  plans.planner = DraftPlanner(0, 2.5);
+  for (std::size_t i = 0; i < 4; ++i) plans.offer(i, 15, Evidence::kMatch16AndMore);
+  plans.run_steps(10, 0.1);
+  for (int step = 0; step < 100; ++step) {
+    plans.run_steps(1, 0.1);
+    EXPECT_LE(plans.all_planned(), 15);
+  }
+  plans.planner.plan(plans.decoding, 0.0);
+  EXPECT_GE(plans.all_planned(), 12);
+  // A model is not asked for more, either.
+  EXPECT_LE(plans.planner.worthwhile_drafts(plans.decoding, 1e-6, 0.001), 4);
+}
+
 TEST(DraftPlanner, nobody_is_slowed_down_for_a_small_gain_of_another) {
   Plans plans(8);
   plans.offer(0, 15, Evidence::kMatch16AndMore);

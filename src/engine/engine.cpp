@@ -55,6 +55,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   limits.step_token_budget = std::min(options.step_token_budget, info.max_batch_tokens);
   limits.max_running = std::min({options.max_running, info.max_batch_sequences, limits.step_token_budget});
   limits.gap_ratio = options.gap_ratio;
+  limits.num_layers = info.num_sliceable_layers;
   KvCache::Options cache;
   cache.groups = info.page_groups;
   cache.num_pages = pages_by_group(info, num_pages, limits.max_running, limits.step_token_budget);
@@ -160,10 +161,11 @@ std::span<SequenceEvent> Engine::step() {
   } else {
     sample();
   }
+  const std::size_t computed_tokens = num_computed_tokens();
   publish(started, forward_started, forward_ended);
   if (profile_ != nullptr) {
     profile_->lap(StepStage::kPublish);
-    profile_->end_step(batch_.tokens.size());
+    profile_->end_step(computed_tokens);
   }
   follows_ = !idle();
   return events_;
@@ -231,6 +233,12 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
   entry.first_token = static_cast<std::int32_t>(batch_.tokens.size());
   entry.num_tokens = chunk.num_tokens + chunk.num_drafts;
   entry.first_position = sequence.num_computed();
+  if (chunk.kept_row) {
+    entry.kept_row = *chunk.kept_row;
+    ++batch_.slice.num_sequences;
+    batch_.slice.first_layer = scheduler_.layers().first;
+    batch_.slice.last_layer = scheduler_.layers().last;
+  }
   for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
     const std::vector<PageId>& table = sequence.held().tables[group];
     entry.page_tables[group] = {.begin = static_cast<std::int32_t>(batch_.page_ids.size()),
@@ -241,7 +249,7 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
   for (const TokenId token : sequence.tokens().subspan(static_cast<std::size_t>(sequence.num_computed()),
                                                        static_cast<std::size_t>(chunk.num_tokens)))
     batch_.tokens.push_back(TokenInput::id(token));
-  if (chunk.num_tokens < sequence.num_remaining()) return;
+  if (!chunk.finishes || chunk.num_tokens < sequence.num_remaining()) return;
   const auto last = static_cast<std::int32_t>(batch_.tokens.size()) - 1;
   batch_.samples.push_back({last, sequence.sample_spec()});
   for (std::int32_t i = 0; i < chunk.num_drafts; ++i) {
@@ -270,10 +278,19 @@ Result<void> Engine::forward() {
   return {};
 }
 
+// Tokens that are through all layers with this step.
+std::size_t Engine::num_computed_tokens() const {
+  std::size_t count = 0;
+  for (const ScheduledChunk& chunk : chunks_)
+    count += chunk.finishes ? static_cast<std::size_t>(chunk.num_tokens + chunk.num_drafts) : 0;
+  return count;
+}
+
 // Gives every sequence of the step what it computed.
 void Engine::sample() {
   std::size_t row = 0;
   for (const ScheduledChunk& chunk : chunks_) {
+    if (!chunk.finishes) continue;
     Sequence& sequence = *chunk.sequence;
     const std::int32_t recomputed = sequence.advance(cache_, chunk.num_tokens);
     const std::int32_t end = sequence.num_computed();

@@ -51,7 +51,7 @@ struct EngineOptions {
   std::int32_t max_waiting = 1024;       // beyond: kOverloaded
   std::int32_t step_token_budget = 512;  // decodes + prefill chunk of a step
   /// A step that prefills beside decodes takes at most about so many times one that only decodes.
-  double gap_ratio = 3.3;
+  double gap_ratio = 3.6;
   /// If set, told where the time of steps goes; it must outlive the engine. The backend is given the same
   /// one.
   StepProfile* profile = nullptr;
@@ -127,6 +127,7 @@ class Engine {
   Result<void> copy_pages();
   Result<void> forward();
   void sample();
+  std::size_t num_computed_tokens() const;
   void publish(TimePoint started, TimePoint forward_started, TimePoint forward_ended);
 
   void add_to_batch(const ScheduledChunk& chunk);

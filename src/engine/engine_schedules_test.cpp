@@ -71,6 +71,7 @@ struct Totals {
   std::uint64_t resizes = 0;
   std::uint64_t drafted_tokens = 0;
   std::uint64_t accepted_tokens = 0;
+  std::uint64_t sliced_steps = 0;
 };
 
 void run_schedule(std::uint32_t seed, Totals& totals) {
@@ -91,11 +92,13 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
   if (schedule.chance(0.3)) backend.windows = {schedule.between(2, 100)};
   if (schedule.chance(0.3)) backend.windows.push_back(schedule.between(2, 100));
   if (schedule.chance(0.2)) backend.windows.insert(backend.windows.begin(), 0);
+  if (schedule.chance(0.5)) backend.num_layers = schedule.between(2, 40);
   EngineHarness harness(options, backend);
   const std::chrono::microseconds row_time(schedule.between(0, 30));
-  harness.step_time = [row_time](const StepBatch& batch) {
-    return Duration(std::chrono::microseconds(100) +
-                    row_time * static_cast<std::int64_t>(batch.tokens.size()));
+  harness.step_time = [row_time, &backend](const StepBatch& batch) {
+    return Duration(
+        std::chrono::microseconds(100) +
+        std::chrono::duration_cast<Duration>(row_time * testing::token_work(batch, backend.num_layers)));
   };
   std::int32_t num_pages = options.num_pages;
   const std::int32_t num_requests = schedule.between(1, 14);
@@ -133,6 +136,7 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
     if (schedule.chance(0.1)) harness.clock.advance(std::chrono::seconds(schedule.between(1, 12)));
     if (harness.engine->idle()) continue;
     ASSERT_NO_FATAL_FAILURE(harness.step());
+    totals.sliced_steps += harness.steps.back().slice.num_sequences > 0 ? 1 : 0;
     ASSERT_LE(harness.steps.back().tokens, options.step_token_budget);
     ASSERT_LE(std::ssize(harness.steps.back().chunks), options.max_running);
   }
@@ -178,6 +182,7 @@ TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.evictions, kNumSchedules);
   EXPECT_GT(totals.resizes, kNumSchedules / 5);
+  EXPECT_GT(totals.sliced_steps, kNumSchedules * 2);
   EXPECT_GT(totals.accepted_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.drafted_tokens - totals.accepted_tokens, kNumSchedules * 8);
 }

@@ -11,8 +11,18 @@ namespace {
 // Of those that wait for a prefix being computed; each costs a look into the cache, and a crowd of equal
 // prompts may wait.
 constexpr std::int32_t kMostPassedOver = 32;
+// Of a wave. More gain little and make those who come meanwhile wait.
+constexpr std::int32_t kMostSlicedTokens = 256;
 
 bool by_arrival(const Sequence* a, const Sequence* b) { return a->arrival() < b->arrival(); }
+
+/// A wave leaves room beside it for as many decodes as there may ever be.
+StepPacer::Options pacer_options(const Scheduler::Options& options) {
+  return {.step_token_budget = options.step_token_budget,
+          .gap_ratio = options.gap_ratio,
+          .num_layers = std::max(1, options.num_layers),
+          .most_sliced_tokens = std::min(kMostSlicedTokens, options.step_token_budget - options.max_running)};
+}
 
 std::int32_t common_tokens(std::span<const TokenId> a, std::span<const TokenId> b) {
   const auto most = static_cast<std::ptrdiff_t>(std::min(a.size(), b.size()));
@@ -22,12 +32,11 @@ std::int32_t common_tokens(std::span<const TokenId> a, std::span<const TokenId> 
 }  // namespace
 
 Scheduler::Scheduler(KvCache& cache, Options options)
-    : cache_(cache),
-      options_(options),
-      pacer_({.step_token_budget = options.step_token_budget, .gap_ratio = options.gap_ratio}) {
+    : cache_(cache), options_(options), pacer_(pacer_options(options)) {
   CHECK(options_.max_running >= 1 && options_.max_running <= options_.step_token_budget);
   const auto most = static_cast<std::size_t>(options_.max_running);
   running_.reserve(most);
+  wave_.reserve(most);
   chunks_.reserve(most);
   newly_started_.reserve(most);
   prefilling_.reserve(most);
@@ -46,6 +55,7 @@ void Scheduler::put_in_line(Sequence& sequence) {
 void Scheduler::remove(Sequence& sequence) {
   shares_.leave(sequence.request().client());
   if (Running* const running = find_running(sequence); running != nullptr) {
+    leave_wave(sequence);
     sequence.stop(cache_);
     running_.erase(running_.begin() + (running - running_.data()));
     return;
@@ -69,6 +79,7 @@ std::span<const ScheduledChunk> Scheduler::schedule(TimePoint now) {
   now_ = now;
   budget_left_ = options_.step_token_budget;
   preempted_in_step_ = false;
+  layers_ = {};
   newly_started_.clear();
   for (Running& running : running_) {
     running.planned = running.drafts = 0;
@@ -82,10 +93,13 @@ std::span<const ScheduledChunk> Scheduler::schedule(TimePoint now) {
   return chunks_;
 }
 
-// Beside prompts a draft's token is one more like theirs; without them it is not the pacer's business.
+// Drafts are verified only where nothing prefills. Such a step takes longer than its decodes would alone.
 void Scheduler::observe(double seconds) {
-  if (num_prefilling_ > 0 || num_drafts_ == 0)
-    pacer_.observe(num_decoding_, num_prefilling_ + num_drafts_, seconds);
+  if (num_drafts_ == 0) {
+    pacer_.observe(num_decoding_, prefill_, seconds);
+  } else {
+    pacer_.observe_at_most(num_decoding_, seconds);
+  }
 }
 
 void Scheduler::charge_accepted(const Sequence& sequence, std::int32_t num_tokens) {
@@ -120,8 +134,22 @@ void Scheduler::schedule_prefills() {
       prefilling_.push_back(running.sequence);
   }
   if (prefilling_.empty()) return;
-  const std::int32_t paced = pacer_.prefill_tokens(num_decodes);
-  prefill_left_ = std::min(budget_left_, paced);
+  if (wave_layers_ == 0) {
+    begin_prefills(num_decodes);
+  } else {
+    for (const Member& member : wave_) plan(*member.sequence, member.num_tokens);
+  }
+  plan_layers(num_decodes);
+}
+
+// Shares out what the step may take of prompts.
+void Scheduler::begin_prefills(std::int32_t num_decodes) {
+  std::int64_t wanted = 0;
+  for (const Sequence* const sequence : prefilling_) wanted += sequence->num_remaining();
+  const auto most = static_cast<std::int32_t>(std::min<std::int64_t>(wanted, budget_left_));
+  const StepPacer::Prefill paced = pacer_.begin_prefill(num_decodes, most);
+  prefill_left_ = std::min(budget_left_, paced.tokens);
+  begins_wave_ = paced.layers < options_.num_layers;
   std::sort(prefilling_.begin(), prefilling_.end(),
             [this](const Sequence* a, const Sequence* b) { return rank(*a) < rank(*b); });
   // Half to the first (all, if it is alone), the rest to the shortest of its level.
@@ -154,6 +182,24 @@ void Scheduler::schedule_prefills() {
   const auto oldest = std::min_element(running_.begin(), running_.end(),
                                        [](const Running& a, const Running& b) { return a.level < b.level; });
   CHECK(try_plan_prefill(*oldest->sequence, std::max(prefill_left_, 1)) || cache_.has_copies());
+}
+
+// How far through the layers the step takes what was planned of prompts.
+void Scheduler::plan_layers(std::int32_t num_decodes) {
+  std::int32_t tokens = 0;
+  if (wave_layers_ == 0) {
+    if (!begins_wave_) return;
+    for (const Running& running : running_) {
+      if (running.planned == 0 || running.sequence->num_remaining() == 1) continue;
+      wave_.push_back({running.sequence, running.planned, tokens});
+      tokens += running.planned;
+    }
+  } else {
+    for (const Member& member : wave_) tokens += member.num_tokens;
+  }
+  if (wave_.empty()) return;
+  const std::int32_t left = options_.num_layers - wave_layers_;
+  layers_ = {wave_layers_, wave_layers_ + pacer_.next_layers(num_decodes, tokens, left)};
 }
 
 // Gives drafts what is left of the step; none beside prompts, whose tokens are all needed.
@@ -279,21 +325,39 @@ bool Scheduler::waits_for_running_prefix(const Sequence& sequence, const KvCache
   return false;
 }
 
-// Decodes first, so that a backend finds rows of one token side by side.
+// Decodes first, so that a backend finds rows of one token side by side; a wave last.
 void Scheduler::emit_plan() {
   chunks_.clear();
-  num_decoding_ = num_prefilling_ = 0;
+  num_prefilling_ = 0;
   for (const Running& running : running_) {
-    if (running.planned == 1) chunks_.push_back({running.sequence, 1, running.drafts});
+    if (running.planned == 1 && find_member(*running.sequence) == nullptr)
+      chunks_.push_back({.sequence = running.sequence, .num_tokens = 1, .num_drafts = running.drafts});
   }
   num_decoding_ = static_cast<std::int32_t>(chunks_.size());
+  const bool finishes = wave_.empty() || layers_.last == options_.num_layers;
   for (const Running& running : running_) {
-    if (running.planned <= 1) continue;
-    chunks_.push_back({running.sequence, running.planned, 0});
+    const Member* const member = find_member(*running.sequence);
+    if (running.planned == 0 || (running.planned == 1 && member == nullptr)) continue;
+    ScheduledChunk chunk{.sequence = running.sequence, .num_tokens = running.planned};
+    if (member != nullptr) {
+      chunk.kept_row = member->kept_row;
+      chunk.finishes = finishes;
+    }
+    chunks_.push_back(chunk);
     num_prefilling_ += running.planned;
   }
+  prefill_ = num_prefilling_;
+  if (!wave_.empty()) {
+    prefill_ *= static_cast<double>(layers_.last - layers_.first) / options_.num_layers;
+    wave_layers_ = layers_.last;
+    if (finishes) {
+      wave_.clear();
+      wave_layers_ = 0;
+    }
+  }
   for (const ScheduledChunk& chunk : chunks_) {
-    const bool decodes = chunk.num_tokens == 1;
+    const bool decodes = chunk.num_tokens == 1 && !chunk.kept_row;
+    if (!decodes && layers_.first > 0) continue;  // charged when it began
     shares_.charge(chunk.sequence->request().client(), decodes ? 0 : chunk.num_tokens, decodes ? 1 : 0);
   }
 }
@@ -333,11 +397,24 @@ void Scheduler::preempt(std::size_t index) {
   const Running displaced = running_[index];
   budget_left_ += displaced.planned;
   if (displaced.planned > 1) prefill_left_ += displaced.planned;
+  leave_wave(*displaced.sequence);
   displaced.sequence->stop(cache_);
   running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
   put_in_line(*displaced.sequence);
   preempted_in_step_ = true;
   ++num_preemptions_;
+}
+
+// Its rows stay unused until the wave is over.
+void Scheduler::leave_wave(const Sequence& sequence) {
+  std::erase_if(wave_, [&](const Member& member) { return member.sequence == &sequence; });
+  if (wave_.empty()) wave_layers_ = 0;
+}
+
+const Scheduler::Member* Scheduler::find_member(const Sequence& sequence) const {
+  const auto found = std::find_if(wave_.begin(), wave_.end(),
+                                  [&](const Member& member) { return member.sequence == &sequence; });
+  return found == wave_.end() ? nullptr : &*found;
 }
 
 bool Scheduler::preempt_last(TimePoint now) {
@@ -396,6 +473,16 @@ Result<void> Scheduler::check_integrity() const {
     previous = sequence;
     if (!sequence->held().tables[0].empty() || sequence->num_computed() != 0)
       return wrong(*sequence, "waits with pages");
+  }
+  if (wave_.empty() != (wave_layers_ == 0) || wave_layers_ > std::max(0, options_.num_layers - 1))
+    return Error(ErrorKind::kInternal, std::to_string(wave_.size()) + " sequences are between layers after " +
+                                           std::to_string(wave_layers_));
+  for (const Member& member : wave_) {
+    if (std::none_of(running_.begin(), running_.end(),
+                     [&](const Running& running) { return running.sequence == member.sequence; }))
+      return Error(ErrorKind::kInternal, "a sequence between layers does not run");
+    if (member.num_tokens > member.sequence->num_remaining())
+      return wrong(*member.sequence, "has more tokens between layers than to compute");
   }
   if (num_running() > options_.max_running)
     return Error(ErrorKind::kInternal, std::to_string(num_running()) + " sequences run");

@@ -6,7 +6,9 @@
 //
 // - Every decoding sequence runs its one token. What the step may take beside them (see StepPacer) goes to
 //   prefill: half of it, at least, to the prefill that ranks first, the rest to the shortest ones of the same
-//   level, so that a short prompt does not wait for a long one to end, and no prefill starves.
+//   level, so that a short prompt does not wait for a long one to end, and no prefill starves. Where the
+//   backend can cut a step between layers, what prefills beside decodes is a wave: prompt tokens that go
+//   through some of the layers in each step, together, until they are through. Others begin after it.
 // - Waiting sequences are admitted strictly by rank, as soon as the pages for all their known tokens are free
 //   or idle, beyond what the running ones are about to need; what the cache has counts as there. Pages are
 //   taken as the tokens come. One whose prompt begins like another's that is just being computed waits for
@@ -20,6 +22,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -36,6 +39,16 @@ struct ScheduledChunk {
   Sequence* sequence = nullptr;
   std::int32_t num_tokens = 0;
   std::int32_t num_drafts = 0;
+  /// In the step's slice of layers: where its rows are kept meanwhile.
+  std::optional<std::int32_t> kept_row = {};
+  /// Whether its tokens are through all layers after the step.
+  bool finishes = true;
+};
+
+/// The layers of a step's chunks that have a kept_row.
+struct ScheduledLayers {
+  std::int32_t first = 0;
+  std::int32_t last = 0;  // not included
 };
 
 class Scheduler {
@@ -43,7 +56,8 @@ class Scheduler {
   struct Options {
     std::int32_t max_running = 0;  // at most step_token_budget, so that a prefill always moves
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.3;  // see StepPacer
+    double gap_ratio = 3.6;       // see StepPacer
+    std::int32_t num_layers = 0;  // BackendInfo::num_sliceable_layers
   };
   Scheduler(KvCache& cache, Options options);
 
@@ -56,6 +70,8 @@ class Scheduler {
   /// to be made first. Empty only if nothing is left to do, or only copies are. Valid until the next call;
   /// sequences of it may be removed meanwhile, once the step is over.
   std::span<const ScheduledChunk> schedule(TimePoint now);
+  /// Of the last step.
+  const ScheduledLayers& layers() const { return layers_; }
   /// What the last step took.
   void observe(double seconds);
   /// Drafts of the last step proved right: its client has been served so many tokens more.
@@ -68,7 +84,7 @@ class Scheduler {
   std::int32_t num_running() const { return static_cast<std::int32_t>(running_.size()); }
   std::int32_t num_waiting() const { return static_cast<std::int32_t>(waiting_.size()); }
   std::int32_t num_decoding() const { return num_decoding_; }      // of the last step
-  std::int32_t num_prefilling() const { return num_prefilling_; }  // tokens of the last step
+  std::int32_t num_prefilling() const { return num_prefilling_; }  // tokens of the last step, sliced or not
   std::int32_t num_drafts() const { return num_drafts_; }          // of the last step
   std::uint64_t num_preemptions() const { return num_preemptions_; }
   const StepPacer& pacer() const { return pacer_; }
@@ -88,6 +104,12 @@ class Scheduler {
     std::int32_t planned = 0;  // tokens in the step being planned
     std::int32_t drafts = 0;   // and so many of its draft
     std::int32_t level = 0;    // in the step being planned
+  };
+  /// A part of a wave.
+  struct Member {
+    Sequence* sequence = nullptr;
+    std::int32_t num_tokens = 0;
+    std::int32_t kept_row = 0;
   };
   struct Rank {
     std::int32_t level = 0;
@@ -109,6 +131,8 @@ class Scheduler {
   Rank rank(const Sequence& sequence) const;
   void schedule_decodes();
   void schedule_prefills();
+  void begin_prefills(std::int32_t num_decodes);
+  void plan_layers(std::int32_t num_decodes);
   void schedule_drafts();
   std::int32_t draft_room(Sequence& sequence, std::int32_t wanted);
   void admit();
@@ -123,6 +147,8 @@ class Scheduler {
   Running* find_running(const Sequence& sequence);
   std::size_t last_ranked() const;
   void preempt(std::size_t index);
+  void leave_wave(const Sequence& sequence);
+  const Member* find_member(const Sequence& sequence) const;
   void put_in_line(Sequence& sequence);
   std::int32_t pages_spoken_for(std::size_t group) const;
 
@@ -131,6 +157,8 @@ class Scheduler {
   StepPacer pacer_;
   FairShare shares_;
   std::vector<Running> running_;    // in order of arrival
+  std::vector<Member> wave_;        // those under way between two layers
+  std::int32_t wave_layers_ = 0;    // that they have behind them; 0: none is under way
   std::vector<Sequence*> waiting_;  // in order of arrival
   std::vector<ScheduledChunk> chunks_;
   std::vector<Sequence*> newly_started_;
@@ -139,6 +167,9 @@ class Scheduler {
   TimePoint now_{};
   std::int32_t budget_left_ = 0;
   std::int32_t prefill_left_ = 0;
+  ScheduledLayers layers_;
+  double prefill_ = 0.0;  // of the last step, as the pacer counts it
+  bool begins_wave_ = false;
   bool preempted_in_step_ = false;
   std::int32_t num_decoding_ = 0;    // of the last step
   std::int32_t num_prefilling_ = 0;  // tokens of the last step

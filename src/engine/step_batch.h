@@ -49,6 +49,20 @@ struct BatchSequence {
     std::int32_t count = 0;
   };
   std::array<PageTable, kMaxLayerGroups> page_tables{};
+  /// Of a sequence in a LayerSlice: its tokens' residual stream is kept in rows [kept_row, kept_row +
+  /// num_tokens) of the backend's [max_batch_tokens] from the step that ends at a layer to the one that goes
+  /// on from there.
+  std::int32_t kept_row = 0;
+};
+
+/// The last sequences of a step may run some of the layers only, and the others in later steps: so a long
+/// piece of a prompt is computed between the steps of those who decode. K/V of the layers run are in the
+/// pages, and pages may be moved in between, but nothing attends to these positions before all layers are
+/// done. Only where BackendInfo::num_sliceable_layers says so.
+struct LayerSlice {
+  std::int32_t num_sequences = 0;  // 0: all sequences run all layers
+  std::int32_t first_layer = 0;    // 0: begins; else as far as these rows were kept
+  std::int32_t last_layer = 0;     // not included; the number of layers: ends, and may sample
 };
 
 struct TokenCount {
@@ -95,12 +109,14 @@ struct StepBatch {
   std::vector<BatchSequence> sequences;  // in order of first_token, covering all tokens
   std::vector<PageId> page_ids;
   std::vector<SampleRow> samples;  // in order of token_index
+  LayerSlice slice;
 
   void clear() {
     tokens.clear();
     sequences.clear();
     page_ids.clear();
     samples.clear();
+    slice = {};
   }
 };
 

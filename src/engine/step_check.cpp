@@ -37,6 +37,30 @@ Result<void> check_tokens(const StepBatch& batch, const BackendInfo& info, std::
   return {};
 }
 
+Result<void> check_slice(const StepBatch& batch, const BackendInfo& info) {
+  const LayerSlice& slice = batch.slice;
+  if (slice.num_sequences == 0) return {};
+  if (slice.num_sequences < 0 || static_cast<std::size_t>(slice.num_sequences) > batch.sequences.size())
+    return bad_step("a slice of more sequences than there are");
+  if (slice.first_layer < 0 || slice.first_layer >= slice.last_layer ||
+      slice.last_layer > info.num_sliceable_layers) {
+    return bad_step("a slice from layer " + std::to_string(slice.first_layer) + " to " +
+                    std::to_string(slice.last_layer) + " of " + std::to_string(info.num_sliceable_layers));
+  }
+  const auto sliced = std::span(batch.sequences).last(static_cast<std::size_t>(slice.num_sequences));
+  std::int32_t free_row = 0;
+  for (const BatchSequence& sequence : sliced) {
+    if (sequence.kept_row < free_row || sequence.kept_row > info.max_batch_tokens - sequence.num_tokens)
+      return bad_step("kept rows out of order or beyond the last one");
+    free_row = sequence.kept_row + sequence.num_tokens;
+  }
+  if (slice.last_layer < info.num_sliceable_layers && !batch.samples.empty() &&
+      batch.samples.back().token_index >= sliced.front().first_token) {
+    return bad_step("a sample row of a sequence that does not reach the last layer");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_step(const StepBatch& batch, const BackendInfo& info, const StepLimits& limits) {
@@ -64,7 +88,7 @@ Result<void> check_step(const StepBatch& batch, const BackendInfo& info, const S
       return bad_step("sample rows out of order or without a token");
     previous = row.token_index;
   }
-  return {};
+  return check_slice(batch, info);
 }
 
 }  // namespace mlxd

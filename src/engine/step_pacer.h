@@ -1,16 +1,22 @@
-// How many prompt tokens a step may take beside decoding sequences, so that the gap between a stream's tokens
-// keeps its bound while others prefill. Learns from the steps' own times; a pure calculation, no clock.
+// How many prompt tokens a step may take beside decoding sequences, and through how many of the layers, so
+// that the gap between a stream's tokens keeps its bound while others prefill. Learns from the steps' own
+// times; a pure calculation, no clock.
 //
 // Bound: a step with prefill should take at most `gap_ratio` times what a step of the same decodes alone
 // takes. The time of a step is taken as
 //
-//   seconds = decode(num_decodes) + prefill_tokens * per_token
+//   seconds = decode(num_decodes) + prefill · per_token
 //
-// with both terms moving averages of what was measured in such steps. A few prompt tokens ride along with the
+// where `prefill` counts prompt tokens, one that goes through a part of the layers as that part, and both
+// terms are moving averages of what was measured in such steps. A few prompt tokens ride along with the
 // decodes' pass over the weights for next to nothing, so where a prefill begins a token is taken to cost at
 // least what it does in steps that only prefill. Until something has been measured, and where nothing
-// decodes, the whole budget is given. Beside decodes a chunk at most doubles from one step to the next.
-// Prefill never stops: a step gives it at least kLeastTokens.
+// decodes, the whole budget is given. Beside decodes the prefill at most doubles from one step to the next.
+// It never stops: a step gives it at least kLeastTokens, or a layer.
+//
+// Few tokens at a time cost more each: weights and keys are fetched and unpacked for each piece anew. So
+// where the bound leaves room for few tokens only, many are taken together and go through some of the layers
+// in each step (layered prefill, arXiv:2510.08055): the same time beside the decodes, spent on a large piece.
 #pragma once
 
 #include <array>
@@ -23,16 +29,28 @@ class StepPacer {
  public:
   struct Options {
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.3;
+    double gap_ratio = 3.6;
+    std::int32_t num_layers = 1;          // that a step can be cut at; 1: it can't be
+    std::int32_t most_sliced_tokens = 0;  // most that go through the layers together over several steps
   };
   static constexpr std::int32_t kLeastTokens = 4;
+  static constexpr std::size_t kNumSizes = 12;  // classes of num_decodes that are told apart
 
   explicit StepPacer(Options options) : options_(options) {}
 
-  /// Prompt tokens for a step with these decodes; at most what the budget leaves.
-  std::int32_t prefill_tokens(std::int32_t num_decodes) const;
+  struct Prefill {
+    std::int32_t tokens = 0;
+    std::int32_t layers = 0;  // Options::num_layers: all
+  };
+  /// Prompt tokens to begin with in a step with these decodes, of `wanted` there are; at most what the budget
+  /// leaves.
+  Prefill begin_prefill(std::int32_t num_decodes, std::int32_t wanted) const;
+  /// Layers that a step with these decodes takes so many tokens further, of those left.
+  std::int32_t next_layers(std::int32_t num_decodes, std::int32_t tokens, std::int32_t layers_left) const;
   /// What a step took. Steps of no measurable time teach nothing.
-  void observe(std::int32_t num_decodes, std::int32_t prefill_tokens, double seconds);
+  void observe(std::int32_t num_decodes, double prefill, double seconds);
+  /// What a step took that had more to do than these decodes, but no prefill.
+  void observe_at_most(std::int32_t num_decodes, double seconds);
 
   /// Expected seconds of a step that only decodes; 0 if unknown.
   double decode_seconds(std::int32_t num_decodes) const;
@@ -42,14 +60,14 @@ class StepPacer {
   double prefill_token_seconds() const;
 
  private:
-  static constexpr std::size_t kNumSizes = 12;
+  double room(std::int32_t num_decodes) const;
 
   Options options_;
   std::array<double, kNumSizes> decode_{};  // by power of two of num_decodes; 0: unknown
   double per_token_ = 0.0;                  // beside decodes
   double per_token_pure_ = 0.0;             // in steps that only prefill
   bool begins_ = true;                      // the last step had no prefill beside decodes
-  std::int32_t last_mixed_tokens_ = 0;      // prompt tokens of the last step that also decoded
+  double last_mixed_ = 0.0;                 // prefill of the last step that also decoded
 };
 
 }  // namespace mlxd

@@ -97,6 +97,73 @@ TEST_P(BackendSuite, CompanyAndPageOrderDoNotShow) {
     expect_same_logits(batched[i], alone[i], "sequence " + std::to_string(i));
 }
 
+// Two prompts go through the layers together, a few at a time, while others decode and come to an end.
+TEST_P(BackendSuite, SlicesOfLayersDoNotShow) {
+  const auto backend = make(40);
+  const std::int32_t num_layers = backend->info().num_sliceable_layers;
+  if (num_layers == 0) GTEST_SKIP() << "steps run whole";
+  ASSERT_GE(num_layers, 2);
+  const std::vector<TokenId> first = random_tokens(90, 31);
+  const std::vector<TokenId> second = random_tokens(70, 32);
+  const std::vector<TokenId> streams[] = {random_tokens(80, 33), random_tokens(75, 34)};
+  const Logits expected[] = {all_logits(*backend, first, 90, pages_from(0, 4)),
+                             all_logits(*backend, second, 70, pages_from(0, 4)),
+                             all_logits(*backend, streams[0], 80, pages_from(0, 4)),
+                             all_logits(*backend, streams[1], 75, pages_from(0, 4))};
+  std::mt19937 generator(35);
+  ScriptedSequence prompts[] = {{first, pages_from(4, 4)}, {second, pages_from(8, 4)}};
+  ScriptedSequence decoding[] = {{streams[0], pages_from(12, 4)}, {streams[1], pages_from(16, 4)}};
+  std::vector<Logits> logits(4);
+  while (prompts[0].done < 90 || prompts[1].done < 70) {
+    const std::int32_t counts[] = {std::min(40, 90 - prompts[0].done), std::min(30, 70 - prompts[1].done)};
+    for (std::int32_t layer = 0; layer < num_layers;) {
+      const auto next = static_cast<std::int32_t>(
+          layer + 1 +
+          static_cast<std::int32_t>(generator() % static_cast<std::uint32_t>(num_layers - layer)));
+      const WhichLogits which = next == num_layers ? WhichLogits::kAll : WhichLogits::kNone;
+      std::vector<StepPart> parts;
+      for (ScriptedSequence& stream : decoding) {
+        if (stream.done < std::ssize(stream.tokens) && generator() % 4 != 0)
+          parts.push_back({&stream, 1, WhichLogits::kAll});
+      }
+      const std::size_t num_streams = parts.size();
+      std::int32_t kept_row = 7;
+      std::vector<std::int32_t> kept_rows;
+      for (std::size_t i = 0; i < 2; ++i) {
+        if (counts[i] == 0) continue;
+        parts.push_back({&prompts[i], counts[i], which});
+        kept_rows.push_back(kept_row);
+        kept_row += counts[i] + 5;
+      }
+      StepBatch batch = make_batch(parts, {.want_logits = true});
+      batch.slice = {static_cast<std::int32_t>(kept_rows.size()), layer, next};
+      for (std::size_t i = 0; i < kept_rows.size(); ++i)
+        batch.sequences[num_streams + i].kept_row = kept_rows[i];
+      const Result<Backend::StepHandle> handle = backend->submit(batch);
+      ASSERT_TRUE(handle.ok()) << handle.error().message;
+      StepResult result;
+      ASSERT_TRUE(backend->collect(*handle, result).ok());
+      auto from = result.logits.begin();
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (i >= num_streams && next < num_layers) continue;
+        const std::size_t who = i < num_streams ? (parts[i].sequence == &decoding[0] ? 2 : 3)
+                                                : (parts[i].sequence == &prompts[0] ? 0 : 1);
+        const auto end = from + static_cast<std::ptrdiff_t>(parts[i].num_tokens) * kSuiteVocabulary;
+        logits[who].insert(logits[who].end(), from, end);
+        from = end;
+        parts[i].sequence->done += parts[i].num_tokens;
+      }
+      EXPECT_EQ(from, result.logits.end());
+      layer = next;
+    }
+  }
+  for (std::size_t i = 0; i < 4; ++i) {
+    ASSERT_FALSE(logits[i].empty());
+    expect_same_logits(logits[i], std::span(expected[i]).first(logits[i].size()),
+                       "sequence " + std::to_string(i));
+  }
+}
+
 TEST_P(BackendSuite, CopiedPagesContinueASequence) {
   const auto backend = make(32);
   const std::vector<TokenId> tokens = random_tokens(60, 9);
@@ -299,6 +366,19 @@ TEST_P(BackendSuite, RefusesStepsThatMakeNoSense) {
   check("cover", [](StepBatch& batch) { batch.sequences[0].num_tokens = 7; });
   check("sample", [](StepBatch& batch) { batch.samples[0].token_index = 8; });
   check("tokens", [](StepBatch& batch) { batch.tokens.resize(17, TokenInput::id(0)); });
+  const std::int32_t num_layers = backend->info().num_sliceable_layers;
+  check("slice of nobody", [&](StepBatch& batch) { batch.slice = {2, 0, num_layers}; });
+  check("slice of less than nobody", [&](StepBatch& batch) { batch.slice = {-1, 0, num_layers}; });
+  check("empty slice", [](StepBatch& batch) { batch.slice = {1, 1, 1}; });
+  check("slice before the first layer", [&](StepBatch& batch) { batch.slice = {1, -1, num_layers}; });
+  check("slice beyond the last layer", [&](StepBatch& batch) { batch.slice = {1, 0, num_layers + 1}; });
+  check("sample in the middle", [](StepBatch& batch) { batch.slice = {1, 0, 1}; });
+  for (const std::int32_t row : {-1, 9, 1 << 30}) {
+    check("kept row", [&](StepBatch& batch) {
+      batch.slice = {1, 0, std::max(1, num_layers)};
+      batch.sequences[0].kept_row = row;
+    });
+  }
   StepResult result;
   EXPECT_FALSE(backend->collect(77, result).ok());
   // And still works.

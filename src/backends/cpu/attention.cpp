@@ -102,7 +102,7 @@ void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
 
   std::int64_t total_cost = 0;
   std::int64_t num_whole = 0;
-  for (const BatchSequence& sequence : step.batch->sequences) {
+  for (const BatchSequence& sequence : step.sequences) {
     const std::int32_t middle = sequence.first_position + sequence.num_tokens / 2;
     const std::int64_t keys = middle + 1 - first_key(middle);
     total_cost += keys * sequence.num_tokens * spec.num_heads;
@@ -115,8 +115,8 @@ void PagedAttention::plan(const StepInput& step, const AttentionSpec& spec) {
   // little.
   const bool part_heads = options_.num_threads > 1 && num_whole < 2 * options_.num_threads;
 
-  for (std::size_t s = 0; s < step.batch->sequences.size(); ++s) {
-    const BatchSequence& sequence = step.batch->sequences[s];
+  for (std::size_t s = 0; s < step.sequences.size(); ++s) {
+    const BatchSequence& sequence = step.sequences[s];
     for (std::int32_t first = 0; first < sequence.num_tokens; first += item_tokens) {
       Item item;
       item.sequence = static_cast<std::int32_t>(s);
@@ -204,7 +204,7 @@ void PagedAttention::attend_segment(const Item& item, std::int32_t segment, cons
                                     const AttentionState& out) const {
   const AttentionSpec& spec = *layer.spec;
   const auto group = static_cast<std::size_t>(spec.layer_group);
-  const BatchSequence& sequence = step.batch->sequences[static_cast<std::size_t>(item.sequence)];
+  const BatchSequence& sequence = step.sequences[static_cast<std::size_t>(item.sequence)];
   const std::int32_t first_of_segment = segment * kSegmentKeys;
   const Rows rows = rows_in(item, segment, step);
   if (rows.first >= rows.last) return;

@@ -54,8 +54,7 @@ void AttentionWorkspace::prepare_token(const StepInput& step, std::size_t token)
     const std::size_t offset = token * static_cast<std::size_t>(ropes_[i].num_pairs());
     ropes_[i].fill(position, rotations_[i].cosines.data() + offset, rotations_[i].sines.data() + offset);
   }
-  const BatchSequence& sequence =
-      step.batch->sequences[static_cast<std::size_t>(step.sequence_indices[token])];
+  const BatchSequence& sequence = step.sequences[static_cast<std::size_t>(step.sequence_indices[token])];
   for (std::size_t group = 0; group < pages_.size(); ++group) {
     const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
     token_pages_[group * static_cast<std::size_t>(max_rows_) + token] = step.batch->page_ids[entry];

@@ -82,7 +82,7 @@ class Scene {
                               .num_heads = spec_.num_heads,
                               .num_kv_heads = spec_.num_kv_heads,
                               .head_dim = spec_.head_dim});
-    const StepInput step{&batch_, {}, positions_, sequence_indices_};
+    const StepInput step{&batch_, batch_.sequences, {}, positions_, sequence_indices_};
     std::vector<float> out(queries_.size());
     const AttentionLayer layer{&spec_, queries_.data(), spec_.num_heads * spec_.head_dim, out.data()};
     attention.plan(step, spec_);

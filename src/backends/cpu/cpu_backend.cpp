@@ -49,6 +49,7 @@ class LoadedCpuBackend final : public CpuBackend {
 
   Result<void> check(const StepBatch& batch) const;
   void spread(const StepBatch& batch);
+  void touch_ahead(const StepBatch& batch);
   void sample(const StepBatch& batch, StepResult& result);
   void sample_chunk(std::span<const SampleRow> rows, StepResult& result);
 
@@ -87,6 +88,9 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
   info_.vocab_size = spec.vocab_size;
   info_.max_batch_tokens = options.max_batch_tokens;
   info_.max_batch_sequences = options.max_batch_sequences;
+  // Inputs of a layer's own are made of the embeddings, which are gone when a step goes on from a later
+  // layer.
+  if (!spec.per_layer_embedding) info_.num_sliceable_layers = static_cast<std::int32_t>(spec.layers.size());
   for (std::size_t group = 0; group < spec.layer_groups.size(); ++group) {
     info_.page_groups.push_back({.page_bytes = executor_->pages()[group].page_bytes(),
                                  .window_tokens = spec.layer_groups[group].window_tokens});
@@ -161,13 +165,26 @@ Result<Backend::StepHandle> LoadedCpuBackend::submit(const StepBatch& batch) {
     return bad_step("earlier steps have not been collected");
   TRY(check(batch));
   spread(batch);
-  executor_->forward({&batch, tokens_, positions_, sequence_indices_});
+  executor_->forward({&batch, batch.sequences, tokens_, positions_, sequence_indices_});
   StepResult& result = results_[next_submit_ % kMaxOutstanding];
   result.clear();
   sample(batch, result);
+  touch_ahead(batch);
   previous_tokens_.clear();
   for (const SampledToken& token : result.samples) previous_tokens_.push_back(token.token);
   return next_submit_++;
+}
+
+/// The page taken last is the last of its table.
+void LoadedCpuBackend::touch_ahead(const StepBatch& batch) {
+  for (std::size_t group = 0; group < info_.page_groups.size(); ++group) {
+    PageId used = 0;
+    for (const BatchSequence& sequence : batch.sequences) {
+      const BatchSequence::PageTable& table = sequence.page_tables[group];
+      used = std::max(used, batch.page_ids[static_cast<std::size_t>(table.begin + table.count - 1)]);
+    }
+    executor_->pages()[group].touch_ahead(used);
+  }
 }
 
 void LoadedCpuBackend::sample(const StepBatch& batch, StepResult& result) {

@@ -37,7 +37,8 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
       workspace_(spec, pool, workspace_options(options)),
       attention_workspace_(spec, options.kv_format, options.touch_pages, pool.num_threads(),
                            workspace_options(options)),
-      moe_workspace_(spec, pool.num_threads(), workspace_options(options)) {
+      moe_workspace_(spec, pool.num_threads(), workspace_options(options)),
+      kept_rows_(options.max_batch_tokens, spec.hidden_size) {
   if (spec.position_embedding) {
     positions_scratch_.resize(static_cast<std::size_t>(options.max_batch_tokens) *
                               static_cast<std::size_t>(spec.hidden_size));
@@ -163,47 +164,76 @@ std::size_t FastExecutor::weight_bytes() const {
 
 std::size_t FastExecutor::scratch_bytes() const {
   std::size_t bytes = workspace_.memory_bytes() + attention_workspace_.memory_bytes() +
-                      moe_workspace_.memory_bytes() + positions_scratch_.size() * sizeof(float);
+                      moe_workspace_.memory_bytes() + kept_rows_.memory_bytes() +
+                      positions_scratch_.size() * sizeof(float);
   if (per_layer_inputs_) bytes += per_layer_inputs_->memory_bytes();
   for (const auto& attention : attentions_) bytes += attention->memory_bytes();
   return bytes;
 }
 
 void FastExecutor::forward(const StepInput& step) {
-  const auto rows = static_cast<std::int32_t>(step.tokens.size());
-  workspace_.set_rows(rows);
-  if (rows == 0) return;
-  for (std::size_t i = 0; i < attentions_.size(); ++i) {
-    attentions_[i]->plan(step, spec_.layers[attention_layers_[i]].attention);
-  }
-  if (profile_ != nullptr) {
-    work_.count_forward(step, *profile_);
-    profile_->fork(StepStage::kPrepare);
-  }
-  pool_.run([&](std::int32_t thread) {
-    workspace_.end_stage(thread, StepStage::kWait);
-    pool_.share(thread, rows, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-      prepare_tokens(step, begin, end);
-    });
-    workspace_.barrier_after(thread, StepStage::kPrepare);
-    if (per_layer_inputs_) per_layer_inputs_->project(workspace_, thread);
-    for (Layer& layer : layers_) {
-      if (layer.spec->parallel) {
-        run_parallel_layer(step, layer, thread);
-      } else {
-        run_layer(step, layer, thread);
-      }
+  const LayerPasses cut(step, layers_.size());
+  bool prepared = false;
+  for (const LayerPass& pass : cut.passes()) {
+    const auto rows = static_cast<std::int64_t>(pass.input.tokens.size());
+    const auto whole = static_cast<std::int64_t>(cut.num_whole_tokens());
+    const bool keeps = rows > whole && pass.last_layer < layers_.size();
+    workspace_.set_rows(static_cast<std::int32_t>(rows));
+    for (std::size_t i = 0; i < attentions_.size(); ++i) {
+      attentions_[i]->plan(pass.input, spec_.layers[attention_layers_[i]].attention);
     }
-  });
-  if (profile_ != nullptr) profile_->join();
+    if (profile_ != nullptr) {
+      work_.count_pass(pass, *profile_);
+      profile_->fork(StepStage::kPrepare);
+    }
+    pool_.run([&](std::int32_t thread) {
+      workspace_.end_stage(thread, StepStage::kWait);
+      if (!prepared) {
+        pool_.share(thread, std::ssize(step.tokens), 1,
+                    [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+                      prepare_tokens(step, cut.num_whole_tokens(), begin, end);
+                    });
+        workspace_.barrier_after(thread, StepStage::kPrepare);
+        if (per_layer_inputs_) per_layer_inputs_->project(workspace_, thread);
+      }
+      run_pass(pass, thread);
+      if (!keeps) return;
+      pool_.share(thread, rows - whole, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+        for (std::int64_t token = whole + begin; token < whole + end; ++token) {
+          kept_rows_.keep(step, static_cast<std::size_t>(token),
+                          workspace_.x(static_cast<std::int32_t>(token)));
+        }
+      });
+      workspace_.end_stage(thread, StepStage::kPrepare);
+    });
+    if (profile_ != nullptr) profile_->join();
+    prepared = true;
+  }
 }
 
-/// Embeddings, rotations and page addresses of some tokens.
-void FastExecutor::prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end) {
+void FastExecutor::run_pass(const LayerPass& pass, std::int32_t thread) {
+  for (std::size_t i = pass.first_layer; i < pass.last_layer; ++i) {
+    if (layers_[i].spec->parallel) {
+      run_parallel_layer(pass.input, layers_[i], thread);
+    } else {
+      run_layer(pass.input, layers_[i], thread);
+    }
+  }
+}
+
+/// Embeddings, or what was kept of earlier layers, rotations and page addresses of some tokens.
+void FastExecutor::prepare_tokens(const StepInput& step, std::size_t num_whole_tokens, std::int64_t begin,
+                                  std::int64_t end) {
+  const bool resumes = step.batch->slice.first_layer > 0;
   const Linear& embedding = spec_.tied_embeddings ? lm_head_ : embedding_;
   const VectorKernels& kernels = workspace_.kernels();
   for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
     float* x = workspace_.x(static_cast<std::int32_t>(token));
+    attention_workspace_.prepare_token(step, token);
+    if (resumes && token >= num_whole_tokens) {
+      kept_rows_.restore(step, token, x);
+      continue;
+    }
     embedding.dequantize_row(step.tokens[token], x);
     if (spec_.embedding_scale != 1.0F) kernels.scale(x, spec_.embedding_scale, x, spec_.hidden_size);
     if (spec_.position_embedding) {
@@ -214,7 +244,6 @@ void FastExecutor::prepare_tokens(const StepInput& step, std::int64_t begin, std
     if (embedding_norm_) workspace_.normalize_vector(*embedding_norm_, x, 0, spec_.hidden_size, x);
     if (per_layer_inputs_)
       per_layer_inputs_->prepare_token(workspace_, step.tokens[token], static_cast<std::int32_t>(token));
-    attention_workspace_.prepare_token(step, token);
   }
 }
 

@@ -71,7 +71,9 @@ class FastExecutor : public Executor {
   void plan_attention(const Options& options);
   void plan_profile();
 
-  void prepare_tokens(const StepInput& step, std::int64_t begin, std::int64_t end);
+  void prepare_tokens(const StepInput& step, std::size_t num_whole_tokens, std::int64_t begin,
+                      std::int64_t end);
+  void run_pass(const LayerPass& pass, std::int32_t thread);
   void run_layer(const StepInput& step, Layer& layer, std::int32_t thread);
   void run_parallel_layer(const StepInput& step, Layer& layer, std::int32_t thread);
   void prepare_logits(std::span<const std::int32_t> token_indices);
@@ -83,6 +85,7 @@ class FastExecutor : public Executor {
   StepWorkspace workspace_;
   AttentionWorkspace attention_workspace_;
   MoeWorkspace moe_workspace_;
+  KeptRows kept_rows_;
   std::vector<std::unique_ptr<PagedAttention>> attentions_;  // one for each shape of attention
   std::vector<std::size_t> attention_layers_;                // a layer of that shape
   std::vector<Layer> layers_;

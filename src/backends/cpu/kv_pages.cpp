@@ -8,6 +8,7 @@ namespace {
 
 // Large enough for huge pages to pay, small enough that growth is not a lump.
 constexpr std::size_t kSlabBytes = std::size_t{64} << 20U;
+constexpr std::size_t kPagesAhead = 8;  // a piece of 256 tokens
 
 }  // namespace
 
@@ -41,17 +42,30 @@ Result<void> KvPages::grow(std::size_t num_pages) {
     while (added.size() < missing) added.push_back(TRY(MemoryRegion::create(slab_pages() * page_bytes_)));
   }
   for (MemoryRegion& slab : added) slabs_.push_back(std::move(slab));
-  if (!touch_) return {};
-  for (std::size_t page = static_cast<std::size_t>(num_pages_); page < num_pages;) {
-    const std::size_t first = page % slab_pages();
-    const std::size_t count = std::min(slab_pages() - first, num_pages - page);
-    slabs_[page / slab_pages()].touch(first * page_bytes_, count * page_bytes_);
-    page += count;
-  }
+  if (touch_) touch(static_cast<std::size_t>(num_pages_), num_pages);
   return {};
 }
 
+/// Pages [first, last).
+void KvPages::touch(std::size_t first, std::size_t last) {
+  for (std::size_t page = first; page < last;) {
+    const std::size_t in_slab = page % slab_pages();
+    const std::size_t count = std::min(slab_pages() - in_slab, last - page);
+    slabs_[page / slab_pages()].touch(in_slab * page_bytes_, count * page_bytes_);
+    page += count;
+  }
+  num_touched_ = std::max(num_touched_, last);
+}
+
+void KvPages::touch_ahead(PageId used) {
+  num_touched_ = std::max(num_touched_, std::size_t{used} + 1);
+  const std::size_t wanted =
+      std::min(std::size_t{used} + 1 + kPagesAhead, static_cast<std::size_t>(num_pages_));
+  if (num_touched_ < wanted) touch(num_touched_, num_touched_ + 1);
+}
+
 void KvPages::shrink(std::size_t num_pages) {
+  num_touched_ = std::min(num_touched_, num_pages);
   slabs_.resize((num_pages + slab_pages() - 1) / slab_pages());
   const std::size_t kept = num_pages % slab_pages();
   if (kept > 0) slabs_.back().release(kept * page_bytes_, (slab_pages() - kept) * page_bytes_);

@@ -31,6 +31,11 @@ class KvPages {
   Result<void> resize(std::int32_t num_pages);
   void copy(PageId from, PageId to);
 
+  /// `used` is in use. Has the system back one page more, if few of those after it have memory: the engine
+  /// takes ids from the lowest on, and what memory costs when it is first touched is spread over the steps
+  /// before instead of falling into the one that begins many pages.
+  void touch_ahead(PageId used);
+
   std::byte* block(PageId page, std::int32_t layer_in_group, std::int32_t kv_head) const {
     const auto index = static_cast<std::size_t>(layer_in_group * num_kv_heads_ + kv_head);
     return page_data(page) + index * layout_.num_bytes;
@@ -41,6 +46,7 @@ class KvPages {
   std::byte* page_data(PageId page) const {
     return slabs_[page >> slab_shift_].data() + (page & ((PageId{1} << slab_shift_) - 1)) * page_bytes_;
   }
+  void touch(std::size_t first, std::size_t last);
   Result<void> grow(std::size_t num_pages);
   void shrink(std::size_t num_pages);
 
@@ -51,6 +57,7 @@ class KvPages {
   std::uint32_t slab_shift_ = 0;  // log2 of the pages in a slab
   std::vector<MemoryRegion> slabs_;
   std::int32_t num_pages_ = 0;
+  std::size_t num_touched_ = 0;  // pages [0, num_touched_) have been in use or touched, for all one knows
 };
 
 }  // namespace mlxd

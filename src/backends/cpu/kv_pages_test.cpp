@@ -114,6 +114,23 @@ TEST(KvPages, TouchedPagesHaveTheirMemoryFromTheStart) {
   for (PageId page = 0; page < 2001; ++page) fill(pages, page, std::byte{2});
   EXPECT_LT(resident_bytes() - touched, std::ptrdiff_t{1} << 20);
 }
+
+TEST(KvPages, AFewPagesGetTheirMemoryAheadOneByOne) {
+  // Pages of 6 MB, larger than the system's huge pages.
+  KvPages pages({.num_layers = 64, .num_kv_heads = 6, .head_dim = 128}, KvFormat::kFloat16);
+  const auto page_bytes = static_cast<std::ptrdiff_t>(pages.page_bytes());
+  ASSERT_TRUE(pages.resize(40).ok());
+  std::memset(pages.block(20, 0, 0), 1, pages.page_bytes());
+  for (const PageId page : {3U, 21U}) std::memset(pages.block(page, 0, 0), 1, pages.page_bytes());
+  const std::ptrdiff_t before = resident_bytes();
+  pages.touch_ahead(21);
+  EXPECT_NEAR(static_cast<double>(resident_bytes() - before), static_cast<double>(page_bytes), 3e6);
+  for (int i = 0; i < 30; ++i) pages.touch_ahead(21);
+  EXPECT_NEAR(static_cast<double>(resident_bytes() - before), 8.0 * static_cast<double>(page_bytes), 3e6);
+  for (int i = 0; i < 30; ++i) pages.touch_ahead(39);
+  const std::byte* begin = pages.block(21, 0, 0);
+  EXPECT_TRUE(std::all_of(begin, begin + page_bytes, [](std::byte b) { return b == std::byte{1}; }));
+}
 #endif
 
 TEST(KvPages, CopiesWholePages) {

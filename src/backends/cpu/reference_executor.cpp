@@ -120,6 +120,7 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
       pool_(pool),
       kernels_(vector_kernels(options.isa)),
       kv_format_(options.kv_format),
+      kept_rows_(options.max_batch_tokens, spec.hidden_size),
       routing_(most_experts(spec)) {
   for (const LayerGroup& group : spec.layer_groups)
     pages_.emplace_back(group, KvFormat::kFloat32, options.touch_pages);
@@ -183,7 +184,7 @@ std::size_t ReferenceExecutor::scratch_bytes() const {
                              &router_logits_, &expert_input_, &expert_output_, &shared_gates_}) {
     count += buffer->size();
   }
-  return count * sizeof(float);
+  return count * sizeof(float) + kept_rows_.memory_bytes();
 }
 
 void ReferenceExecutor::apply(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) {
@@ -224,8 +225,7 @@ void ReferenceExecutor::add_to_residual(const std::optional<DenseNorm>& post, fl
 float* ReferenceExecutor::kv_block(const StepInput& step, const AttentionSpec& attention, std::size_t token,
                                    std::int32_t position, std::int32_t kv_head) const {
   const auto group = static_cast<std::size_t>(attention.layer_group);
-  const BatchSequence& sequence =
-      step.batch->sequences[static_cast<std::size_t>(step.sequence_indices[token])];
+  const BatchSequence& sequence = step.sequences[static_cast<std::size_t>(step.sequence_indices[token])];
   const auto entry = static_cast<std::size_t>(sequence.page_tables[group].begin + position / kPageTokens);
   const PageId page = step.batch->page_ids[entry];
   return reinterpret_cast<float*>(pages_[group].block(page, attention.index_in_group, kv_head));
@@ -515,8 +515,7 @@ void ReferenceExecutor::finish_layer(std::size_t index, std::size_t rows) {
   for (std::size_t i = 0; i < count; ++i) x_[i] *= layer.output_scale;
 }
 
-void ReferenceExecutor::forward(const StepInput& step) {
-  const std::size_t rows = step.tokens.size();
+void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
   for (std::size_t row = 0; row < rows; ++row) {
     const float* token =
@@ -529,8 +528,26 @@ void ReferenceExecutor::forward(const StepInput& step) {
     for (std::size_t d = 0; d < hidden; ++d) x[d] += position[d];
   }
   if (model_.embedding_norm) normalize(x_, rows, model_.embedding_norm, x_);
+}
+
+void ReferenceExecutor::forward(const StepInput& step) {
+  const LayerPasses cut(step, model_.layers.size());
+  const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
+  const bool resumes = step.batch->slice.first_layer > 0;
+  embed(step, resumes ? cut.num_whole_tokens() : step.tokens.size());
   if (model_.per_layer_embedding) make_layer_inputs(step);
-  for (std::size_t i = 0; i < model_.layers.size(); ++i) {
+  for (std::size_t row = cut.num_whole_tokens(); resumes && row < step.tokens.size(); ++row)
+    kept_rows_.restore(step, row, x_.data() + row * hidden);
+  for (const LayerPass& pass : cut.passes()) run_pass(pass);
+  for (std::size_t row = cut.num_whole_tokens(); row < step.tokens.size(); ++row)
+    kept_rows_.keep(step, row, x_.data() + row * hidden);
+}
+
+void ReferenceExecutor::run_pass(const LayerPass& pass) {
+  const StepInput& step = pass.input;
+  const std::size_t rows = step.tokens.size();
+  const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
+  for (std::size_t i = pass.first_layer; i < pass.last_layer; ++i) {
     const DenseLayer& layer = model_.layers[i];
     const LayerSpec& spec = spec_.layers[i];
     const auto run_second = [&](const std::optional<DenseNorm>& norm, Rows& y) {

@@ -50,6 +50,8 @@ class ReferenceExecutor : public Executor {
   void normalize(const Rows& x, std::size_t rows, const std::optional<DenseNorm>& norm, Rows& y) const;
   /// x_ += post(y_) · residual_scale
   void add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows);
+  void embed(const StepInput& step, std::size_t rows);
+  void run_pass(const LayerPass& pass);
   void run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
                      const Rows& input);
   void project_latent(const AttentionSpec& attention, const DenseLayer& layer, const Rows& input,
@@ -76,6 +78,7 @@ class ReferenceExecutor : public Executor {
   std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
   DenseModel model_;
+  KeptRows kept_rows_;
   // Scratch, [max_batch_tokens, features].
   Rows x_, normed_, q_, k_, v_, attended_, head_gates_, gate_, up_, y_;
   // Of latent attention.

@@ -13,6 +13,7 @@ constexpr double kQuantizeOperations = 2.0;
 
 StepWork::StepWork(const ModelSpec& spec, std::span<KvPages> pages) {
   vocab_size_ = spec.vocab_size;
+  num_layers_ = static_cast<double>(spec.layers.size());
   attentions_.resize(spec.layer_groups.size());
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& attention = layer.attention;
@@ -45,11 +46,13 @@ void StepWork::add_product(StepStage stage, const Linear& linear, std::int32_t p
   }
 }
 
-void StepWork::count_forward(const StepInput& step, StepProfile& profile) const {
-  const auto tokens = static_cast<double>(step.tokens.size());
+void StepWork::count_pass(const LayerPass& pass, StepProfile& profile) const {
+  const StepInput& step = pass.input;
+  const double fraction = static_cast<double>(pass.last_layer - pass.first_layer) / num_layers_;
+  const double tokens = static_cast<double>(step.tokens.size()) * fraction;
   profile.add_work(StepStage::kNorm, {.fp32_operations = tokens * norm_operations_});
   for (const Product& product : products_) {
-    profile.add_work(product.stage, {.bytes = product.weight_bytes,
+    profile.add_work(product.stage, {.bytes = product.weight_bytes * fraction,
                                      .int8_operations = tokens * product.row.int8_operations,
                                      .fp32_operations = tokens * product.row.fp32_operations});
   }
@@ -57,7 +60,7 @@ void StepWork::count_forward(const StepInput& step, StepProfile& profile) const 
   double written = 0.0;
   for (const Attention& group : attentions_) {
     const std::int64_t window = group.window_tokens > 0 ? group.window_tokens : INT64_MAX;
-    for (const BatchSequence& sequence : step.batch->sequences) {
+    for (const BatchSequence& sequence : step.sequences) {
       const std::int64_t first = sequence.first_position;
       const std::int64_t end = first + sequence.num_tokens;
       const std::int64_t first_key = std::max<std::int64_t>(0, first + 1 - std::min(window, first + 1));
@@ -66,8 +69,8 @@ void StepWork::count_forward(const StepInput& step, StepProfile& profile) const 
       const double pairs =
           static_cast<double>(growing) * static_cast<double>(2 * first + growing + 1) / 2.0 +
           static_cast<double>(sequence.num_tokens - growing) * static_cast<double>(group.window_tokens);
-      attention.bytes += group.key_bytes * static_cast<double>(end - first_key);
-      attention.fp32_operations += group.pair_operations * pairs;
+      attention.bytes += fraction * group.key_bytes * static_cast<double>(end - first_key);
+      attention.fp32_operations += fraction * group.pair_operations * pairs;
     }
     written += group.key_bytes * tokens;
   }

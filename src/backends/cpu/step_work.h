@@ -23,8 +23,8 @@ class StepWork {
   /// A product that every step does; `passes`: how often each row goes through it.
   void add_product(StepStage stage, const Linear& linear, std::int32_t passes);
 
-  /// The work of one forward.
-  void count_forward(const StepInput& step, StepProfile& profile) const;
+  /// The work of some layers of a forward, each taken for an average one.
+  void count_pass(const LayerPass& pass, StepProfile& profile) const;
   /// The work of the vocabulary's product for some rows; `stored`: their logits are written to memory.
   void count_logits(std::size_t num_rows, bool stored, StepProfile& profile) const;
 
@@ -45,6 +45,7 @@ class StepWork {
   Product vocabulary_;
   std::vector<Attention> attentions_;  // by layer group
   double norm_operations_ = 0.0;       // of one token
+  double num_layers_ = 0.0;
   double vocab_size_ = 0.0;
 };
 

@@ -53,6 +53,7 @@ class EngineHarness {
   struct Step {
     std::int32_t tokens = 0;
     std::vector<std::int32_t> chunks;  // tokens of each sequence
+    LayerSlice slice;
   };
 
   explicit EngineHarness(const EngineOptions& options, FakeBackend::Options backend = {}) {
@@ -109,6 +110,7 @@ class EngineHarness {
     Step& step = steps.emplace_back();
     step.tokens = static_cast<std::int32_t>(batch.tokens.size());
     for (const BatchSequence& sequence : batch.sequences) step.chunks.push_back(sequence.num_tokens);
+    step.slice = batch.slice;
     if (step_time) clock.advance(step_time(batch));
   }
 
@@ -119,6 +121,18 @@ class EngineHarness {
   std::vector<Step> steps;
   std::uint64_t num_steps = 0;
 };
+
+/// Tokens of a batch, one that goes through a part of the layers as that part.
+inline double token_work(const StepBatch& batch, std::int32_t num_layers) {
+  double work = 0.0;
+  const std::ptrdiff_t num_whole = std::ssize(batch.sequences) - batch.slice.num_sequences;
+  for (std::ptrdiff_t i = 0; i < std::ssize(batch.sequences); ++i) {
+    const double part =
+        i < num_whole ? 1.0 : 1.0 * (batch.slice.last_layer - batch.slice.first_layer) / num_layers;
+    work += part * batch.sequences[static_cast<std::size_t>(i)].num_tokens;
+  }
+  return work;
+}
 
 /// What a request answers by itself, with all the room it needs and nothing guessed.
 inline EngineHarness::Answer whole_answer_alone(GenerationRequest request,

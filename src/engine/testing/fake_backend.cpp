@@ -25,7 +25,9 @@ FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
   info_.max_batch_sequences = options_.max_batch_sequences;
   for (const std::int32_t window : options_.windows)
     info_.page_groups.push_back({.page_bytes = kPageTokens * sizeof(Slot), .window_tokens = window});
+  info_.num_sliceable_layers = options_.num_layers;
   slots_.resize(options_.windows.size());
+  kept_rows_.resize(static_cast<std::size_t>(options_.max_batch_tokens));
   prefix_.reserve(4096);
 }
 
@@ -59,7 +61,11 @@ Result<Backend::StepHandle> FakeBackend::submit(const StepBatch& batch) {
   if (in_flight_) return wrong("a step is submitted while one is in flight");
   ++step_;
   TRY(check_shape(batch));
-  for (const BatchSequence& sequence : batch.sequences) TRY(write_tokens(batch, sequence));
+  const Layers all{0, std::max(1, options_.num_layers)};
+  const Layers sliced{batch.slice.first_layer, batch.slice.last_layer};
+  const std::ptrdiff_t num_whole = std::ssize(batch.sequences) - batch.slice.num_sequences;
+  for (std::ptrdiff_t i = 0; i < std::ssize(batch.sequences); ++i)
+    TRY(write_tokens(batch, batch.sequences[static_cast<std::size_t>(i)], i < num_whole ? all : sliced));
   in_flight_result_.clear();
   auto sequence = batch.sequences.begin();
   for (const SampleRow& row : batch.samples) {
@@ -102,6 +108,17 @@ Result<void> FakeBackend::check_shape(const StepBatch& batch) const {
     if (row.token_index <= previous || row.token_index >= next_token) return wrong("samples out of order");
     previous = row.token_index;
   }
+  return check_slice(batch);
+}
+
+Result<void> FakeBackend::check_slice(const StepBatch& batch) const {
+  const LayerSlice& slice = batch.slice;
+  if (slice.num_sequences == 0) return {};
+  if (slice.num_sequences < 0 || slice.num_sequences > std::ssize(batch.sequences) || slice.first_layer < 0 ||
+      slice.first_layer >= slice.last_layer || slice.last_layer > options_.num_layers) {
+    return wrong("a slice of layers " + std::to_string(slice.first_layer) + " to " +
+                 std::to_string(slice.last_layer));
+  }
   return {};
 }
 
@@ -132,7 +149,7 @@ FakeBackend::Slot& FakeBackend::slot(const StepBatch& batch, const BatchSequence
                [batch.page_ids[entry] * kPageTokens + static_cast<std::size_t>(position % kPageTokens)];
 }
 
-Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequence& sequence) {
+Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequence& sequence, Layers layers) {
   for (std::int32_t i = 0; i < sequence.num_tokens; ++i) {
     const TokenInput input = batch.tokens[static_cast<std::size_t>(sequence.first_token + i)];
     TokenId token = kNoToken;
@@ -143,18 +160,39 @@ Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequen
     }
     if (token < 0 || token >= options_.vocab_size) return wrong("token " + std::to_string(token));
     const std::int32_t position = sequence.first_position + i;
-    for (std::size_t group = 0; group < slots_.size(); ++group) {
-      Slot& target = slot(batch, sequence, group, position);
-      if (target.written_in_step == step_) return wrong("a slot is written twice in a step");
-      std::uint64_t before = mix(options_.model_seed);
-      if (position > 0) {
-        const Slot& previous = slot(batch, sequence, group, position - 1);
-        if (previous.position != position - 1) return wrong("a token is written after one that is not there");
-        before = previous.prefix_hash;
+    if (layers.first > 0 || layers.last < options_.num_layers) {
+      KeptRow& kept = kept_rows_.at(static_cast<std::size_t>(sequence.kept_row + i));
+      if (layers.first > 0 &&
+          (kept.token != token || kept.position != position || kept.layers != layers.first)) {
+        return wrong("kept row " + std::to_string(sequence.kept_row + i) + " is not that of position " +
+                     std::to_string(position) + " after layer " + std::to_string(layers.first));
       }
-      target = {token, position, step_, mix(before * 31 + static_cast<std::uint64_t>(token) + 1)};
+      kept = {token, position, layers.last};
     }
+    for (std::size_t group = 0; group < slots_.size(); ++group)
+      TRY(write_token(batch, sequence, group, position, token, layers));
   }
+  return {};
+}
+
+Result<void> FakeBackend::write_token(const StepBatch& batch, const BatchSequence& sequence,
+                                      std::size_t group, std::int32_t position, TokenId token,
+                                      Layers layers) {
+  Slot& target = slot(batch, sequence, group, position);
+  if (target.written_in_step == step_) return wrong("a slot is written twice in a step");
+  if (layers.first > 0 &&
+      (target.token != token || target.position != position || target.layers != layers.first)) {
+    return wrong("the slot of position " + std::to_string(position) + " has not been through layer " +
+                 std::to_string(layers.first));
+  }
+  std::uint64_t before = mix(options_.model_seed);
+  if (position > 0) {
+    const Slot& previous = slot(batch, sequence, group, position - 1);
+    if (previous.position != position - 1 || previous.layers < layers.last)
+      return wrong("a token is written after one that is not there");
+    before = previous.prefix_hash;
+  }
+  target = {token, position, step_, mix(before * 31 + static_cast<std::uint64_t>(token) + 1), layers.last};
   return {};
 }
 
@@ -169,6 +207,8 @@ Result<void> FakeBackend::read_prefix(const StepBatch& batch, const BatchSequenc
     for (std::int32_t position = window > 0 ? std::max(0, last_position - window + 1) : 0;
          position <= last_position; ++position) {
       const Slot& source = slot(batch, sequence, group, position);
+      if (source.layers < options_.num_layers)
+        return wrong("position " + std::to_string(position) + " has not been through all layers");
       if (source.position != position)
         return wrong("position " + std::to_string(position) + " reads a slot written for position " +
                      std::to_string(source.position));

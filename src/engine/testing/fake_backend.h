@@ -23,6 +23,7 @@ class FakeBackend : public Backend {
     std::int32_t max_batch_tokens = 512;
     std::int32_t max_batch_sequences = 64;
     std::int32_t max_pages = 1 << 20;  // resize_pages beyond: kOutOfMemory
+    std::int32_t num_layers = 0;       // at which steps may be cut
     /// By layer group; 0: it keeps everything.
     std::vector<std::int32_t> windows = {0};
     std::uint64_t model_seed = 1;  // another seed is another model
@@ -51,11 +52,25 @@ class FakeBackend : public Backend {
     std::int32_t position = -1;
     std::uint64_t written_in_step = 0;
     std::uint64_t prefix_hash = 0;  // of all tokens up to this one
+    std::int32_t layers = 0;        // that it has been through
+  };
+  /// What a sliced token's row has to go on with.
+  struct KeptRow {
+    TokenId token = kNoToken;
+    std::int32_t position = -1;
+    std::int32_t layers = 0;
+  };
+  struct Layers {
+    std::int32_t first = 0;
+    std::int32_t last = 0;
   };
 
   Result<void> check_shape(const StepBatch& batch) const;
   Result<void> check_table(const StepBatch& batch, const BatchSequence& sequence, std::size_t group) const;
-  Result<void> write_tokens(const StepBatch& batch, const BatchSequence& sequence);
+  Result<void> check_slice(const StepBatch& batch) const;
+  Result<void> write_tokens(const StepBatch& batch, const BatchSequence& sequence, Layers layers);
+  Result<void> write_token(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
+                           std::int32_t position, TokenId token, Layers layers);
   Result<void> read_prefix(const StepBatch& batch, const BatchSequence& sequence, std::int32_t last_position);
   void compute_logits();
   Slot& slot(const StepBatch& batch, const BatchSequence& sequence, std::size_t group, std::int32_t position);
@@ -64,6 +79,7 @@ class FakeBackend : public Backend {
   BackendInfo info_;
   Sampler sampler_;
   std::vector<std::vector<Slot>> slots_;  // by group, [pages, kPageTokens]
+  std::vector<KeptRow> kept_rows_;        // [max_batch_tokens]
   std::uint64_t step_ = 0;
   std::optional<StepHandle> in_flight_;
   StepResult in_flight_result_;
