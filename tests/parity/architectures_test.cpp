@@ -169,6 +169,13 @@ TEST_P(Architectures, HasTheSameBitsHoweverItRuns) {
   EXPECT_TRUE(same_bits(*rest, Logits(whole.end() - static_cast<std::ptrdiff_t>(rest->size()), whole.end())))
       << "cached prefix";
 
+  if (backend->info().num_sliceable_layers > 0) {
+    ScriptedSequence sequence{tokens_, {3, 4, 5}};
+    const Result<Logits> sliced = run_in_slices(*backend, sequence, 1);
+    ASSERT_TRUE(sliced.ok()) << sliced.error().message;
+    EXPECT_TRUE(same_bits(*sliced, whole)) << "layer by layer";
+  }
+
   // Company: three sequences in steps of uneven parts, one of them with other tokens.
   std::vector<TokenId> others(tokens_.rbegin(), tokens_.rend());
   ScriptedSequence first{tokens_, {12, 13, 14}};

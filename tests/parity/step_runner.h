@@ -96,4 +96,23 @@ inline Result<std::vector<float>> run_alone(Backend& backend, ScriptedSequence& 
   return logits;
 }
 
+/// Runs the rest of a sequence in one piece that goes through `num_layers` in each step; the logits of every
+/// token. Only where the backend can cut steps.
+inline Result<std::vector<float>> run_in_slices(Backend& backend, ScriptedSequence& sequence,
+                                                std::int32_t num_layers) {
+  const std::int32_t all = backend.info().num_sliceable_layers;
+  const auto count = static_cast<std::int32_t>(sequence.tokens.size()) - sequence.done;
+  StepResult result;
+  for (std::int32_t first = 0; first < all; first += num_layers) {
+    const std::int32_t last = first + num_layers < all ? first + num_layers : all;
+    const StepPart part{&sequence, count, last == all ? WhichLogits::kAll : WhichLogits::kNone};
+    StepBatch batch = make_batch(std::span(&part, 1), {.want_logits = true});
+    batch.slice = {1, first, last};
+    const Backend::StepHandle handle = TRY(backend.submit(batch));
+    TRY(backend.collect(handle, result));
+  }
+  sequence.done += count;
+  return result.logits;
+}
+
 }  // namespace mlxd::testing
