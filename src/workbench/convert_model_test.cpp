@@ -78,7 +78,8 @@ void overwrite_tensor(const fs::path& folder, const std::string& name, std::span
   std::size_t offset = 0;
   {
     const MappedFile file = MappedFile::open(path).take_value();
-    for (const TensorView& tensor : read_safetensors(file).take_value()) {
+    const std::vector<TensorView> tensors = read_safetensors(file).take_value();
+    for (const TensorView& tensor : tensors) {
       if (tensor.name == name) offset = static_cast<std::size_t>(tensor.data.data() - file.bytes().data());
     }
   }
