@@ -225,6 +225,65 @@ void add_bench(CLI::App& root, Parsed& parsed) {
       "servers. A warm-up is not counted.");
 }
 
+void add_convert(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<ConvertCommandOptions>();
+  CLI::App* command = add_command(root, parsed, "convert", "Quantize a model, or change its format", options,
+                                  convert_command);
+  command->add_option("source", options->source, "name or folder")->type_name("MODEL")->required();
+  command->add_option("--out", options->out, "folder to make, e.g. ~/.mlxd/models/NAME")
+      ->type_name("FOLDER")
+      ->required();
+  command->add_option("--bits", options->bits, "of each weight: 2, 3, 4, 5, 6 or 8")->type_name("N");
+  command->add_option("--group", options->group_size, "weights that share a scale: 32, 64 (default) or 128")
+      ->type_name("N");
+  command->add_option("--mode", options->mode, "affine (default), mxfp4, mxfp8 or nvfp4, which say the rest")
+      ->type_name("MODE");
+  command
+      ->add_option("--mixed", options->recipe,
+                   "mixed_2_6, mixed_3_4, mixed_3_6 or mixed_4_6, instead of --bits")
+      ->type_name("RECIPE");
+  command
+      ->add_option("--dtype", options->dtype,
+                   "of scales and plain tensors: float16, bfloat16 or float32 (default: the model's)")
+      ->type_name("TYPE");
+  command->add_flag("--dequantize", options->dequantize, "store plain floats");
+  command->add_flag("--force", options->force, "replace a model that is there");
+  command->add_option("--perplexity", options->perplexity_file, "a text to measure both models on")
+      ->type_name("FILE");
+  command->add_flag("--json", options->json, "print JSON");
+  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
+  command->footer(
+      "What is quantized, and to which codes, is as in mlx_lm.convert. A source that is quantized already "
+      "is\n"
+      "quantized anew from the values of its codes, but for layers that have the form asked for: these are\n"
+      "copied. The last line printed is the new folder.");
+}
+
+void add_perplexity(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<PerplexityCommandOptions>();
+  CLI::App* command = add_command(root, parsed, "perplexity", "Measure how well a model predicts a text",
+                                  options, perplexity_command);
+  command->add_option("model", options->model, "name or folder")->type_name("MODEL")->required();
+  command->add_option("file", options->file, "UTF-8 text of up to 16 MiB")->type_name("FILE")->required();
+  command
+      ->add_option("--context", options->context_tokens,
+                   "tokens of a window (default 1024, or the model's context if shorter)")
+      ->type_name("N")
+      ->check(CLI::Range(2, 1 << 24));
+  command
+      ->add_option("--stride", options->stride_tokens,
+                   "tokens from one window's beginning to the next's (default: half the context)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 24));
+  command->add_flag("--reference", options->reference, "compute everything in fp32, slowly");
+  command->add_flag("--json", options->json, "print JSON");
+  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
+  command->footer(
+      "Windows of --context tokens slide over the text by --stride; each token is scored once, with at\n"
+      "least context - stride tokens before it but for those of the first window. Perplexities compare\n"
+      "only over the same text, tokenizer, context and stride.");
+}
+
 void add_small_commands(CLI::App& root, Parsed& parsed) {
   auto doctor = std::make_shared<DoctorOptions>();
   add_command(root, parsed, "doctor", "Find what is wrong with this installation", doctor, doctor_command)
@@ -292,6 +351,8 @@ int run_command_line(int argc, const char* const* argv) {
   add_import(root, parsed);
   add_list_and_show(root, parsed);
   add_bench(root, parsed);
+  add_convert(root, parsed);
+  add_perplexity(root, parsed);
   add_small_commands(root, parsed);
   root.require_subcommand(0, 1);
 

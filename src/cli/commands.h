@@ -79,6 +79,32 @@ struct BenchCommandOptions {
 };
 Result<int> bench_command(const CommandContext& context, const BenchCommandOptions& options);
 
+struct ConvertCommandOptions {
+  FlagValues flags;  // of settings, for --perplexity: threads, backend, kv-format, activations
+  std::string source;
+  std::string out;
+  std::optional<std::int32_t> bits, group_size;
+  std::string mode = "affine";
+  std::string recipe;  // one of mlx-lm's, or empty
+  std::string dtype;   // float16, bfloat16, float32, or empty
+  bool dequantize = false;
+  bool force = false;
+  std::string perplexity_file;  // empty: not measured
+  bool json = false;
+};
+Result<int> convert_command(const CommandContext& context, const ConvertCommandOptions& options);
+
+struct PerplexityCommandOptions {
+  FlagValues flags;  // of settings: threads, backend, kv-format, activations
+  std::string model;
+  std::string file;
+  std::int32_t context_tokens = 0;  // 0: by default, as in PerplexityOptions
+  std::int32_t stride_tokens = 0;
+  bool reference = false;
+  bool json = false;
+};
+Result<int> perplexity_command(const CommandContext& context, const PerplexityCommandOptions& options);
+
 struct DoctorOptions {
   bool json = false;
 };

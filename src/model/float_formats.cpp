@@ -33,6 +33,30 @@ float e8m0_to_float(std::uint8_t bits) {
   return std::bit_cast<float>(bits == 0 ? 0x00400000U : std::uint32_t{bits} << 23U);
 }
 
+std::uint8_t float_to_e4m3(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint8_t>((bits >> 24U) & 0x80U);
+  const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
+  if (magnitude > 0x7F800000U) return static_cast<std::uint8_t>(sign | 0x7FU);
+  if (magnitude >= 0x43E00000U) return static_cast<std::uint8_t>(sign | 0x7EU);
+  if (magnitude < 0x3C800000U) {
+    // Below 2^-6: a multiple of 2^-9, to which the float unit rounds once it is the last place.
+    const float aligned = std::bit_cast<float>(magnitude) + 0x1p14F;
+    return static_cast<std::uint8_t>(sign | (std::bit_cast<std::uint32_t>(aligned) - 0x46800000U));
+  }
+  const std::uint32_t rounded = magnitude + 0x7FFFFU + ((magnitude >> 20U) & 1U);
+  return static_cast<std::uint8_t>(sign | ((rounded - 0x3C000000U) >> 20U));
+}
+
+std::uint8_t float_to_e2m1(float value) {
+  // Half way between neighbours.
+  constexpr float kLimits[7] = {0.25F, 0.75F, 1.25F, 1.75F, 2.5F, 3.5F, 5.0F};
+  const float magnitude = value < 0.0F ? -value : value;
+  std::uint8_t code = 0;
+  for (const float limit : kLimits) code = static_cast<std::uint8_t>(code + (magnitude > limit ? 1 : 0));
+  return static_cast<std::uint8_t>(code | (code > 0 && value < 0.0F ? 8U : 0U));
+}
+
 std::uint16_t float_to_half(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const auto sign = static_cast<std::uint16_t>((bits >> 16U) & 0x8000U);

@@ -27,6 +27,12 @@ float e2m1_to_float(std::uint8_t code);
 float e4m3_to_float(std::uint8_t bits);
 float e8m0_to_float(std::uint8_t bits);
 
+/// Of the nearest number. e4m3: ties to even, what is larger than 448 becomes 448, NaN stays NaN, −0 stays.
+/// e2m1 (not for NaN): of ties the one nearer to zero, what is larger than 6 becomes 6, −0 becomes 0: so does
+/// MLX's quantizer.
+std::uint8_t float_to_e4m3(float value);
+std::uint8_t float_to_e2m1(float value);
+
 /// Rounds to nearest, ties to even; too large becomes infinity, NaN stays NaN.
 std::uint16_t float_to_half(float value);
 

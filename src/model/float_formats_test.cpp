@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace mlxd {
 namespace {
@@ -47,6 +48,50 @@ TEST(FloatFormats, e2m1_has_sixteen_numbers) {
     EXPECT_EQ(e2m1_to_float(code), expected[code]);
     EXPECT_EQ(std::signbit(e2m1_to_float(code)), code >= 8);
   }
+}
+
+TEST(FloatFormats, e2m1_is_the_nearest_and_of_ties_the_smaller) {
+  for (std::uint8_t code = 0; code < 16; ++code)
+    EXPECT_EQ(float_to_e2m1(e2m1_to_float(code)), code == 8 ? 0 : code);
+  const auto check = [](float input, float expected) {
+    EXPECT_EQ(e2m1_to_float(float_to_e2m1(input)), expected) << input;
+    EXPECT_EQ(e2m1_to_float(float_to_e2m1(-input)), expected == 0.0F ? 0.0F : -expected) << input;
+  };
+  for (const auto& [input, expected] : {std::pair{0.25F, 0.0F},
+                                        {0.2501F, 0.5F},
+                                        {0.75F, 0.5F},
+                                        {1.25F, 1.0F},
+                                        {1.2501F, 1.5F},
+                                        {1.75F, 1.5F},
+                                        {2.5F, 2.0F},
+                                        {3.5F, 3.0F},
+                                        {3.6F, 4.0F},
+                                        {5.0F, 4.0F},
+                                        {5.1F, 6.0F},
+                                        {1e30F, 6.0F}}) {
+    check(input, expected);
+  }
+  EXPECT_EQ(float_to_e2m1(-0.1F), 0);
+  EXPECT_EQ(float_to_e2m1(std::numeric_limits<float>::infinity()), 7);
+}
+
+TEST(FloatFormats, e4m3_is_the_nearest_and_of_ties_the_even) {
+  float previous = 0.0F;
+  for (std::uint32_t bits = 0; bits < 0x7F; ++bits) {
+    const auto code = static_cast<std::uint8_t>(bits);
+    const float value = e4m3_to_float(code);
+    EXPECT_EQ(float_to_e4m3(value), code);
+    EXPECT_EQ(float_to_e4m3(-value), code | 0x80U);
+    if (bits == 0) continue;
+    const float middle = (previous + value) / 2;
+    EXPECT_EQ(float_to_e4m3(middle), bits % 2 == 0 ? bits : bits - 1) << middle;
+    EXPECT_EQ(float_to_e4m3(std::nextafter(middle, 0.0F)), bits - 1) << middle;
+    EXPECT_EQ(float_to_e4m3(std::nextafter(middle, 1000.0F)), bits) << middle;
+    previous = value;
+  }
+  EXPECT_EQ(float_to_e4m3(449.0F), 0x7E);
+  EXPECT_EQ(float_to_e4m3(-std::numeric_limits<float>::infinity()), 0xFE);
+  EXPECT_TRUE(std::isnan(e4m3_to_float(float_to_e4m3(std::numeric_limits<float>::quiet_NaN()))));
 }
 
 TEST(FloatFormats, e4m3_is_a_sign_four_bits_of_exponent_and_three_of_mantissa) {

@@ -30,7 +30,7 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path&
   std::uint64_t offset = 0;
   for (const TensorLayout& tensor : tensors) {
     const std::uint64_t size = tensor.num_bytes();
-    if (!writer.slots_.emplace(tensor.name, Slot{offset, size, false}).second) {
+    if (!writer.slots_.emplace(tensor.name, Slot{offset, size, 0}).second) {
       return invalid_argument("tensor " + tensor.name + " is given twice");
     }
     json::object entry;
@@ -75,17 +75,30 @@ SafetensorsWriter::~SafetensorsWriter() {
 
 Result<void> SafetensorsWriter::write(std::string_view name, std::span<const std::byte> data) {
   const auto found = slots_.find(std::string(name));
-  if (found == slots_.end() || found->second.written || found->second.size != data.size()) {
+  if (found == slots_.end() || found->second.size != data.size()) {
     return Error(ErrorKind::kInternal, "tensor " + std::string(name) + " was not announced like this");
   }
-  TRY(write_at(found->second.offset, data));
-  found->second.written = true;
+  return write_part(name, 0, data);
+}
+
+Result<void> SafetensorsWriter::write_part(std::string_view name, std::uint64_t offset,
+                                           std::span<const std::byte> data) {
+  const auto found = slots_.find(std::string(name));
+  if (found == slots_.end()) {
+    return Error(ErrorKind::kInternal, "tensor " + std::string(name) + " was not announced");
+  }
+  Slot& slot = found->second;
+  if (offset > slot.size || data.size() > slot.size - offset || data.size() > slot.size - slot.written) {
+    return Error(ErrorKind::kInternal, "tensor " + std::string(name) + " has more data than was announced");
+  }
+  TRY(write_at(slot.offset + offset, data));
+  slot.written += data.size();
   return {};
 }
 
 Result<void> SafetensorsWriter::finish() {
   for (const auto& [name, slot] : slots_) {
-    if (!slot.written)
+    if (slot.written != slot.size)
       return Error(ErrorKind::kInternal, "tensor " + name + " was announced but not written");
   }
   if (::fsync(fd_) != 0) return io_error("cannot flush " + path_.string(), errno);

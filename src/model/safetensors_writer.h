@@ -1,5 +1,5 @@
 // Writes one safetensors file whose tensors are known by name, type and shape beforehand and whose data comes
-// piece by piece, in any order, so that memory stays bounded by one tensor. One owner thread. A writer that
+// piece by piece, in any order, so that memory stays bounded by a piece. One owner thread. A writer that
 // is destroyed before `finish` leaves an incomplete file behind: write into a temporary folder.
 #pragma once
 
@@ -36,6 +36,9 @@ class SafetensorsWriter {
 
   /// The whole data of tensor `name`; its size must be the layout's (kInternal otherwise).
   Result<void> write(std::string_view name, std::span<const std::byte> data);
+  /// A piece of tensor `name`'s data that begins at byte `offset` of it; pieces together are the whole, once
+  /// (kInternal for more than the layout's size).
+  Result<void> write_part(std::string_view name, std::uint64_t offset, std::span<const std::byte> data);
   /// Checks that every tensor was written once and flushes the file to disk.
   Result<void> finish();
 
@@ -45,7 +48,7 @@ class SafetensorsWriter {
   struct Slot {
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
-    bool written = false;
+    std::uint64_t written = 0;  // bytes
   };
 
   SafetensorsWriter() = default;

@@ -1,11 +1,11 @@
 #include "workbench/gguf_weights.h"
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "model/float_formats.h"
+#include "model/quantize.h"
 
 namespace mlxd {
 namespace {
@@ -113,31 +113,6 @@ void read_block(GgufType type, const std::byte* block, AffineBlock& out) {
   }
 }
 
-// Appends a block's codes as a little-endian bit string; 32 codes are `bits` whole words.
-void append_codes(const AffineBlock& block, std::int32_t bits, std::vector<std::uint32_t>& words) {
-  std::uint64_t pending = 0;
-  std::int32_t filled = 0;
-  for (const std::uint8_t code : block.codes) {
-    pending |= std::uint64_t{code} << filled;
-    filled += bits;
-    if (filled >= 32) {
-      words.push_back(static_cast<std::uint32_t>(pending));
-      pending >>= 32U;
-      filled -= 32;
-    }
-  }
-}
-
-void append_scale(float value, DType dtype, std::vector<std::byte>& bytes) {
-  if (dtype == DType::kF16) {
-    const auto raw = std::bit_cast<std::array<std::byte, 2>>(float_to_half(value));
-    bytes.insert(bytes.end(), raw.begin(), raw.end());
-  } else {
-    const auto raw = std::bit_cast<std::array<std::byte, 4>>(value);
-    bytes.insert(bytes.end(), raw.begin(), raw.end());
-  }
-}
-
 // Which source row becomes row `row`: Hugging Face keeps the two halves of a head apart, GGUF interleaves
 // them.
 std::size_t source_row(std::size_t row, std::int64_t rotary_head_dim) {
@@ -153,7 +128,7 @@ std::size_t num_rows(const GgufTensor& tensor) {
   return static_cast<std::size_t>(tensor.shape.front());
 }
 
-Result<void> write_dense(const StoragePlan& plan, SafetensorsWriter& writer) {
+Result<void> write_dense(const StoragePlan& plan, WeightFilesWriter& writer) {
   const GgufTensor& source = *plan.source;
   const std::string name = layouts(plan).front().name;
   if (plan.rotary_head_dim == 0) return writer.write(name, source.data);
@@ -207,7 +182,7 @@ std::vector<TensorLayout> layouts(const StoragePlan& plan) {
           {plan.name + ".biases", plan.scale_dtype, groups}};
 }
 
-Result<void> write_tensor(const StoragePlan& plan, SafetensorsWriter& writer) {
+Result<void> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer) {
   if (plan.bits == 0) return write_dense(plan, writer);
   const GgufTensor& source = *plan.source;
   const std::vector<TensorLayout> parts = layouts(plan);
@@ -225,9 +200,9 @@ Result<void> write_tensor(const StoragePlan& plan, SafetensorsWriter& writer) {
     const std::byte* data = source.data.data() + source_row(row, plan.rotary_head_dim) * row_bytes;
     for (std::size_t offset = 0; offset < row_bytes; offset += block_bytes) {
       read_block(source.type, data + offset, block);
-      append_codes(block, plan.bits, words);
-      append_scale(block.scale, plan.scale_dtype, scales);
-      append_scale(block.bias, plan.scale_dtype, biases);
+      append_codes(block.codes, plan.bits, words);
+      append_float(plan.scale_dtype, block.scale, scales);
+      append_float(plan.scale_dtype, block.bias, biases);
     }
   }
   TRY(writer.write(parts[0].name, std::as_bytes(std::span(words))));

@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 #include "model/gguf.h"
-#include "model/safetensors_writer.h"
+#include "workbench/weight_files_writer.h"
 
 namespace mlxd {
 
@@ -41,6 +41,6 @@ Result<StoragePlan> plan_storage(const GgufTensor& source, std::string name, std
 std::vector<TensorLayout> layouts(const StoragePlan& plan);
 
 /// Converts and writes one tensor.
-Result<void> write_tensor(const StoragePlan& plan, SafetensorsWriter& writer);
+Result<void> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer);
 
 }  // namespace mlxd

@@ -1,12 +1,6 @@
 #include "workbench/import_gguf.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -18,6 +12,8 @@
 #include "workbench/gguf_llama.h"
 #include "workbench/gguf_tokenizer.h"
 #include "workbench/gguf_weights.h"
+#include "workbench/staging_folder.h"
+#include "workbench/weight_files_writer.h"
 
 namespace mlxd {
 namespace {
@@ -26,10 +22,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 constexpr std::size_t kMaxNameBytes = 128;
-
-Error file_error(const std::string& what, const std::error_code& code) {
-  return {ErrorKind::kIo, what + ": " + code.message()};
-}
 
 Result<std::string> choose_name(const fs::path& file, const ImportOptions& options) {
   const std::string name = options.name.empty() ? file.stem().string() : options.name;
@@ -45,71 +37,6 @@ Result<std::string> choose_name(const fs::path& file, const ImportOptions& optio
   }
   return name;
 }
-
-// The folder that an import fills, hidden until it is complete. Removed with the object unless `publish`
-// succeeded. An exclusive lock on a file beside it tells a running import from the remains of a killed one.
-class StagingFolder {
- public:
-  static Result<StagingFolder> create(const fs::path& models_folder, const std::string& name) {
-    std::error_code error;
-    fs::create_directories(models_folder, error);
-    if (error) return file_error("cannot create " + models_folder.string(), error);
-    StagingFolder staging;
-    staging.path_ = models_folder / (".importing-" + name);
-    staging.lock_path_ = models_folder / (".importing-" + name + ".lock");
-    staging.lock_ = ::open(staging.lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (staging.lock_ < 0) return io_error("cannot create " + staging.lock_path_.string(), errno);
-    if (::flock(staging.lock_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(std::exchange(staging.lock_, -1));
-      return Error(ErrorKind::kConflict, name + " is being imported by another process; wait for it to end");
-    }
-    fs::remove_all(staging.path_, error);
-    fs::create_directory(staging.path_, error);
-    if (error) return file_error("cannot create " + staging.path_.string(), error);
-    return staging;
-  }
-
-  StagingFolder(StagingFolder&& other) noexcept
-      : path_(std::move(other.path_)),
-        lock_path_(std::move(other.lock_path_)),
-        lock_(std::exchange(other.lock_, -1)) {}
-  StagingFolder& operator=(StagingFolder&&) = delete;
-  ~StagingFolder() {
-    if (lock_ < 0) return;
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-    fs::remove(lock_path_, ignored);
-    ::close(lock_);
-  }
-
-  const fs::path& path() const { return path_; }
-
-  // Gives the folder its name; an existing one is moved aside first, so that a kill never leaves a mixture.
-  Result<void> publish(const fs::path& target) const {
-    std::error_code error;
-    const fs::path old = path_.string() + ".old";
-    fs::remove_all(old, error);
-    if (fs::exists(target, error)) {
-      fs::rename(target, old, error);
-      if (error) return file_error("cannot move " + target.string() + " aside", error);
-    }
-    fs::rename(path_, target, error);
-    if (error) {
-      std::error_code ignored;
-      fs::rename(old, target, ignored);
-      return file_error("cannot create " + target.string(), error);
-    }
-    fs::remove_all(old, error);
-    return {};
-  }
-
- private:
-  StagingFolder() = default;
-
-  fs::path path_;
-  fs::path lock_path_;
-  int lock_ = -1;
-};
 
 Result<std::vector<StoragePlan>> plan_tensors(const GgufFile& file, const GgufModel& model) {
   std::vector<StoragePlan> plans;
@@ -141,45 +68,18 @@ json::object make_quantization(const std::vector<StoragePlan>& plans) {
   return section;
 }
 
-Result<void> write_text(const fs::path& path, std::string_view text) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0) return io_error("cannot create " + path.string(), errno);
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int saved = errno;
-      ::close(fd);
-      return io_error("cannot write " + path.string(), saved);
-    }
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (::fsync(fd) != 0) {
-    const int saved = errno;
-    ::close(fd);
-    return io_error("cannot flush " + path.string(), saved);
-  }
-  ::close(fd);
-  return {};
-}
-
-Result<std::uint64_t> write_weights(const GgufFile& file, const std::vector<StoragePlan>& plans,
-                                    const fs::path& folder, const std::function<void(float)>& progress) {
+// All but the index, which counts parameters.
+Result<WeightFilesWriter> write_weights(const GgufFile& file, const std::vector<StoragePlan>& plans,
+                                        const StagingFolder& staging,
+                                        const std::function<void(float)>& progress) {
   std::vector<TensorLayout> all;
   for (const StoragePlan& plan : plans) {
     for (TensorLayout& layout : layouts(plan)) all.push_back(std::move(layout));
   }
   std::uint64_t total = 0;
   for (const TensorLayout& layout : all) total += layout.num_bytes();
-  std::error_code error;
-  const fs::space_info space = fs::space(folder, error);
-  constexpr std::uint64_t kReserve = 64U << 20U;  // tokenizer and configuration
-  if (!error && space.available < total + kReserve) {
-    return Error(ErrorKind::kIo, "not enough space in " + folder.parent_path().string() + ": " +
-                                     std::to_string((total + kReserve) >> 20U) + " MB are needed, " +
-                                     std::to_string(space.available >> 20U) + " MB are free");
-  }
-  SafetensorsWriter writer = TRY(SafetensorsWriter::create(folder / "model.safetensors", std::move(all)));
+  TRY(staging.check_space(total));
+  WeightFilesWriter writer = TRY(WeightFilesWriter::create(staging.path(), std::move(all)));
   std::uint64_t done = 0;
   for (const StoragePlan& plan : plans) {
     TRY(write_tensor(plan, writer));
@@ -188,7 +88,7 @@ Result<std::uint64_t> write_weights(const GgufFile& file, const std::vector<Stor
     if (progress) progress(static_cast<float>(done) / static_cast<float>(std::max<std::uint64_t>(total, 1)));
   }
   TRY(writer.finish());
-  return writer.file_bytes();
+  return writer;
 }
 
 std::string storage_text(const json::object& quantization, const std::vector<StoragePlan>& plans) {
@@ -205,7 +105,7 @@ Error with_file(Error error, const fs::path& file) {
   return error;
 }
 
-Result<ImportReport> fill(const GgufFile& file, const fs::path& folder, const ImportOptions& options) {
+Result<ImportReport> fill(const GgufFile& file, const StagingFolder& staging, const ImportOptions& options) {
   GgufModel model = TRY(read_gguf_model(file));
   const GgufSpecialTokens special = TRY(read_special_tokens(file));
   const auto num_names = static_cast<std::int64_t>(TRY(file.strings("tokenizer.ggml.tokens"))->size());
@@ -225,13 +125,14 @@ Result<ImportReport> fill(const GgufFile& file, const fs::path& folder, const Im
     model.config["quantization"] = quantization;
     model.config["quantization_config"] = quantization;
   }
-  TRY(write_text(folder / "config.json", to_pretty_json(model.config)));
-  TRY(write_text(folder / "generation_config.json", to_pretty_json(generation)));
-  TRY(write_text(folder / "tokenizer.json", json::serialize(tokenizer)));
-  TRY(write_text(folder / "tokenizer_config.json", to_pretty_json(tokenizer_config)));
+  TRY(staging.write_text("config.json", to_pretty_json(model.config)));
+  TRY(staging.write_text("generation_config.json", to_pretty_json(generation)));
+  TRY(staging.write_text("tokenizer.json", json::serialize(tokenizer)));
+  TRY(staging.write_text("tokenizer_config.json", to_pretty_json(tokenizer_config)));
 
   ImportReport report;
-  report.weight_bytes = TRY(write_weights(file, plans, folder, options.progress));
+  const WeightFilesWriter weights = TRY(write_weights(file, plans, staging, options.progress));
+  report.weight_bytes = weights.file_bytes();
   report.num_tensors = static_cast<std::int64_t>(plans.size());
   report.storage = storage_text(quantization, plans);
   for (const StoragePlan& plan : plans) {
@@ -241,7 +142,8 @@ Result<ImportReport> fill(const GgufFile& file, const fs::path& folder, const Im
   }
   if (!file.has("tokenizer.chat_template")) report.notes.emplace_back("the file has no chat template");
   // What would be refused at load is refused now.
-  report.num_parameters = TRY(ModelFolder::open(folder)).num_parameters();
+  report.num_parameters = TRY(ModelFolder::open(staging.path())).num_parameters();
+  TRY(staging.write_text(kWeightIndexName, weights.index_json(report.num_parameters)));
   return report;
 }
 
@@ -256,17 +158,17 @@ Result<ImportReport> import_gguf(const fs::path& path, const ImportOptions& opti
                  target.string() + " exists already; give another --name or remove it first");
   }
   const GgufFile file = TRY(GgufFile::open(path));
-  const StagingFolder staging = TRY(StagingFolder::create(options.models_folder, name));
+  StagingFolder staging = TRY(StagingFolder::create(target, "importing"));
   Result<ImportReport> filled = [&]() -> Result<ImportReport> {
     try {
-      return fill(file, staging.path(), options);
+      return fill(file, staging, options);
     } catch (const std::bad_alloc&) {
       return Error(ErrorKind::kOutOfMemory, "not enough memory to import " + path.string());
     }
   }();
   if (!filled.ok()) return with_file(filled.take_error(), path);
   ImportReport report = filled.take_value();
-  TRY(staging.publish(target));
+  TRY(staging.publish(options.overwrite));
   report.folder = target;
   report.name = name;
   return report;

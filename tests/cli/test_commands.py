@@ -12,7 +12,8 @@ from program import BINARY, MODEL, MODEL_FOLDER, ProgramTest
 class WithoutModel(ProgramTest):
     def test_alone_it_prints_its_commands(self):
         out, err = self.run_program()
-        for command in ("serve", "run", "import", "list", "show", "bench", "doctor", "config", "version"):
+        for command in ("serve", "run", "import", "convert", "perplexity", "list", "show", "bench", "doctor", "config",
+                        "version"):
             self.assertIn(f"  {command} ", out)
         self.assertEqual(err, "")
 

@@ -1,0 +1,89 @@
+#include <boost/json.hpp>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/json_text.h"
+#include "cli/model_loader.h"
+#include "cli/progress.h"
+#include "workbench/perplexity.h"
+
+namespace mlxd::cli {
+namespace {
+
+namespace json = boost::json;
+
+double tokens_per_s(const PerplexityReport& report) {
+  return report.seconds > 0.0 ? static_cast<double>(report.computed_tokens) / report.seconds : 0.0;
+}
+
+std::string to_json_text(const FoundModel& model, const std::string& file, const PerplexityReport& report) {
+  return pretty_json(json::object{{"model", model.name},
+                                  {"backend", report.backend},
+                                  {"file", file},
+                                  {"perplexity", report.perplexity},
+                                  {"standard_error", report.standard_error},
+                                  {"mean_loss", report.mean_loss},
+                                  {"bits_per_byte", report.bits_per_byte},
+                                  {"text_bytes", report.text_bytes},
+                                  {"text_tokens", report.text_tokens},
+                                  {"scored_tokens", report.scored_tokens},
+                                  {"computed_tokens", report.computed_tokens},
+                                  {"windows", report.windows},
+                                  {"context_tokens", report.context_tokens},
+                                  {"stride_tokens", report.stride_tokens},
+                                  {"bos", report.has_bos},
+                                  {"load_seconds", report.load_seconds},
+                                  {"seconds", report.seconds},
+                                  {"tokens_per_s", tokens_per_s(report)}});
+}
+
+std::string to_text(const FoundModel& model, const PerplexityReport& report) {
+  return model.name + ", " + report.backend + "\n" +  //
+         "perplexity  " + format_number(report.perplexity, 4) + " +- " +
+         format_number(report.standard_error, 4) + "\n" +  //
+         "loss        " + format_number(report.mean_loss, 5) + " nat a token, " +
+         format_number(report.bits_per_byte, 4) + " bits a byte\n" +  //
+         "tokens      " + format_grouped(report.scored_tokens) + " of " + format_grouped(report.text_tokens) +
+         " scored, in " + format_grouped(report.windows) + (report.windows == 1 ? " window" : " windows") +
+         " of " + format_grouped(report.context_tokens) + ", stride " + format_grouped(report.stride_tokens) +
+         (report.has_bos ? ", each after a BOS\n" : "\n") +  //
+         "time        " + format_duration(report.seconds) + ", " + format_number(tokens_per_s(report), 1) +
+         " tokens/s, loading " + format_duration(report.load_seconds) + "\n";
+}
+
+}  // namespace
+
+Result<int> perplexity_command(const CommandContext& context, const PerplexityCommandOptions& options) {
+  const auto settings = Settings::resolve(options.flags, context.state);
+  if (!settings) {
+    context.console.report_error(settings.error().message);
+    return kExitUsage;
+  }
+  if (options.reference && options.flags.contains("activations")) {
+    context.console.report_error("--activations does not go with --reference, which computes in fp32");
+    return kExitUsage;
+  }
+  const FoundModel model = TRY(make_finder(context.state).find(options.model));
+  const std::filesystem::path file = expand_home(options.file);
+  PerplexityOptions perplexity;
+  perplexity.context_tokens = options.context_tokens;
+  perplexity.stride_tokens = options.stride_tokens;
+  perplexity.reference = options.reference;
+  perplexity.threads = settings->threads();
+  if (!options.reference || options.flags.contains("kv-format")) perplexity.kv_format = settings->kv_format();
+  perplexity.activation_bits = settings->activation_bits();
+  Progress loading(context.console, "loading " + model.name, Progress::Form::kQuiet);
+  Progress scoring(context.console, "scoring " + file.filename().string(), Progress::Form::kQuiet);
+  perplexity.load_progress = [&loading](double fraction) { loading.update(fraction); };
+  perplexity.progress = [&](double fraction) {
+    loading.finish();
+    scoring.update(fraction);
+  };
+  const PerplexityReport report = TRY(measure_perplexity(model.path, file, perplexity));
+  scoring.finish();
+  context.console.write(options.json ? to_json_text(model, file.string(), report) : to_text(model, report));
+  return kExitOk;
+}
+
+}  // namespace mlxd::cli

@@ -1,0 +1,93 @@
+#include "model/conversion_rules.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace mlxd {
+namespace {
+
+struct NamedRule {
+  std::string_view model_type;
+  /// Of names that end so, or, with a star in front, that hold the rest.
+  std::string_view pattern;
+  ConversionRule rule;
+};
+
+// By model type, in the order of their names.
+constexpr std::array kRules = {
+    NamedRule{"afmoe", "*router.gate", ConversionRule::kEightBits},
+    NamedRule{"afmoe", "expert_bias", ConversionRule::kKeepType},
+    NamedRule{"bailing_moe", "mlp.gate.gate_proj", ConversionRule::kEightBits},
+    NamedRule{"bailing_moe", "expert_bias", ConversionRule::kKeepType},
+    NamedRule{"deepseek", "mlp.gate", ConversionRule::kDense},
+    NamedRule{"dots1", "mlp.gate", ConversionRule::kDense},
+    NamedRule{"glm4_moe", "mlp.gate", ConversionRule::kDense},
+    NamedRule{"glm4_moe", "e_score_correction_bias", ConversionRule::kKeepType},
+    NamedRule{"gpt_oss", "router", ConversionRule::kEightBits},
+    NamedRule{"granite", "self_attn.o_proj", ConversionRule::kEightBits},
+    NamedRule{"granite", "mlp.down_proj", ConversionRule::kEightBits},
+    NamedRule{"granite", "lm_head", ConversionRule::kEightBits},
+    NamedRule{"granitemoe", "block_sparse_moe.router.layer", ConversionRule::kEightBits},
+    NamedRule{"granitemoe", "self_attn.o_proj", ConversionRule::kEightBits},
+    // The experts' in "switch_mlp" too, whether meant or not.
+    NamedRule{"granitemoe", "mlp.down_proj", ConversionRule::kEightBits},
+    NamedRule{"granitemoe", "lm_head", ConversionRule::kEightBits},
+    NamedRule{"minimax", "block_sparse_moe.gate", ConversionRule::kEightBits},
+    NamedRule{"minimax", "e_score_correction_bias", ConversionRule::kKeepType},
+    NamedRule{"qwen3_moe", "mlp.gate", ConversionRule::kEightBits},
+};
+
+bool matches(std::string_view name, std::string_view pattern) {
+  if (pattern.starts_with('*')) return name.find(pattern.substr(1)) != std::string_view::npos;
+  return name.ends_with(pattern);
+}
+
+constexpr std::array kRecipes = {MixedRecipe{"mixed_2_6", 2, 6}, MixedRecipe{"mixed_3_4", 3, 4},
+                                 MixedRecipe{"mixed_3_6", 3, 6}, MixedRecipe{"mixed_4_6", 4, 6}};
+
+std::int32_t layer_of(std::string_view path, std::int32_t layer_part) {
+  for (std::int32_t part = 0; part < layer_part; ++part) {
+    const std::size_t dot = path.find('.');
+    if (dot == std::string_view::npos) return 0;
+    path.remove_prefix(dot + 1);
+  }
+  path = path.substr(0, path.find('.'));
+  std::int32_t layer = 0;
+  const auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), layer);
+  return error == std::errc() && end == path.data() + path.size() && layer >= 0 ? layer : 0;
+}
+
+bool holds(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+}  // namespace
+
+ConversionRule conversion_rule(std::string_view model_type, std::string_view name) {
+  for (const NamedRule& rule : kRules) {
+    if (rule.model_type == model_type && matches(name, rule.pattern)) return rule.rule;
+  }
+  return ConversionRule::kAsAsked;
+}
+
+std::string_view stacked_experts_name(std::string_view model_type) {
+  return model_type == "afmoe" || model_type == "dots1" ? "experts" : "switch_mlp";
+}
+
+std::optional<MixedRecipe> find_mixed_recipe(std::string_view name) {
+  const auto found = std::find_if(kRecipes.begin(), kRecipes.end(),
+                                  [&](const MixedRecipe& recipe) { return recipe.name == name; });
+  return found == kRecipes.end() ? std::nullopt : std::optional(*found);
+}
+
+std::int32_t mixed_bits(const MixedRecipe& recipe, std::string_view path, std::int32_t layer_part,
+                        std::int32_t num_layers) {
+  const std::int32_t layer = layer_of(path, layer_part);
+  const std::int32_t eighth = num_layers / 8;
+  // The first and last eighth of the layers and every third between them.
+  const bool more = layer < eighth || layer >= 7 * num_layers / 8 || (layer - eighth) % 3 == 2;
+  const bool is_value = holds(path, "v_proj") || holds(path, "v_a_proj") || holds(path, "v_b_proj");
+  if (more && (is_value || holds(path, "down_proj"))) return recipe.high_bits;
+  return holds(path, "lm_head") ? recipe.high_bits : recipe.low_bits;
+}
+
+}  // namespace mlxd

@@ -1,0 +1,40 @@
+// What mlx-lm's converter (mlx_lm.convert) stores otherwise than asked for, by model type: its models'
+// quant_predicate and cast_predicate, modules of theirs that have no quantized form, and its recipes of mixed
+// widths. Pure functions; tests/parity/conversions.json holds them to mlx-lm.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace mlxd {
+
+enum class ConversionRule : std::uint8_t {
+  kAsAsked,
+  kEightBits,  // a module: affine, 8 bits in groups of 64, whatever the rest gets
+  kDense,      // a module: never quantized
+  kKeepType,   // a tensor: its type is not changed
+};
+
+/// Of a module (its tensors' name without ".weight") or of a tensor that belongs to none.
+ConversionRule conversion_rule(std::string_view model_type, std::string_view name);
+
+/// What mlx-lm calls the module of stacked experts whose single ones checkpoints have as "….experts.N.…":
+/// "experts" or "switch_mlp".
+std::string_view stacked_experts_name(std::string_view model_type);
+
+/// mlx-lm's recipes: as llama.cpp's Q4_K_M does, more bits for some layers' values and down projections and
+/// for the head.
+struct MixedRecipe {
+  std::string_view name;  // "mixed_3_6"
+  std::int32_t low_bits = 0;
+  std::int32_t high_bits = 0;
+};
+/// Absent for an unknown name.
+std::optional<MixedRecipe> find_mixed_recipe(std::string_view name);
+/// Bits of module `path`. `layer_part`: which dot-separated part of a path is the layer's number, from 0;
+/// paths that are shorter, or have no number there, count as layer 0.
+std::int32_t mixed_bits(const MixedRecipe& recipe, std::string_view path, std::int32_t layer_part,
+                        std::int32_t num_layers);
+
+}  // namespace mlxd

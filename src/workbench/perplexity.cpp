@@ -1,0 +1,299 @@
+#include "workbench/perplexity.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "backends/cpu/cpu_backend.h"
+#include "base/clock.h"
+#include "base/mapped_file.h"
+#include "model/model_folder.h"
+#include "text/tokenizer.h"
+
+namespace mlxd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int32_t kDefaultContext = 1024;
+constexpr std::int32_t kStepTokens = 512;
+// Added to the logit of the text's token it outweighs every other, so that a row chooses that token and tells
+// the probability that it had before.
+constexpr float kForcing = 1e30F;
+
+/// A text as the model reads it.
+struct TokenizedText {
+  std::vector<TokenId> tokens;  // without the BOS
+  std::optional<TokenId> bos;
+  std::size_t num_bytes = 0;
+};
+
+/// What the tokenizer puts in front of a text.
+Result<std::optional<TokenId>> find_bos(const Tokenizer& tokenizer) {
+  const std::vector<TokenId> plain = TRY(tokenizer.encode("a", false));
+  const std::vector<TokenId> whole = TRY(tokenizer.encode("a", true));
+  if (whole.size() > plain.size() && !plain.empty() && whole.front() != plain.front())
+    return std::optional(whole.front());
+  return std::optional<TokenId>();
+}
+
+Result<TokenizedText> read_text(const fs::path& path, const Tokenizer& tokenizer) {
+  const MappedFile file = TRY(MappedFile::open(path));
+  TokenizedText text;
+  text.num_bytes = file.bytes().size();
+  if (text.num_bytes == 0) return invalid_argument(path.string() + " is empty: give a file with text");
+  if (text.num_bytes > kMaxPerplexityTextBytes) {
+    return Error(ErrorKind::kTooLarge,
+                 path.string() + " has " + std::to_string(text.num_bytes >> 20U) + " MiB, the limit is " +
+                     std::to_string(kMaxPerplexityTextBytes >> 20U) + " MiB: give a part of it");
+  }
+  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), text.num_bytes);
+  auto encoded = tokenizer.encode(bytes, false);
+  if (!encoded) {
+    Error error = encoded.take_error();
+    error.message = path.string() + ": " + error.message;
+    if (error.kind == ErrorKind::kInvalidArgument) error.message += "; save it as UTF-8";
+    return error;
+  }
+  text.tokens = encoded.take_value();
+  text.bos = TRY(find_bos(tokenizer));
+  // A text that spells its own BOS has it once.
+  if (text.bos && !text.tokens.empty() && text.tokens.front() == *text.bos)
+    text.tokens.erase(text.tokens.begin());
+  if (text.tokens.size() < 2) {
+    return invalid_argument(path.string() + " has " + std::to_string(text.tokens.size()) +
+                            (text.tokens.size() == 1 ? " token" : " tokens") +
+                            ", at least 2 are needed: give a longer text");
+  }
+  return text;
+}
+
+/// Context and stride as asked for, or by default.
+struct WindowSizes {
+  std::int32_t context = 0;
+  std::int32_t stride = 0;
+};
+
+Result<WindowSizes> choose_sizes(const PerplexityOptions& options, std::int32_t model_context, bool has_bos) {
+  WindowSizes sizes;
+  sizes.context =
+      options.context_tokens > 0 ? options.context_tokens : std::min(kDefaultContext, model_context);
+  if (sizes.context < 2 || sizes.context > model_context) {
+    return invalid_argument("the context of a window is " + std::to_string(sizes.context) +
+                                ", must be 2 to " + std::to_string(model_context) +
+                                " tokens, which the model has",
+                            "context");
+  }
+  const std::int32_t capacity = sizes.context - (has_bos ? 1 : 0);
+  sizes.stride = options.stride_tokens > 0 ? options.stride_tokens : std::max(1, sizes.context / 2);
+  // As long as the context means side by side, with or without a BOS.
+  if (sizes.stride == sizes.context) sizes.stride = capacity;
+  if (sizes.stride > capacity) {
+    return invalid_argument("the stride is " + std::to_string(sizes.stride) +
+                                ", must be at most the context, " + std::to_string(sizes.context) +
+                                ", or tokens would be left out",
+                            "stride");
+  }
+  return sizes;
+}
+
+Result<std::unique_ptr<CpuBackend>> load_backend(const ModelFolder& model, const PerplexityOptions& options) {
+  CpuOptions cpu;
+  cpu.precision = options.reference ? CpuPrecision::kReference : CpuPrecision::kFast;
+  cpu.num_threads = options.threads;
+  cpu.max_batch_tokens = kStepTokens;
+  cpu.max_batch_sequences = 1;
+  cpu.activation_bits = options.activation_bits;
+  if (!options.kv_format.empty()) cpu.kv_format = TRY(parse_kv_format(options.kv_format));
+  if (options.load_progress)
+    cpu.progress = [&options](float fraction) { options.load_progress(static_cast<double>(fraction)); };
+  return CpuBackend::load(model, std::move(cpu));
+}
+
+/// Sums over scored tokens.
+struct Losses {
+  std::int64_t count = 0;
+  double sum = 0.0;
+  double sum_of_squares = 0.0;
+
+  void add(double loss) {
+    ++count;
+    sum += loss;
+    sum_of_squares += loss * loss;
+  }
+  double mean() const { return sum / static_cast<double>(count); }
+  double standard_error() const {
+    if (count < 2) return 0.0;
+    const auto n = static_cast<double>(count);
+    const double variance = std::max(0.0, (sum_of_squares - sum * sum / n) / (n - 1.0));
+    return std::sqrt(variance / n);
+  }
+};
+
+/// Runs windows of a text through a backend, one step of tokens after the other.
+class Scorer {
+ public:
+  Scorer(Backend& backend, const TokenizedText& text) : backend_(backend), text_(text) {}
+
+  /// Makes room for windows of `context` positions, used by each in turn.
+  Result<void> reserve(std::int32_t context) {
+    num_pages_ = (context + kPageTokens - 1) / kPageTokens;
+    for (std::size_t group = 0; group < backend_.info().page_groups.size(); ++group)
+      TRY(backend_.resize_pages(group, num_pages_));
+    return {};
+  }
+
+  Result<void> score(const PerplexityWindow& window, Losses& losses,
+                     const std::function<void(std::int64_t)>& on_tokens) {
+    // The input: BOS or nothing, then all tokens but the last, which is only predicted.
+    const std::int64_t bos = text_.bos ? 1 : 0;
+    const std::int64_t num_inputs = bos + window.end - window.begin - 1;
+    for (std::int64_t done = 0; done < num_inputs;) {
+      const std::int64_t count = std::min<std::int64_t>(kStepTokens, num_inputs - done);
+      TRY(run_step(window, done, count, losses));
+      done += count;
+      on_tokens(count);
+    }
+    return {};
+  }
+
+ private:
+  TokenId token(std::int64_t index) const { return text_.tokens[static_cast<std::size_t>(index)]; }
+
+  // Inputs [done, done + count) of the window; input i predicts token window.begin + i + 1 − bos.
+  Result<void> run_step(const PerplexityWindow& window, std::int64_t done, std::int64_t count,
+                        Losses& losses) {
+    const std::int64_t bos = text_.bos ? 1 : 0;
+    batch_.clear();
+    biases_.clear();
+    biases_.reserve(static_cast<std::size_t>(count));  // the rows point into it
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t position = done + i;
+      const TokenId input = position < bos ? *text_.bos : token(window.begin + position - bos);
+      batch_.tokens.push_back(TokenInput::id(input));
+      const std::int64_t predicted = window.begin + position + 1 - bos;
+      if (predicted < window.first_scored) continue;
+      biases_.push_back({token(predicted), kForcing});
+      SampleRow row;
+      row.token_index = static_cast<std::int32_t>(i);
+      row.spec.bias = std::span(&biases_.back(), 1);
+      row.spec.logprob = true;
+      batch_.samples.push_back(row);
+    }
+    BatchSequence sequence;
+    sequence.num_tokens = static_cast<std::int32_t>(count);
+    sequence.first_position = static_cast<std::int32_t>(done);
+    sequence.page_tables.fill({0, num_pages_});
+    for (PageId page = 0; page < static_cast<PageId>(num_pages_); ++page) batch_.page_ids.push_back(page);
+    batch_.sequences.push_back(sequence);
+
+    const Backend::StepHandle step = TRY(backend_.submit(batch_));
+    TRY(backend_.collect(step, result_));
+    for (std::size_t i = 0; i < result_.samples.size(); ++i) {
+      const SampledToken& sampled = result_.samples[i];
+      if (sampled.token != biases_[i].token || !std::isfinite(sampled.logprob)) {
+        return corrupt_data("the model gives token " + std::to_string(biases_[i].token) +
+                            " of the text no finite probability; its weights are damaged, get it again");
+      }
+      losses.add(-static_cast<double>(sampled.logprob));
+    }
+    return {};
+  }
+
+  Backend& backend_;
+  const TokenizedText& text_;
+  std::int32_t num_pages_ = 0;
+  StepBatch batch_;
+  StepResult result_;
+  std::vector<SampleBias> biases_;
+};
+
+double seconds_since(TimePoint begin) {
+  return std::chrono::duration<double>(Clock::real().now() - begin).count();
+}
+
+Result<void> check_vocabulary(const TokenizedText& text, std::int32_t vocab_size) {
+  for (const TokenId token : text.tokens) {
+    if (token < 0 || token >= vocab_size) {
+      return corrupt_data("the tokenizer gives token " + std::to_string(token) +
+                          ", the model's vocabulary has " + std::to_string(vocab_size) +
+                          ": the folder's files do not belong together");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<PerplexityWindow> perplexity_windows(std::int64_t num_tokens, std::int64_t capacity,
+                                                 std::int64_t stride, bool has_bos) {
+  std::vector<PerplexityWindow> windows;
+  std::int64_t scored = 0;  // tokens before it are, or have nothing before them
+  for (std::int64_t begin = 0; scored < num_tokens; begin += stride) {
+    PerplexityWindow window;
+    window.begin = begin;
+    window.end = std::min(num_tokens, begin + capacity);
+    window.first_scored = std::max(scored, begin + (has_bos ? 0 : 1));
+    scored = window.end;
+    if (window.first_scored < window.end) windows.push_back(window);
+  }
+  return windows;
+}
+
+Result<PerplexityReport> measure_perplexity(const fs::path& model, const fs::path& text,
+                                            const PerplexityOptions& options) {
+  const TimePoint load_begin = Clock::real().now();
+  const ModelFolder folder = TRY(ModelFolder::open(model));
+  // The cheap checks first: loading takes a while.
+  const Tokenizer tokenizer = TRY(Tokenizer::open(model));
+  const TokenizedText tokenized = TRY(read_text(text, tokenizer));
+  TRY(check_vocabulary(tokenized, folder.spec().vocab_size));
+  const bool has_bos = tokenized.bos.has_value();
+  const WindowSizes sizes = TRY(choose_sizes(options, folder.spec().context_tokens, has_bos));
+  const auto num_tokens = static_cast<std::int64_t>(tokenized.tokens.size());
+  const std::vector<PerplexityWindow> windows =
+      perplexity_windows(num_tokens, sizes.context - (has_bos ? 1 : 0), sizes.stride, has_bos);
+
+  PerplexityReport report;
+  for (const PerplexityWindow& window : windows)
+    report.computed_tokens += window.end - window.begin - 1 + (has_bos ? 1 : 0);
+  const std::unique_ptr<CpuBackend> backend = TRY(load_backend(folder, options));
+  report.load_seconds = seconds_since(load_begin);
+
+  const TimePoint begin = Clock::real().now();
+  Scorer scorer(*backend, tokenized);
+  TRY(scorer.reserve(static_cast<std::int32_t>(std::min<std::int64_t>(sizes.context, num_tokens + 1))));
+  Losses losses;
+  std::int64_t done = 0;
+  for (const PerplexityWindow& window : windows) {
+    TRY(scorer.score(window, losses, [&](std::int64_t tokens) {
+      done += tokens;
+      if (options.progress)
+        options.progress(static_cast<double>(done) / static_cast<double>(report.computed_tokens));
+    }));
+  }
+  report.seconds = seconds_since(begin);
+
+  report.backend = backend->info().name;
+  report.mean_loss = losses.mean();
+  report.perplexity = std::exp(report.mean_loss);
+  report.standard_error = report.perplexity * losses.standard_error();
+  report.text_bytes = static_cast<std::int64_t>(tokenized.num_bytes);
+  report.text_tokens = num_tokens;
+  report.scored_tokens = losses.count;
+  // As if the unscored tokens were as likely as the others.
+  report.bits_per_byte = report.mean_loss / std::log(2.0) * static_cast<double>(num_tokens) /
+                         static_cast<double>(tokenized.num_bytes);
+  report.windows = static_cast<std::int64_t>(windows.size());
+  report.context_tokens = sizes.context;
+  report.stride_tokens = sizes.stride;
+  report.has_bos = has_bos;
+  return report;
+}
+
+}  // namespace mlxd
