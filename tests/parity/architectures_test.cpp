@@ -203,7 +203,18 @@ TEST_P(Architectures, HasTheSameBitsHoweverItRuns) {
   EXPECT_TRUE(same_bits(run(*scalar, 33), whole)) << "scalar kernels";
 }
 
+/// Where everything takes ten times as long, trying every lie in every case does not pay: one in eight.
+bool skips_lies(const std::string& name) {
+#if defined(NDEBUG) && !defined(MLXD_SANITIZED)
+  return false;
+#else
+  const std::vector<std::string> names = case_names();
+  return (std::find(names.begin(), names.end(), name) - names.begin()) % 8 != 0;
+#endif
+}
+
 TEST_P(Architectures, RefusesConfigurationsThatLie) {
+  if (skips_lies(GetParam())) GTEST_SKIP() << "another case tries them";
   const json::object& text =
       config_.contains("text_config") ? config_.at("text_config").as_object() : config_;
   for (const char* field : {"hidden_size", "num_hidden_layers", "num_layers", "vocab_size", "num_experts",
@@ -258,6 +269,7 @@ void rename_tensor(const fs::path& file, const std::string& name) {
 }
 
 TEST_P(Architectures, RefusesAFolderWithoutATensorByItsName) {
+  if (skips_lies(GetParam())) GTEST_SKIP() << "another case tries them";
   Result<json::object> file = read_json_object(case_folder() / (GetParam() + ".json"), 1U << 20U);
   ASSERT_TRUE(file.ok());
   for (const TensorRule& rule : read_rules(file->at("tensors").as_object())) {
