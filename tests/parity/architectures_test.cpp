@@ -204,7 +204,7 @@ TEST_P(Architectures, HasTheSameBitsHoweverItRuns) {
 }
 
 /// Where everything takes ten times as long, trying every lie in every case does not pay: one in eight.
-bool skips_lies(const std::string& name) {
+bool skips_lies([[maybe_unused]] const std::string& name) {
 #if defined(NDEBUG) && !defined(MLXD_SANITIZED)
   return false;
 #else
