@@ -38,6 +38,14 @@ constexpr std::array kRules = {
     NamedRule{"qwen3_moe", "mlp.gate", ConversionRule::kEightBits},
 };
 
+// Types that run, but whose conversions have not been compared with mlx-lm's: latent attention is taken apart
+// there, others have modules or names of their own.
+constexpr std::array<std::string_view, 25> kWithoutRules = {
+    "deepseek_v2",   "deepseek_v3", "exaone_moe", "gemma4",   "gemma4_text",     "gemma4_unified", "gpt2",
+    "glm4_moe_lite", "gpt_bigcode", "gpt_neox",   "kimi_k2",  "joyai_llm_flash", "kimi_k25",       "kimi_vl",
+    "minicpm3",      "mistral4",    "pixtral",    "llava",    "qwen2_vl",        "qwen2_5_vl",     "qwen3_vl",
+    "qwen3_vl_moe",  "solar_open",  "telechat3",  "youtu_llm"};
+
 bool matches(std::string_view name, std::string_view pattern) {
   if (pattern.starts_with('*')) return name.find(pattern.substr(1)) != std::string_view::npos;
   return name.ends_with(pattern);
@@ -61,6 +69,10 @@ std::int32_t layer_of(std::string_view path, std::int32_t layer_part) {
 bool holds(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 }  // namespace
+
+bool has_conversion_rules(std::string_view model_type) {
+  return std::find(kWithoutRules.begin(), kWithoutRules.end(), model_type) == kWithoutRules.end();
+}
 
 ConversionRule conversion_rule(std::string_view model_type, std::string_view name) {
   for (const NamedRule& rule : kRules) {

@@ -16,6 +16,10 @@ enum class ConversionRule : std::uint8_t {
   kKeepType,   // a tensor: its type is not changed
 };
 
+/// Whether this table has been held to mlx-lm for the type. A conversion of another could differ from
+/// mlx-lm's without anybody noticing.
+bool has_conversion_rules(std::string_view model_type);
+
 /// Of a module (its tensors' name without ".weight") or of a tensor that belongs to none.
 ConversionRule conversion_rule(std::string_view model_type, std::string_view name);
 

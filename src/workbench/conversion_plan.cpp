@@ -316,6 +316,16 @@ std::vector<TensorLayout> ConversionPlan::layouts() const {
 
 Result<ConversionPlan> plan_conversion(const ModelFolder& source, const json::object& config,
                                        const ConvertOptions& options) {
+  const json::value* outer = config.if_contains("model_type");
+  for (const std::string_view type :
+       {std::string_view(source.spec().model_type), outer != nullptr && outer->is_string()
+                                                        ? std::string_view(outer->get_string())
+                                                        : std::string_view()}) {
+    if (!has_conversion_rules(type)) {
+      return unsupported(source.path().string() + ": models of type " + std::string(type) +
+                         " run, but are not converted yet: convert it with mlx_lm.convert instead");
+    }
+  }
   if (options.form.mode != QuantizationMode::kNone && !is_known_form(options.form)) {
     return invalid_argument(std::string(to_string(options.form.mode)) + " with " +
                                 std::to_string(options.form.bits) + " bits in groups of " +

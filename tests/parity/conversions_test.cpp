@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 #include <span>
 #include <string>
 
@@ -140,6 +141,36 @@ TEST(Conversions, GiveTheTensorsOfMlxLm) {
     ++num_compared;
   }
   EXPECT_GT(num_compared, 200);
+}
+
+// A model that runs is converted like mlx-lm's or not at all.
+TEST(Conversions, AreRefusedWhereNothingWasCompared) {
+  const json::object expected =
+      read_json_object(fs::path(MLXD_SOURCE_DIR) / "tests/parity/conversions.json", 1U << 20U).take_value();
+  std::set<std::string> compared;
+  for (const auto& entry : expected)
+    compared.insert(std::string(entry.key().substr(0, entry.key().find(' '))));
+  int num_refused = 0;
+  for (const auto& file : fs::directory_iterator(fs::path(MLXD_SOURCE_DIR) / "tests/parity/architectures")) {
+    const std::string name = file.path().stem().string();
+    // Quantized sources are of types that have been compared unquantized, or not at all.
+    const bool is_source = name.ends_with("_quantized") || name == "llama_mixed";
+    if (file.path().extension() != ".json" || compared.contains(name) || is_source) continue;
+    SCOPED_TRACE(name);
+    const TemporaryFolder folder;
+    const json::object model = read_case(name);
+    ASSERT_TRUE(write_rule_model(folder.path() / "source", model.at("config"),
+                                 read_rules(model.at("tensors").as_object()))
+                    .ok());
+    ConvertOptions options = options_of("affine_4_f16");
+    options.out = folder.path() / "out";
+    const Result<ConvertReport> report = convert_model(folder.path() / "source", options);
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.error().kind, ErrorKind::kUnsupported) << report.error().message;
+    EXPECT_FALSE(fs::exists(options.out));
+    ++num_refused;
+  }
+  EXPECT_GT(num_refused, 10);
 }
 
 }  // namespace
