@@ -595,13 +595,6 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
   return spec;
 }
 
-bool is_of_vision(std::string_view tensor_name) {
-  return tensor_name.starts_with("visual.") || tensor_name.find("vision_tower") != std::string_view::npos ||
-         tensor_name.starts_with("mm_projector.") ||
-         tensor_name.find("multi_modal_projector") != std::string_view::npos ||
-         tensor_name.find("vision_model") != std::string_view::npos;
-}
-
 bool is_past_layers(const ModelSpec& spec, std::string_view tensor_name) {
   const std::string prefix = "layers.";
   const std::size_t place = tensor_name.find(prefix);

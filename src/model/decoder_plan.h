@@ -239,9 +239,6 @@ LinearSpec take_rows(const LinearSpec& whole, std::int64_t first, std::int64_t c
 
 Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPlan& plan);
 
-/// Tensors of a vision tower and of what joins it to the text model.
-bool is_of_vision(std::string_view tensor_name);
-
 /// Tensors of layers past the model's, which predict further tokens.
 bool is_past_layers(const ModelSpec& spec, std::string_view tensor_name);
 

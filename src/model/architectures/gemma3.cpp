@@ -5,6 +5,7 @@
 
 #include "model/decoder_plan.h"
 #include "model/float_formats.h"
+#include "model/nested_text_model.h"
 
 namespace mlxd {
 namespace {
@@ -38,18 +39,11 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
-  const auto text = TRY(input.config.object("text_config"));
-  return text ? build_text(input, "language_model.", *text) : build_text(input, "", input.config);
-}
-
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
-  return is_of_vision(tensor_name) || is_unused_in_decoder(spec, tensor_name);
-}
+Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
 
 }  // namespace
 
 extern const Architecture gemma3_architecture;
-const Architecture gemma3_architecture{kModelTypes, build, is_unused};
+const Architecture gemma3_architecture{kModelTypes, build, is_unused_beside_vision};
 
 }  // namespace mlxd

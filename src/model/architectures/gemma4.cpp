@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "model/decoder_plan.h"
+#include "model/nested_text_model.h"
 
 namespace mlxd {
 namespace {
@@ -102,10 +103,7 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
-  const auto text = TRY(input.config.object("text_config"));
-  return text ? build_text(input, "language_model.", *text) : build_text(input, "", input.config);
-}
+Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
 
 /// Towers, and the projections of layers that read the K/V of others.
 bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "model/decoder_plan.h"
+#include "model/nested_text_model.h"
 
 namespace mlxd {
 namespace {
@@ -29,13 +30,9 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   return build_text(input, inside ? "language_model." : "", text ? *text : input.config);
 }
 
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
-  return is_of_vision(tensor_name) || is_unused_in_decoder(spec, tensor_name);
-}
-
 }  // namespace
 
 extern const Architecture qwen2_architecture;
-const Architecture qwen2_architecture{kModelTypes, build, is_unused};
+const Architecture qwen2_architecture{kModelTypes, build, is_unused_beside_vision};
 
 }  // namespace mlxd
