@@ -2,6 +2,7 @@
 // memory and scratch. One thread (the engine's) calls it. Loading is each backend's own factory function.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,10 +16,17 @@ namespace mlxd {
 
 /// Pages of one layer group; each group numbers its own from 0.
 struct PageGroupInfo {
-  std::size_t page_bytes = 0;  // K/V of one page over all layers of the group
+  std::size_t page_bytes = 0;  // K/V, or states, of one page over all layers of the group
   /// A token attends to this many last positions, its own included; 0: to all. Pages wholly behind every
   /// token of a step may be kNoPage in its page tables.
   std::int32_t window_tokens = 0;
+  /// The layers are recurrent: a page holds no position's K/V but the layers' state after the last position
+  /// computed in it. A step's sequence goes on from the state in the entry of the position before its first
+  /// (from zeros at position 0), and leaves in the entry of each page that it ends or ends in the state after
+  /// its last position there, unless that entry is kNoPage. The entry of its last position may not be, nor
+  /// the one it goes on from; all others may. Both may be the same. window_tokens is 2 then: what comes
+  /// before the last position's state is not read.
+  bool is_state = false;
 };
 
 struct BackendInfo {
@@ -29,6 +37,11 @@ struct BackendInfo {
   std::int32_t num_sliceable_layers = 0;   // at whose bounds a step may be cut (LayerSlice); 0: it may not
   std::vector<PageGroupInfo> page_groups;  // as in ModelSpec::layer_groups; at most kMaxLayerGroups
 
+  /// A step cannot be taken back to an earlier position: no drafts.
+  bool has_state() const {
+    return std::any_of(page_groups.begin(), page_groups.end(),
+                       [](const PageGroupInfo& group) { return group.is_state; });
+  }
   /// K/V bytes of 32 positions over all groups.
   std::size_t page_bytes() const {
     std::size_t bytes = 0;

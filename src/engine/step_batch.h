@@ -37,7 +37,7 @@ class TokenInput {
 
 /// A sequence's slice of the step: tokens [first_token, first_token + num_tokens) of StepBatch::tokens at
 /// positions first_position, first_position + 1, … Its K/V are written to its pages, and every token attends
-/// to all positions up to its own.
+/// to all positions up to its own. Pages of recurrent layers: PageGroupInfo::is_state.
 struct BatchSequence {
   std::int32_t first_token = 0;
   std::int32_t num_tokens = 0;

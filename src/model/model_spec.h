@@ -227,12 +227,16 @@ struct LayerSpec {
   std::string output_scale;  // tensor [1] that multiplies the residual stream; empty: none
 };
 
-enum class LayerGroupKind : std::uint8_t { kAttention };
+enum class LayerGroupKind : std::uint8_t {
+  kAttention,
+  kRecurrent,  // pages hold states (PageGroupInfo::is_state)
+};
 
-/// Layers whose K/V live in the same pages: one page table per sequence and group.
+/// Layers whose K/V or states live in the same pages: one page table per sequence and group.
 struct LayerGroup {
   LayerGroupKind kind = LayerGroupKind::kAttention;
   std::int32_t num_layers = 0;
+  std::int64_t state_floats = 0;  // fp32 of one layer's state; only recurrent
   std::int32_t num_kv_heads = 0;
   std::int32_t head_dim = 0;
   /// A token at position p attends to positions max(0, p − window_tokens + 1) … p; 0: to all up to p.
