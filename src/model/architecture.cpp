@@ -3,12 +3,6 @@
 #include <algorithm>
 
 namespace mlxd {
-namespace {
-
-bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
-
-}  // namespace
-
 const Architecture* find_architecture(std::string_view model_type) {
   for (const Architecture* architecture : architectures()) {
     const auto types = architecture->model_types;

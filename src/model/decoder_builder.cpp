@@ -25,18 +25,25 @@ class Builder {
     const LayerPlan& plan = plan_.layers[index];
     prefix_ = names.layers + std::to_string(index) + ".";
     LayerSpec layer;
-    layer.attention_norm = TRY(layer_norm(names.attention_norm));
-    layer.attention_post_norm = TRY(layer_norm(names.attention_post_norm));
-    layer.mlp_norm = TRY(layer_norm(names.mlp_norm));
-    layer.mlp_post_norm = TRY(layer_norm(names.mlp_post_norm));
+    if (plan.attention || plan.recurrent) {
+      layer.attention_norm = TRY(layer_norm(names.attention_norm));
+      layer.attention_post_norm = TRY(layer_norm(names.attention_post_norm));
+    }
+    if (plan.feed_forward) {
+      layer.mlp_norm = TRY(layer_norm(names.mlp_norm));
+      layer.mlp_post_norm = TRY(layer_norm(names.mlp_post_norm));
+    }
     layer.parallel = plan_.parallel;
     layer.residual_scale = static_cast<float>(plan_.residual_scale);
-    layer.attention = TRY(make_attention(plan));
+    if (plan.attention) layer.attention = TRY(make_attention(plan));
+    if (plan.recurrent)
+      layer.recurrent = TRY(make_recurrent(input_, *plan_.recurrent, prefix_, plan_.hidden));
     if (plan_.per_layer) layer.per_layer_input = TRY(make_per_layer_input(plan_.per_layer->dim));
     if (!names.output_scale.empty()) {
       layer.output_scale = prefix_ + names.output_scale;
       TRY(check_vector(input_, layer.output_scale, 1));
     }
+    if (!plan.feed_forward) return layer;
     if (plan.moe) {
       layer.moe = TRY(make_moe(*plan_.moe));
     } else {
@@ -67,7 +74,9 @@ class Builder {
  private:
   Result<std::optional<NormSpec>> layer_norm(const std::string& name) {
     if (name.empty()) return std::optional<NormSpec>();
-    return std::optional(TRY(make_norm(input_, norm_, prefix_ + name, plan_.hidden)));
+    NormSpec like = norm_;
+    like.eps = static_cast<float>(plan_.layer_norm_eps.value_or(plan_.eps));
+    return std::optional(TRY(make_norm(input_, like, prefix_ + name, plan_.hidden)));
   }
 
   Result<LinearSpec> linear(const std::string& name, std::int64_t in, std::int64_t out, bool bias) {
@@ -98,7 +107,13 @@ class Builder {
     attention.position_scaling = plan.position_scaling;
     attention.norm_after_rope = plan_.norm_after_rope;
     if (plan_.latent) return make_latent_attention(*plan_.latent, std::move(attention));
-    if (names.qkv_proj.empty()) {
+    if (plan_.gated_queries) {
+      const LinearSpec whole = TRY(linear(names.q_proj, plan_.hidden, 2 * q_size, plan_.q_bias));
+      attention.q_proj = take_rows(whole, 0, q_size, plan.head_dim, 2 * plan.head_dim);
+      attention.gate_proj = take_rows(whole, plan.head_dim, q_size, plan.head_dim, 2 * plan.head_dim);
+      attention.k_proj = TRY(linear(names.k_proj, plan_.hidden, kv_size, plan_.k_bias));
+      attention.v_proj = TRY(linear(names.v_proj, plan_.hidden, kv_size, plan_.v_bias));
+    } else if (names.qkv_proj.empty()) {
       attention.q_proj = TRY(linear(names.q_proj, plan_.hidden, q_size, plan_.q_bias));
       if (!plan.kv_from) {
         attention.k_proj = TRY(linear(names.k_proj, plan_.hidden, kv_size, plan_.k_bias));
@@ -218,7 +233,7 @@ class Builder {
                               std::int64_t intermediate, bool bias, Activation activation) {
     MlpSpec mlp;
     mlp.activation = activation;
-    mlp.gate_proj = TRY(linear(gate, plan_.hidden, intermediate, bias));
+    if (plan_.moe->gated) mlp.gate_proj = TRY(linear(gate, plan_.hidden, intermediate, bias));
     mlp.up_proj = TRY(linear(up, plan_.hidden, intermediate, bias));
     mlp.down_proj = TRY(linear(down, intermediate, plan_.hidden, bias));
     return mlp;
@@ -227,7 +242,7 @@ class Builder {
   Result<std::vector<MlpSpec>> make_experts(const MoePlan& plan) {
     std::vector<MlpSpec> experts;
     const std::int64_t count = plan.num_experts;
-    const std::string stacked = prefix_ + plan.experts + ".up_proj.weight";
+    const std::string stacked = prefix_ + plan.experts + "." + plan.stacked_up + ".weight";
     if (input_.weights.find(stacked) == nullptr &&
         input_.weights.find(prefix_ + plan.single_experts + ".0." + plan.up_proj + ".weight") != nullptr) {
       for (std::int64_t i = 0; i < count; ++i) {
@@ -238,16 +253,17 @@ class Builder {
       return experts;
     }
     const std::int64_t inner = plan.intermediate;
-    const LinearSpec gate =
-        TRY(linear(plan.experts + ".gate_proj", plan_.hidden, count * inner, plan.expert_bias));
+    LinearSpec gate;
+    if (plan.gated)
+      gate = TRY(linear(plan.experts + ".gate_proj", plan_.hidden, count * inner, plan.expert_bias));
     const LinearSpec up =
-        TRY(linear(plan.experts + ".up_proj", plan_.hidden, count * inner, plan.expert_bias));
+        TRY(linear(plan.experts + "." + plan.stacked_up, plan_.hidden, count * inner, plan.expert_bias));
     const LinearSpec down =
-        TRY(linear(plan.experts + ".down_proj", inner, count * plan_.hidden, plan.expert_bias));
+        TRY(linear(plan.experts + "." + plan.stacked_down, inner, count * plan_.hidden, plan.expert_bias));
     for (std::int64_t i = 0; i < count; ++i) {
       MlpSpec expert;
       expert.activation = plan.activation;
-      expert.gate_proj = take_rows(gate, i * inner, inner, inner, inner);
+      if (plan.gated) expert.gate_proj = take_rows(gate, i * inner, inner, inner, inner);
       expert.up_proj = take_rows(up, i * inner, inner, inner, inner);
       expert.down_proj = take_rows(down, i * plan_.hidden, plan_.hidden, plan_.hidden, plan_.hidden);
       experts.push_back(std::move(expert));
@@ -264,7 +280,15 @@ class Builder {
       TRY(check_vector(input_, moe.router.correction_bias, plan.num_experts));
     }
     moe.experts = TRY(make_experts(plan));
-    if (plan.shared_intermediate > 0) {
+    if (!plan.shared_gate_up.empty()) {
+      const std::int64_t inner = plan.shared_intermediate;
+      const LinearSpec whole = TRY(linear(plan.shared_gate_up, plan_.hidden, 2 * inner, false));
+      MlpSpec& shared = moe.shared.emplace();
+      shared.activation = plan.activation;
+      shared.gate_proj = take_rows(whole, 0, inner, inner, inner);
+      shared.up_proj = take_rows(whole, inner, inner, inner, inner);
+      shared.down_proj = TRY(linear(plan.shared_down, inner, plan_.hidden, false));
+    } else if (plan.shared_intermediate > 0) {
       const std::string& name = plan.shared_expert;
       moe.shared = TRY(make_expert(name + ".gate_proj", name + ".up_proj", name + ".down_proj",
                                    plan.shared_intermediate, false, plan.activation));
@@ -279,30 +303,42 @@ class Builder {
   std::string prefix_;
 };
 
-/// Gives each layer its place in a layer group: one for each kind of window and K/V shape, in the order of
-/// their first layers.
-void group_layers(const DecoderPlan& plan, ModelSpec& spec) {
-  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    AttentionSpec& attention = spec.layers[i].attention;
-    if (const auto& from = plan.layers[i].kv_from) {
-      attention.layer_group = spec.layers[*from].attention.layer_group;
-      attention.index_in_group = spec.layers[*from].attention.index_in_group;
-      continue;
-    }
-    const auto fits = [&](const LayerGroup& group) {
-      return group.window_tokens == plan.layers[i].window_tokens &&
-             group.num_kv_heads == attention.num_kv_heads && group.head_dim == attention.head_dim;
-    };
-    std::size_t group = 0;
-    while (group < spec.layer_groups.size() && !fits(spec.layer_groups[group])) ++group;
-    if (group == spec.layer_groups.size()) {
-      spec.layer_groups.push_back({.num_kv_heads = attention.num_kv_heads,
-                                   .head_dim = attention.head_dim,
-                                   .window_tokens = plan.layers[i].window_tokens});
-    }
-    attention.layer_group = static_cast<std::int32_t>(group);
-    attention.index_in_group = spec.layer_groups[group].num_layers++;
+/// Gives a layer its place in a layer group: one for each kind of window and K/V shape, in the order of their
+/// first layers, and one for all states.
+void group_attention(const DecoderPlan& plan, std::size_t i, ModelSpec& spec) {
+  AttentionSpec& attention = *spec.layers[i].attention;
+  if (const auto& from = plan.layers[i].kv_from) {
+    attention.layer_group = spec.layers[*from].attention->layer_group;
+    attention.index_in_group = spec.layers[*from].attention->index_in_group;
+    return;
   }
+  const auto fits = [&](const LayerGroup& group) {
+    return group.kind == LayerGroupKind::kAttention && group.window_tokens == plan.layers[i].window_tokens &&
+           group.num_kv_heads == attention.num_kv_heads && group.head_dim == attention.head_dim;
+  };
+  std::size_t group = 0;
+  while (group < spec.layer_groups.size() && !fits(spec.layer_groups[group])) ++group;
+  if (group == spec.layer_groups.size()) {
+    spec.layer_groups.push_back({.num_kv_heads = attention.num_kv_heads,
+                                 .head_dim = attention.head_dim,
+                                 .window_tokens = plan.layers[i].window_tokens});
+  }
+  attention.layer_group = static_cast<std::int32_t>(group);
+  attention.index_in_group = spec.layer_groups[group].num_layers++;
+}
+
+void group_recurrent(std::size_t i, ModelSpec& spec) {
+  RecurrentSpec& recurrent = *spec.layers[i].recurrent;
+  std::size_t group = 0;
+  while (group < spec.layer_groups.size() && spec.layer_groups[group].kind != LayerGroupKind::kRecurrent)
+    ++group;
+  if (group == spec.layer_groups.size()) {
+    spec.layer_groups.push_back({.kind = LayerGroupKind::kRecurrent,
+                                 .state_floats = recurrent.state_floats(),
+                                 .window_tokens = kStateWindow});
+  }
+  recurrent.layer_group = static_cast<std::int32_t>(group);
+  recurrent.index_in_group = spec.layer_groups[group].num_layers++;
 }
 
 /// Limits on experts in all, and on what a token's experts hold together.
@@ -351,7 +387,10 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
   Builder builder(input, plan);
   if (plan.per_layer) spec.per_layer_embedding = TRY(builder.make_per_layer_embedding(*plan.per_layer));
   for (std::size_t i = 0; i < plan.layers.size(); ++i) spec.layers.push_back(TRY(builder.make_layer(i)));
-  group_layers(plan, spec);
+  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+    if (spec.layers[i].attention) group_attention(plan, i, spec);
+    if (spec.layers[i].recurrent) group_recurrent(i, spec);
+  }
   spec.final_norm = TRY(builder.make_whole_norm(plan.names.final_norm));
   // Where the configuration is silent the tensors decide: mlx-lm and transformers have opposite defaults.
   spec.tied_embeddings = plan.tied.value_or(input.weights.find(plan.names.lm_head + ".weight") == nullptr);

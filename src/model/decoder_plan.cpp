@@ -132,7 +132,7 @@ Result<DecoderPlan> DecoderPlan::read(const ConfigReader& config, const ConfigNa
   DecoderPlan plan;
   plan.model_type = TRY(config.string("model_type"));
   plan.hidden = TRY(config.integer(names.hidden, 1, kMaxWidth));
-  const std::int64_t num_layers = TRY(config.integer(names.layers, 1, kMaxLayers));
+  const std::int64_t num_layers = TRY(read_size(config, names.layers, defaults.layers, kMaxLayers));
   const LayerPlan layer = TRY(read_layer(config, names, defaults, plan.hidden));
   plan.layers.assign(static_cast<std::size_t>(num_layers), layer);
   plan.vocabulary = TRY(read_size(config, "vocab_size", defaults.vocabulary, kMaxVocabulary));
@@ -159,6 +159,38 @@ Result<LatentPlan> LatentPlan::read(const ConfigReader& config, std::int64_t val
   plan.value_dim = TRY(read_size(config, "v_head_dim", value_dim, kMaxHeadDim));
   if (plan.rope_dim % 2 != 0) return config.refuse("qk_rope_head_dim", "an even number");
   return plan;
+}
+
+Result<void> DecoderPlan::keep_dense(const ConfigReader& config, std::string_view field) {
+  const auto* dense = config.find(field);
+  if (dense == nullptr) return {};
+  if (!dense->is_array()) return config.refuse(field, "a list of layers");
+  for (const auto& index : dense->get_array()) {
+    const std::int64_t* layer = index.if_int64();
+    if (layer == nullptr || *layer < 0 || *layer >= static_cast<std::int64_t>(layers.size()))
+      return config.refuse(field, "a list of layers");
+    layers[static_cast<std::size_t>(*layer)].moe = false;
+  }
+  return {};
+}
+
+Result<void> DecoderPlan::use_recurrence(const ConfigReader& config, RecurrentPlan plan,
+                                         const std::function<bool(std::size_t)>& attends) {
+  const auto* types = config.find("layer_types");
+  if (types != nullptr && (!types->is_array() || types->get_array().size() != layers.size()))
+    return config.refuse("layer_types", "a list with one entry a layer");
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    bool full = types == nullptr && attends(i);
+    if (types != nullptr) {
+      const auto& type = types->get_array()[i];
+      if (!type.is_string()) return config.refuse("layer_types", "a list of names");
+      full = type.get_string() == "full_attention" || type.get_string() == "attention";
+    }
+    layers[i].attention = full;
+    layers[i].recurrent = !full;
+  }
+  recurrent = std::move(plan);
+  return {};
 }
 
 Result<void> DecoderPlan::use_latents(const ConfigReader& config, std::int64_t default_value_dim) {

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "model/architectures/architecture.h"
 #include "model/model_spec.h"
+#include "model/recurrent_plan.h"
 #include "model/rope.h"
 
 namespace mlxd {
@@ -32,6 +33,7 @@ struct ConfigNames {
 
 /// What a configuration means where it is silent; 0: it must not be.
 struct ConfigDefaults {
+  std::int64_t layers = 0;
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;  // 0: as many as heads
   std::int64_t head_dim = 0;  // 0: hidden / heads
@@ -87,6 +89,11 @@ enum class HeadNorms : std::uint8_t {
 };
 
 struct LayerPlan {
+  /// What mixes tokens: these, added.
+  bool attention = true;
+  bool recurrent = false;
+  /// Whether an MLP or experts follow.
+  bool feed_forward = true;
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
@@ -118,7 +125,12 @@ struct MoePlan {
   std::string gate_proj = "gate_proj", up_proj = "up_proj", down_proj = "down_proj";  // of single experts
   bool expert_bias = false;
   Activation activation = Activation::kSilu;
+  bool gated = true;  // the shared expert too
+  /// Of stacked experts.
+  std::string stacked_up = "up_proj", stacked_down = "down_proj";
   std::string shared_expert = "mlp.shared_expert";
+  /// Of the shared expert, if its gate and up are one tensor.
+  std::string shared_gate_up, shared_down;
   std::int64_t shared_intermediate = 0;  // 0: no shared expert
   std::string shared_gate;
 
@@ -171,6 +183,7 @@ struct DecoderPlan {
 
   NormKind norm = NormKind::kRms;
   double eps = 1e-6;
+  std::optional<double> layer_norm_eps;  // of the norms within layers, if another
   bool norm_weight = true;
   bool norm_bias = false;
   float norm_offset = 0.0F;
@@ -179,6 +192,8 @@ struct DecoderPlan {
   bool value_norm = false;  // over each value, without weight
   bool norm_after_rope = false;
 
+  /// q_proj holds, for each head, a query and then its part of the output gate.
+  bool gated_queries = false;
   bool q_bias = false, k_bias = false, v_bias = false, o_bias = false, mlp_bias = false, lm_head_bias = false;
   std::optional<double> attention_scale;  // absent: 1 / √head_dim
   double attention_softcap = 0.0;
@@ -188,6 +203,7 @@ struct DecoderPlan {
   Activation activation = Activation::kSilu;
 
   std::optional<LatentPlan> latent;
+  std::optional<RecurrentPlan> recurrent;
   std::optional<PerLayerPlan> per_layer;
   std::optional<MoePlan> moe;
   std::vector<RopeSpec> ropes;
@@ -214,6 +230,12 @@ struct DecoderPlan {
                            std::int64_t fallback = 0);
   /// Of the layers with experts only those whose index is a multiple of `field` keep them.
   Result<void> thin_experts(const ConfigReader& config, std::string_view field);
+  /// The layers that `field` lists, if there is one, have no experts.
+  Result<void> keep_dense(const ConfigReader& config, std::string_view field);
+  /// Layers for which `attends` is false are recurrent instead: that, or what layer_types calls neither
+  /// full_attention nor attention, where it is given.
+  Result<void> use_recurrence(const ConfigReader& config, RecurrentPlan plan,
+                              const std::function<bool(std::size_t)>& attends);
   /// The layers of a plan that was read with qk_rope_head_dim as its head_dim get latent attention.
   Result<void> use_latents(const ConfigReader& config, std::int64_t default_value_dim = 0);
   void set_attention_bias(bool bias) { q_bias = k_bias = v_bias = o_bias = bias; }

@@ -146,11 +146,11 @@ TEST_F(ModelFolderTest, describes_the_model_completely) {
   EXPECT_EQ(spec.model_type, "llama");
   EXPECT_EQ(spec.context_tokens, 512);
   EXPECT_EQ(spec.embedding.quantization.bits, 8);
-  EXPECT_EQ(spec.layers[0].attention.q_proj.quantization.bits, 4);
-  EXPECT_EQ(spec.layers[1].attention.k_proj->name, "model.layers.1.self_attn.k_proj");
-  EXPECT_EQ(spec.layers[1].attention.index_in_group, 1);
-  EXPECT_EQ(spec.layers[0].attention.k_proj->out_features, 32);
-  EXPECT_EQ(spec.layers[0].attention.scale, 0.25F);
+  EXPECT_EQ(spec.layers[0].attention->q_proj.quantization.bits, 4);
+  EXPECT_EQ(spec.layers[1].attention->k_proj->name, "model.layers.1.self_attn.k_proj");
+  EXPECT_EQ(spec.layers[1].attention->index_in_group, 1);
+  EXPECT_EQ(spec.layers[0].attention->k_proj->out_features, 32);
+  EXPECT_EQ(spec.layers[0].attention->scale, 0.25F);
   EXPECT_EQ(spec.layers[0].attention_norm->eps, 1e-5F);
   EXPECT_TRUE(spec.ropes.at(0).traditional);
   EXPECT_EQ(spec.ropes[0].inverse_frequencies.size(), 8U);
@@ -242,8 +242,8 @@ TEST_F(ModelFolderTest, puts_layers_of_one_window_into_one_group) {
       EXPECT_EQ(spec.layer_groups[i].head_dim, options.head_dim);
     }
     for (std::size_t i = 0; i < spec.layers.size(); ++i) {
-      EXPECT_EQ(spec.layers[i].attention.layer_group, groups[i]) << i;
-      EXPECT_EQ(spec.layers[i].attention.index_in_group, indices[i]) << i;
+      EXPECT_EQ(spec.layers[i].attention->layer_group, groups[i]) << i;
+      EXPECT_EQ(spec.layers[i].attention->index_in_group, indices[i]) << i;
     }
   };
   check(R"({})", {{3, 0}}, {0, 0, 0}, {0, 1, 2});

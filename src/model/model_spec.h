@@ -162,6 +162,66 @@ struct MlpSpec {
   Activation activation = Activation::kSilu;
 };
 
+enum class RecurrentKind : std::uint8_t {
+  kShortConv,   // y = gate ∘ u
+  kGatedDelta,  // gated delta rule (Yang et al., arXiv 2412.06464, equation 10)
+  kMamba2,      // state space duality (Dao and Gu, arXiv 2405.21060, section 6)
+};
+
+/// u_t[c] = Σ_j w[c, j] · x_(t − kernel + 1 + j)[c] + b[c]; x before the first position is 0. Tensors
+/// NAME.weight, [channels, kernel] with a dimension of 1 somewhere, and if has_bias NAME.bias [channels].
+struct ConvSpec {
+  std::string name;
+  std::int32_t channels = 0;
+  std::int32_t kernel = 0;
+  bool has_bias = false;
+  bool activated = true;  // SiLU follows
+};
+
+/// In place of attention: a layer whose past is a state of fixed size. u = convolution of inputs(x), each
+/// multiplied by input_gate(x) if there is one. Then, for a head with keys k, queries q of key_dim, values v
+/// of value_dim and a state S [key_dim, value_dim]:
+/// - kGatedDelta: u = queries and keys of all key heads, values of all value heads, of which num_heads /
+///   num_key_heads in turn share a key head. q = q̂ / key_dim, k = k̂ / √key_dim, x̂ = x / sqrt(mean(x²) +
+///   1e-6 / key_dim); g = exp(−exp(A_log) · softplus(decay(x) + dt_bias)), β = sigmoid(beta(x)).
+///   S ← g S; S ← S + k ⊗ β (v − kᵀS); o = qᵀS.
+/// - kMamba2: u = values of all heads, then keys and then queries of all key heads. Δ = softplus(decay(x) +
+///   dt_bias), clamped to [min, max]_time_step; S ← exp(−exp(A_log) Δ) S + k ⊗ Δ v; o = qᵀS + D v.
+/// y = norm(o) · silu(gate(x)), or norm_after_gate: norm(o · silu(gate(x))), the norm of norm_size elements
+/// each. The layer's output is out_proj(y).
+struct RecurrentSpec {
+  RecurrentKind kind = RecurrentKind::kShortConv;
+  std::vector<LinearSpec> inputs;  // stacked: the convolution's channels
+  std::optional<LinearSpec> input_gate_proj;
+  LinearSpec gate_proj, out_proj;
+  ConvSpec conv;
+  // All that follows only where there are heads.
+  std::optional<LinearSpec> decay_proj;  // [num_heads, hidden]
+  std::optional<LinearSpec> beta_proj;   // [num_heads, hidden]; only kGatedDelta
+  std::int32_t num_heads = 0;
+  std::int32_t num_key_heads = 0;
+  std::int32_t key_dim = 0;
+  std::int32_t value_dim = 0;
+  std::string a_log, dt_bias;  // tensors [num_heads]
+  std::string skip;            // D, tensor [num_heads]; only kMamba2
+  float min_time_step = 0.0F;
+  float max_time_step = 0.0F;
+  /// Of norm_size elements; its weights have that size or that of all heads together.
+  std::optional<NormSpec> norm;
+  std::int32_t norm_size = 0;
+  bool norm_after_gate = false;
+  std::int32_t layer_group = 0;     // index into ModelSpec::layer_groups
+  std::int32_t index_in_group = 0;  // which state of the group's pages
+
+  /// Elements of y.
+  std::int32_t inner() const { return out_proj.in_features; }
+  bool has_heads() const { return kind != RecurrentKind::kShortConv; }
+  /// The last kernel − 1 inputs of the convolution, oldest first, then S of each head.
+  std::int64_t conv_state_floats() const { return std::int64_t{conv.kernel - 1} * conv.channels; }
+  std::int64_t head_state_floats() const { return std::int64_t{key_dim} * value_dim; }
+  std::int64_t state_floats() const { return conv_state_floats() + num_heads * head_state_floats(); }
+};
+
 enum class RouterScoring : std::uint8_t {
   kSoftmax,          // over all experts
   kSoftmaxOfChosen,  // over the chosen ones' logits
@@ -211,10 +271,12 @@ struct PerLayerInputSpec {
 
 /// h = x + r · post(attention(norm(x))); out = h + r · post(mlp(norm(h))), where a norm that is absent
 /// changes nothing and r is residual_scale. parallel: out = x + r · attention(norm(x)) + r · mlp(norm(x)),
-/// with the same norm if mlp_norm is absent.
+/// with the same norm if mlp_norm is absent. A layer without attention or recurrence has h = x, one without
+/// MLP or experts out = h.
 struct LayerSpec {
   std::optional<NormSpec> attention_norm;
-  AttentionSpec attention;
+  std::optional<AttentionSpec> attention;  // either this
+  std::optional<RecurrentSpec> recurrent;  // or this, or both, added; not parallel to an MLP
   std::optional<NormSpec> attention_post_norm;
   std::optional<NormSpec> mlp_norm;
   std::optional<MlpSpec> mlp;  // either this
@@ -225,12 +287,17 @@ struct LayerSpec {
   /// At the end of the layer, in this order; not of layers that are parallel.
   std::optional<PerLayerInputSpec> per_layer_input;
   std::string output_scale;  // tensor [1] that multiplies the residual stream; empty: none
+
+  bool mixes() const { return attention || recurrent; }
 };
 
 enum class LayerGroupKind : std::uint8_t {
   kAttention,
   kRecurrent,  // pages hold states (PageGroupInfo::is_state)
 };
+
+/// window_tokens of recurrent layers: the state behind a token's predecessor is all that it needs.
+inline constexpr std::int32_t kStateWindow = 2;
 
 /// Layers whose K/V or states live in the same pages: one page table per sequence and group.
 struct LayerGroup {

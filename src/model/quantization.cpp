@@ -16,8 +16,6 @@ constexpr std::array<Quantization, 3> kFloatModes = {{{QuantizationMode::kMxfp4,
                                                       {QuantizationMode::kMxfp8, 8, 32},
                                                       {QuantizationMode::kNvfp4, 4, 16}}};
 
-bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
-
 /// Scales of the floating point modes, which MLX writes as U8.
 bool is_byte(DType dtype) {
   return dtype == DType::kU8 || dtype == DType::kF8E4M3 || dtype == DType::kF8E8M0;

@@ -35,17 +35,8 @@ class ModuleWalk {
          {&layer.attention_norm, &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm}) {
       visit(*norm);
     }
-    const AttentionSpec& attention = layer.attention;
-    linear_(attention.q_proj);
-    visit(attention.k_proj);
-    visit(attention.v_proj);
-    visit(attention.gate_proj);
-    if (attention.latent) walk(*attention.latent);
-    linear_(attention.o_proj);
-    for (const auto* norm : {&attention.q_norm, &attention.k_norm, &attention.v_norm}) {
-      if (*norm) norm_((*norm)->norm);
-    }
-    if (!attention.sinks.empty()) vector_(attention.sinks, attention.num_heads);
+    if (layer.attention) walk(*layer.attention);
+    if (layer.recurrent) walk(*layer.recurrent);
     if (layer.mlp) walk(*layer.mlp);
     if (layer.moe) walk(*layer.moe);
     if (layer.per_layer_input) {
@@ -57,6 +48,35 @@ class ModuleWalk {
   }
 
  private:
+  void walk(const AttentionSpec& attention) const {
+    linear_(attention.q_proj);
+    visit(attention.k_proj);
+    visit(attention.v_proj);
+    visit(attention.gate_proj);
+    if (attention.latent) walk(*attention.latent);
+    linear_(attention.o_proj);
+    for (const auto* norm : {&attention.q_norm, &attention.k_norm, &attention.v_norm}) {
+      if (*norm) norm_((*norm)->norm);
+    }
+    if (!attention.sinks.empty()) vector_(attention.sinks, attention.num_heads);
+  }
+
+  void walk(const RecurrentSpec& recurrent) const {
+    for (const LinearSpec& input : recurrent.inputs) linear_(input);
+    visit(recurrent.input_gate_proj);
+    linear_(recurrent.gate_proj);
+    visit(recurrent.decay_proj);
+    visit(recurrent.beta_proj);
+    linear_(recurrent.out_proj);
+    visit(recurrent.norm);
+    const ConvSpec& conv = recurrent.conv;
+    vector_(conv.name + ".weight", conv.channels * conv.kernel);
+    if (conv.has_bias) vector_(conv.name + ".bias", conv.channels);
+    for (const std::string* name : {&recurrent.a_log, &recurrent.dt_bias, &recurrent.skip}) {
+      if (!name->empty()) vector_(*name, recurrent.num_heads);
+    }
+  }
+
   void walk(const LatentSpec& latent) const {
     visit(latent.q_a_proj);
     visit(latent.q_a_norm);

@@ -29,6 +29,10 @@ enum class DType : std::uint8_t {
   kF8E8M0
 };
 
+/// Of those that weights are computed with.
+inline bool is_float(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
+}
 std::size_t size_of(DType dtype);         // bytes of one element
 std::string_view to_string(DType dtype);  // safetensors' spelling: "F32", "BF16", …
 

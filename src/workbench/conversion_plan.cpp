@@ -16,8 +16,6 @@ namespace {
 
 namespace json = boost::json;
 
-bool is_float(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32; }
-
 json::string_view text_of(std::string_view text) { return {text.data(), text.size()}; }
 
 std::optional<DType> dtype_named(const json::object& config, std::string_view field) {

@@ -148,11 +148,11 @@ TEST_F(ImportTest, every_type_keeps_every_value_exactly) {
     for (std::size_t i = 0; i < model->spec().layers.size(); ++i) {
       const LayerSpec& layer = model->spec().layers[i];
       const std::string block = "blk." + std::to_string(i) + ".";
-      ASSERT_TRUE(layer.attention.q_proj.has_bias && layer.mlp->up_proj.has_bias);
-      check(block + "attn_q", layer.attention.q_proj, TinyGguf::kHeadDim);
-      check(block + "attn_k", *layer.attention.k_proj, TinyGguf::kHeadDim);
-      check(block + "attn_v", *layer.attention.v_proj, 0);
-      check(block + "attn_output", layer.attention.o_proj, 0);
+      ASSERT_TRUE(layer.attention->q_proj.has_bias && layer.mlp->up_proj.has_bias);
+      check(block + "attn_q", layer.attention->q_proj, TinyGguf::kHeadDim);
+      check(block + "attn_k", *layer.attention->k_proj, TinyGguf::kHeadDim);
+      check(block + "attn_v", *layer.attention->v_proj, 0);
+      check(block + "attn_output", layer.attention->o_proj, 0);
       check(block + "ffn_gate", *layer.mlp->gate_proj, 0);
       check(block + "ffn_up", layer.mlp->up_proj, 0);
       check(block + "ffn_down", layer.mlp->down_proj, 0);
@@ -221,7 +221,7 @@ TEST_F(ImportTest, offsets_too_large_for_half_precision_are_kept_in_single) {
   EXPECT_NE(report->notes[0].find("self_attn.o_proj"), std::string::npos);
   const auto model = ModelFolder::open(report->folder);
   ASSERT_TRUE(model.ok());
-  EXPECT_EQ(values_of(*model, model->spec().layers[0].attention.o_proj),
+  EXPECT_EQ(values_of(*model, model->spec().layers[0].attention->o_proj),
             testing::dequantize_blocks(GgufType::kQ8_0, data));
 }
 

@@ -230,3 +230,58 @@ add("gemma4_text_keys", "gemma4_text", without=("rope_theta", "tie_word_embeddin
     hidden_size_per_layer_input=0, attention_k_eq_v=True, num_global_key_value_heads=1, **GEMMA4, options=GEMMA4_OPTIONS)
 CASES["gemma4"] = {"module": "gemma4", **GEMMA4_OPTIONS, "config": {
     "model_type": "gemma4", "vocab_size": 64, "text_config": {**CASES["gemma4_text"]["config"]}}}
+
+# Recurrent layers: short convolutions, gated delta nets, Mamba-2; with attention in some layers, beside it or without.
+LFM2 = {"norm_eps": 1e-5, "conv_bias": False, "conv_L_cache": 3, "num_hidden_layers": 4,
+        "layer_types": ["conv", "full_attention", "conv", "conv"]}
+LFM2_WITHOUT = ("rms_norm_eps", "tie_word_embeddings")
+BLOCKS = {"block_dim": 64, "block_ff_dim": 128, "block_multiple_of": 32, "block_ffn_dim_multiplier": 1.0, "block_auto_adjust_ff_dim": True}
+add("lfm2", without=LFM2_WITHOUT, **LFM2, **BLOCKS)
+add("lfm2_biased", "lfm2", without=LFM2_WITHOUT, **{**LFM2, "conv_bias": True, "conv_L_cache": 4}, **BLOCKS, full_attn_idxs=[2])
+add("lfm2_quantized", "lfm2", without=LFM2_WITHOUT, **LFM2, **{**BLOCKS, "block_auto_adjust_ff_dim": False}, quantization=QUANTIZED)
+add("lfm2_moe", without=LFM2_WITHOUT, **LFM2, num_experts=8, num_experts_per_tok=2, moe_intermediate_size=32, norm_topk_prob=True,
+    use_expert_bias=True, num_dense_layers=2, options={"ranges": {"expert_bias": [0.0, 0.5]}})
+CASES["lfm2_vl"] = {"module": "lfm2-vl", "config": {"model_type": "lfm2-vl", "text_config": {**CASES["lfm2"]["config"]}}}
+DELTA = {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 32,
+         "linear_conv_kernel_dim": 4, "full_attention_interval": 2, "num_hidden_layers": 4, "head_dim": 32}
+SHARED_EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "shared_expert_intermediate_size": 48,
+                  "moe_intermediate_size": 32, "norm_topk_prob": True, "mlp_only_layers": []}
+DELTA_RANGES = {"ranges": {"A_log": [-1.5, 1.0], "dt_bias": [-1.0, 1.0]}}
+add("qwen3_next", partial_rotary_factor=0.25, **DELTA, **{**SHARED_EXPERTS, "mlp_only_layers": [1]}, options=DELTA_RANGES)
+add("qwen3_5_text", "qwen3_5", without=("rope_theta",), **DELTA,
+    rope_parameters={"type": "default", "mrope_section": [1, 2, 1], "rope_theta": 100000, "partial_rotary_factor": 0.25}, options=DELTA_RANGES)
+DENSE35 = CASES.pop("qwen3_5_text")["config"]
+CASES["qwen3_5"] = {"module": "qwen3_5", "config": {"model_type": "qwen3_5", "text_config": {**DENSE35, "model_type": "qwen3_5_text"}},
+                    **DELTA_RANGES}
+CASES["qwen3_5_quantized"] = {"module": "qwen3_5", "config": {
+    "model_type": "qwen3_5", "text_config": {**DENSE35, "model_type": "qwen3_5_text", "linear_value_head_dim": 64},
+    "quantization": QUANTIZED}, **DELTA_RANGES}
+CASES["qwen3_5_moe"] = {"module": "qwen3_5_moe", "config": {"model_type": "qwen3_5_moe", "text_config": {
+    **DENSE35, **SHARED_EXPERTS, "model_type": "qwen3_5_moe_text"}}, **DELTA_RANGES}
+MAMBA_RANGES = {"ranges": {"A_log": [-1.5, 1.0], "dt_bias": [-1.0, 1.0], ".D": [0.5, 1.5]}}
+GRANITE4 = {"embedding_multiplier": 3.0, "attention_multiplier": 0.2, "logits_scaling": 2.0, "residual_multiplier": 0.5,
+            "attention_bias": False, "num_hidden_layers": 4, "layer_types": ["mamba", "attention", "mamba", "mamba"],
+            "mamba_n_heads": 4, "mamba_d_head": 32, "mamba_proj_bias": False, "mamba_d_state": 16, "mamba_d_conv": 4,
+            "mamba_n_groups": 1, "mamba_conv_bias": True}
+add("granitemoehybrid", **GRANITE4, num_local_experts=8, num_experts_per_tok=2, shared_intermediate_size=48,
+    position_embedding_type="nope", options=MAMBA_RANGES)
+add("granitemoehybrid_dense", "granitemoehybrid", **{**GRANITE4, "mamba_n_groups": 2, "mamba_proj_bias": True}, time_step_limit=[0.1, 0.9],
+    options=MAMBA_RANGES)
+NEMOTRON = {"attention_bias": False, "mamba_num_heads": 4, "mamba_head_dim": 32, "mamba_proj_bias": False, "ssm_state_size": 16,
+            "conv_kernel": 4, "n_groups": 2, "mlp_bias": False, "layer_norm_epsilon": 1e-5, "use_bias": False, "use_conv_bias": True,
+            "head_dim": 32}
+NEMOTRON_WITHOUT = ("rms_norm_eps", "rope_theta", "tie_word_embeddings")
+add("nemotron_h", without=NEMOTRON_WITHOUT, **NEMOTRON, num_hidden_layers=5, hybrid_override_pattern=list("M-*M-"), options=MAMBA_RANGES)
+add("nemotron_h_moe", "nemotron_h", without=NEMOTRON_WITHOUT + ("num_hidden_layers",), **NEMOTRON,
+    layers_block_type=["mamba", "moe", "attention", "moe"], n_routed_experts=8, num_experts_per_tok=2, moe_intermediate_size=32,
+    n_shared_experts=1, moe_shared_expert_intermediate_size=48, n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.5,
+    options={"ranges": {**MAMBA_RANGES["ranges"], "e_score_correction_bias": [0.0, 0.5]}})
+CASES["mamba2"] = {"module": "mamba2", **MAMBA_RANGES, "config": {
+    "model_type": "mamba2", "num_heads": 4, "head_dim": 32, "vocab_size": 64, "hidden_size": 64, "intermediate_size": 128, "state_size": 16,
+    "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5, "conv_kernel": 4, "n_groups": 2, "use_bias": False, "use_conv_bias": True,
+    "tie_word_embeddings": False, "time_step_limit": [0.0, 100.0], "time_step_rank": "auto", "max_position_embeddings": 512}}
+add("falcon_h1", head_dim=16, mamba_n_heads=4, mamba_d_head=32, mamba_d_ssm=128, mamba_d_state=16, mamba_n_groups=2,
+    options=MAMBA_RANGES)
+add("falcon_h1_tied", "falcon_h1", head_dim=32, mamba_n_heads=4, mamba_d_head=16, mamba_d_ssm=64, mamba_d_state=32, mamba_n_groups=1,
+    options=MAMBA_RANGES)
+CASES["falcon_h1_tied"]["config"]["tie_word_embeddings"] = True

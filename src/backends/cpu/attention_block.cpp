@@ -30,7 +30,8 @@ AttentionWorkspace::AttentionWorkspace(const ModelSpec& spec, KvFormat kv_format
   std::int32_t projected = 0;
   bool gated = false;
   for (const LayerSpec& layer : spec.layers) {
-    const AttentionSpec& attention = layer.attention;
+    if (!layer.attention) continue;
+    const AttentionSpec& attention = *layer.attention;
     const std::int32_t width = attention.num_heads * attention.head_dim;
     queries = std::max(queries, width);
     gated = gated || attention.gate_proj.has_value();
@@ -78,7 +79,7 @@ std::size_t AttentionWorkspace::memory_bytes() const {
 }
 
 Result<AttentionBlock> AttentionBlock::create(const LayerSpec& spec, const WeightMap& weights) {
-  const AttentionSpec& attention = spec.attention;
+  const AttentionSpec& attention = *spec.attention;
   const std::int32_t head_dim = attention.head_dim;
   if (head_dim % kLanes != 0 || head_dim <= 0 || head_dim > kMaxKernelHeadDim) {
     return unsupported("head_dim " + std::to_string(head_dim) + " of " + attention.q_proj.name +

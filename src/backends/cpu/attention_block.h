@@ -66,7 +66,8 @@ class AttentionWorkspace {
 
 class AttentionBlock {
  public:
-  /// `spec` must outlive the block. Errors: kUnsupported for head sizes that the kernels lack.
+  /// `spec`, a layer with attention, must outlive the block. Errors: kUnsupported for head sizes that the
+  /// kernels lack.
   static Result<AttentionBlock> create(const LayerSpec& spec, const WeightMap& weights);
 
   /// Orders the weights; the block must stay where it is until they are loaded.
@@ -98,7 +99,7 @@ class AttentionBlock {
     std::int32_t index = 0;  // among its kind
   };
 
-  explicit AttentionBlock(const LayerSpec& spec) : layer_(&spec), spec_(&spec.attention) {}
+  explicit AttentionBlock(const LayerSpec& spec) : layer_(&spec), spec_(&*spec.attention) {}
   std::int32_t num_heads() const;  // of all kinds
   Head head_at(std::int32_t index) const;
   bool has_wide_norm() const;

@@ -93,7 +93,8 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
   if (!spec.per_layer_embedding) info_.num_sliceable_layers = static_cast<std::int32_t>(spec.layers.size());
   for (std::size_t group = 0; group < spec.layer_groups.size(); ++group) {
     info_.page_groups.push_back({.page_bytes = executor_->pages()[group].page_bytes(),
-                                 .window_tokens = spec.layer_groups[group].window_tokens});
+                                 .window_tokens = spec.layer_groups[group].window_tokens,
+                                 .is_state = spec.layer_groups[group].kind == LayerGroupKind::kRecurrent});
   }
   const auto max_tokens = static_cast<std::size_t>(options.max_batch_tokens);
   tokens_.reserve(max_tokens);
@@ -178,6 +179,8 @@ Result<Backend::StepHandle> LoadedCpuBackend::submit(const StepBatch& batch) {
 /// The page taken last is the last of its table.
 void LoadedCpuBackend::touch_ahead(const StepBatch& batch) {
   for (std::size_t group = 0; group < info_.page_groups.size(); ++group) {
+    // States are large and few: touched as they come.
+    if (info_.page_groups[group].is_state) continue;
     PageId used = 0;
     for (const BatchSequence& sequence : batch.sequences) {
       const BatchSequence::PageTable& table = sequence.page_tables[group];

@@ -37,6 +37,7 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
       workspace_(spec, pool, workspace_options(options)),
       attention_workspace_(spec, options.kv_format, options.touch_pages, pool.num_threads(),
                            workspace_options(options)),
+      recurrent_workspace_(spec, pool.num_threads(), workspace_options(options)),
       moe_workspace_(spec, pool.num_threads(), workspace_options(options)),
       kept_rows_(options.max_batch_tokens, spec.hidden_size) {
   if (spec.position_embedding) {
@@ -47,9 +48,10 @@ FastExecutor::FastExecutor(const ModelSpec& spec, ThreadPool& pool, const Option
 
 void FastExecutor::plan_attention(const Options& options) {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const AttentionSpec& attention = spec_.layers[i].attention;
+    if (!layers_[i].attention) continue;
+    const AttentionSpec& attention = *spec_.layers[i].attention;
     const auto same_shape = [&](std::size_t other) {
-      const AttentionSpec& known = spec_.layers[other].attention;
+      const AttentionSpec& known = *spec_.layers[other].attention;
       return known.num_heads == attention.num_heads && known.num_kv_heads == attention.num_kv_heads &&
              known.head_dim == attention.head_dim && known.layer_group == attention.layer_group;
     };
@@ -88,7 +90,8 @@ Result<std::unique_ptr<FastExecutor>> FastExecutor::load(const ModelSpec& spec, 
 void FastExecutor::plan_profile() {
   work_ = StepWork(spec_, attention_workspace_.pages());
   for (const Layer& layer : layers_) {
-    layer.attention->count_work(workspace_, work_);
+    if (layer.attention) layer.attention->count_work(workspace_, work_);
+    if (layer.recurrent) layer.recurrent->count_work(workspace_, work_);
     if (layer.mlp) layer.mlp->count_work(workspace_, work_);
     if (layer.moe) layer.moe->count_work(workspace_, work_);
   }
@@ -109,14 +112,20 @@ Result<void> FastExecutor::make_layer(const LayerSpec& spec, LinearLoader& loade
   if (spec.moe) {
     layer.moe = std::make_unique<MoeBlock>(TRY(MoeBlock::create(*spec.moe, weights)));
     TRY(layer.moe->order(loader));
-  } else {
+  } else if (spec.mlp) {
     layer.mlp = std::make_unique<MlpBlock>(*spec.mlp);
     TRY(layer.mlp->order(loader));
   }
   if (!spec.output_scale.empty())
     layer.output_scale = TRY(read_vector(spec.output_scale, 1, weights)).front();
-  layer.attention = std::make_unique<AttentionBlock>(TRY(AttentionBlock::create(spec, weights)));
-  TRY(layer.attention->order(loader));
+  if (spec.attention) {
+    layer.attention = std::make_unique<AttentionBlock>(TRY(AttentionBlock::create(spec, weights)));
+    TRY(layer.attention->order(loader));
+  }
+  if (spec.recurrent) {
+    layer.recurrent = std::make_unique<RecurrentBlock>(TRY(RecurrentBlock::create(spec, weights)));
+    TRY(layer.recurrent->order(loader));
+  }
   layers_.push_back(std::move(layer));
   return {};
 }
@@ -139,7 +148,8 @@ Result<void> FastExecutor::load_weights(const WeightMap& weights, const Options&
   workspace_.hidden_activations().serve(lm_head_);
   if (per_layer_inputs_) per_layer_inputs_->register_products(workspace_);
   for (const Layer& layer : layers_) {
-    layer.attention->register_products(workspace_, attention_workspace_);
+    if (layer.attention) layer.attention->register_products(workspace_, attention_workspace_);
+    if (layer.recurrent) layer.recurrent->register_products(workspace_);
     if (layer.mlp) layer.mlp->register_products(workspace_);
     if (layer.moe) layer.moe->register_products(workspace_);
   }
@@ -152,7 +162,8 @@ std::size_t FastExecutor::weight_bytes() const {
   if (spec_.position_embedding) bytes += position_embedding_.memory_bytes();
   if (per_layer_inputs_) bytes += per_layer_inputs_->weight_bytes();
   for (const Layer& layer : layers_) {
-    bytes += layer.attention->weight_bytes();
+    if (layer.attention) bytes += layer.attention->weight_bytes();
+    if (layer.recurrent) bytes += layer.recurrent->weight_bytes();
     if (layer.mlp) bytes += layer.mlp->weight_bytes();
     if (layer.moe) bytes += layer.moe->weight_bytes();
     for (const auto* norm : {&layer.mlp_norm, &layer.mlp_post_norm}) {
@@ -164,8 +175,8 @@ std::size_t FastExecutor::weight_bytes() const {
 
 std::size_t FastExecutor::scratch_bytes() const {
   std::size_t bytes = workspace_.memory_bytes() + attention_workspace_.memory_bytes() +
-                      moe_workspace_.memory_bytes() + kept_rows_.memory_bytes() +
-                      positions_scratch_.size() * sizeof(float);
+                      recurrent_workspace_.memory_bytes() + moe_workspace_.memory_bytes() +
+                      kept_rows_.memory_bytes() + positions_scratch_.size() * sizeof(float);
   if (per_layer_inputs_) bytes += per_layer_inputs_->memory_bytes();
   for (const auto& attention : attentions_) bytes += attention->memory_bytes();
   return bytes;
@@ -180,7 +191,7 @@ void FastExecutor::forward(const StepInput& step) {
     const bool keeps = rows > whole && pass.last_layer < layers_.size();
     workspace_.set_rows(static_cast<std::int32_t>(rows));
     for (std::size_t i = 0; i < attentions_.size(); ++i) {
-      attentions_[i]->plan(pass.input, spec_.layers[attention_layers_[i]].attention);
+      attentions_[i]->plan(pass.input, *spec_.layers[attention_layers_[i]].attention);
     }
     if (profile_ != nullptr) {
       work_.count_pass(pass, *profile_);
@@ -247,32 +258,78 @@ void FastExecutor::prepare_tokens(const StepInput& step, std::size_t num_whole_t
   }
 }
 
-void FastExecutor::run_layer(const StepInput& step, Layer& layer, std::int32_t thread) {
-  layer.attention->project(step, workspace_, attention_workspace_, thread);
+/// x += what attention and recurrence, those there are, make of normed x.
+void FastExecutor::run_mixers(const StepInput& step, Layer& layer, std::int32_t thread) {
+  AttentionBlock* attention = layer.attention.get();
+  RecurrentBlock* recurrent = layer.recurrent.get();
+  if (attention != nullptr) attention->project(step, workspace_, attention_workspace_, thread);
+  if (recurrent != nullptr) {
+    // They share what their input becomes.
+    if (attention != nullptr) workspace_.barrier(thread);
+    recurrent->project(workspace_, recurrent_workspace_, thread);
+  }
   // Between two barriers nobody reads these two.
   if (thread == 0) {
-    layer.attention->begin_output(workspace_);
+    if (attention != nullptr) {
+      attention->begin_output(workspace_);
+    } else {
+      recurrent->begin_output(workspace_);
+    }
     if (layer.mlp) workspace_.mlp_activations().reset(workspace_.rows(), layer.mlp->intermediate());
   }
   workspace_.barrier(thread);
 
-  layer.attention->attend(step, workspace_, attention_workspace_, thread);
+  const KvPages* states = nullptr;
+  if (recurrent != nullptr) {
+    states = &attention_workspace_.pages()[static_cast<std::size_t>(layer.spec->recurrent->layer_group)];
+    recurrent->convolve(step, *states, workspace_, recurrent_workspace_, thread);
+  }
+  if (attention != nullptr) attention->attend(step, workspace_, attention_workspace_, thread);
   workspace_.barrier(thread);
 
-  layer.attention->add_output(workspace_, attention_workspace_, thread);
-  workspace_.barrier(thread);
+  if (recurrent != nullptr) {
+    recurrent->advance(step, *states, workspace_, recurrent_workspace_, thread);
+    workspace_.barrier(thread);
+  }
+  if (attention != nullptr) {
+    attention->add_output(workspace_, attention_workspace_, thread);
+    workspace_.barrier(thread);
+    if (recurrent != nullptr) {
+      if (thread == 0) recurrent->begin_output(workspace_);
+      workspace_.barrier(thread);
+    }
+  }
+  if (recurrent != nullptr) {
+    if (recurrent->has_finish()) {
+      recurrent->finish(workspace_, recurrent_workspace_, thread);
+      workspace_.barrier(thread);
+    }
+    recurrent->add_output(workspace_, recurrent_workspace_, thread);
+    workspace_.barrier(thread);
+  }
+}
 
+/// x += what MLP or experts make of normed x.
+void FastExecutor::run_feed_forward(Layer& layer, std::int32_t thread) {
   const float scale = layer.spec->residual_scale;
   if (layer.moe) {
     layer.moe->run(workspace_, moe_workspace_, get(layer.mlp_norm), get(layer.mlp_post_norm), scale, thread);
   } else {
+    if (!layer.spec->mixes()) {
+      if (thread == 0) workspace_.mlp_activations().reset(workspace_.rows(), layer.mlp->intermediate());
+      workspace_.barrier(thread);
+    }
     layer.mlp->run_up(workspace_, workspace_.quantize_normed(get(layer.mlp_norm), false, thread), thread);
     workspace_.barrier(thread);
     workspace_.add_product(layer.mlp->down_proj(), workspace_.mlp_activations().activations,
                            get(layer.mlp_post_norm), scale, StepStage::kDown, thread);
   }
   workspace_.barrier(thread);
+}
 
+void FastExecutor::run_layer(const StepInput& step, Layer& layer, std::int32_t thread) {
+  if (layer.spec->mixes()) run_mixers(step, layer, thread);
+  if (layer.mlp || layer.moe) run_feed_forward(layer, thread);
   if (per_layer_inputs_) {
     per_layer_inputs_->add_to(workspace_, static_cast<std::size_t>(&layer - layers_.data()), thread);
     workspace_.barrier(thread);

@@ -21,6 +21,7 @@
 #include "backends/cpu/mlp_block.h"
 #include "backends/cpu/moe_block.h"
 #include "backends/cpu/per_layer_inputs.h"
+#include "backends/cpu/recurrent_block.h"
 #include "backends/cpu/step_work.h"
 #include "backends/cpu/step_workspace.h"
 #include "backends/cpu/thread_pool.h"
@@ -55,10 +56,11 @@ class FastExecutor : public Executor {
                       bool only_peaks) override;
 
  private:
-  /// One of `mlp` and `moe`.
+  /// At most one of `mlp` and `moe`.
   struct Layer {
     const LayerSpec* spec = nullptr;
     std::unique_ptr<AttentionBlock> attention;
+    std::unique_ptr<RecurrentBlock> recurrent;
     std::optional<DenseNorm> mlp_norm, mlp_post_norm;
     std::unique_ptr<MlpBlock> mlp;
     std::unique_ptr<MoeBlock> moe;
@@ -75,6 +77,8 @@ class FastExecutor : public Executor {
                       std::int64_t end);
   void run_pass(const LayerPass& pass, std::int32_t thread);
   void run_layer(const StepInput& step, Layer& layer, std::int32_t thread);
+  void run_mixers(const StepInput& step, Layer& layer, std::int32_t thread);
+  void run_feed_forward(Layer& layer, std::int32_t thread);
   void run_parallel_layer(const StepInput& step, Layer& layer, std::int32_t thread);
   void prepare_logits(std::span<const std::int32_t> token_indices);
 
@@ -84,6 +88,7 @@ class FastExecutor : public Executor {
   StepWork work_;               // counted if there is a profile
   StepWorkspace workspace_;
   AttentionWorkspace attention_workspace_;
+  RecurrentWorkspace recurrent_workspace_;
   MoeWorkspace moe_workspace_;
   KeptRows kept_rows_;
   std::vector<std::unique_ptr<PagedAttention>> attentions_;  // one for each shape of attention

@@ -9,14 +9,23 @@ namespace {
 // Large enough for huge pages to pay, small enough that growth is not a lump.
 constexpr std::size_t kSlabBytes = std::size_t{64} << 20U;
 constexpr std::size_t kPagesAhead = 8;  // a piece of 256 tokens
+constexpr std::size_t kStateAlignment = 64;
+
+std::size_t bytes_of_state(const LayerGroup& group) {
+  const std::size_t bytes = static_cast<std::size_t>(group.state_floats) * sizeof(float);
+  return (bytes + kStateAlignment - 1) / kStateAlignment * kStateAlignment;
+}
 
 }  // namespace
 
 KvPages::KvPages(const LayerGroup& group, KvFormat format, bool touch)
     : layout_(format, group.head_dim),
       num_kv_heads_(group.num_kv_heads),
-      page_bytes_(layout_.num_bytes * static_cast<std::size_t>(group.num_layers) *
-                  static_cast<std::size_t>(group.num_kv_heads)),
+      state_bytes_(bytes_of_state(group)),
+      page_bytes_(static_cast<std::size_t>(group.num_layers) *
+                  (group.kind == LayerGroupKind::kRecurrent
+                       ? state_bytes_
+                       : layout_.num_bytes * static_cast<std::size_t>(group.num_kv_heads))),
       touch_(touch) {
   while ((page_bytes_ << (slab_shift_ + 1)) <= kSlabBytes && slab_shift_ < 16) ++slab_shift_;
 }

@@ -1,5 +1,6 @@
-// Memory of the K/V pages of one layer group, addressed by page id. A page holds, for each layer of the group
-// and K/V head, one contiguous block of kPageTokens keys and values (kv_block.h). Memory comes and goes by
+// Memory of the pages of one layer group, addressed by page id. A page holds, for each layer of the group and
+// K/V head, one contiguous block of kPageTokens keys and values (kv_block.h); or, of recurrent layers, each
+// layer's state in fp32. Memory comes and goes by
 // slabs, so that a page never moves. Owned by the engine thread; compute threads read and write blocks within
 // a step.
 #pragma once
@@ -40,6 +41,11 @@ class KvPages {
     const auto index = static_cast<std::size_t>(layer_in_group * num_kv_heads_ + kv_head);
     return page_data(page) + index * layout_.num_bytes;
   }
+  /// A recurrent layer's state.
+  float* state(PageId page, std::int32_t layer_in_group) const {
+    return reinterpret_cast<float*>(page_data(page) +
+                                    static_cast<std::size_t>(layer_in_group) * state_bytes_);
+  }
 
  private:
   std::size_t slab_pages() const { return std::size_t{1} << slab_shift_; }
@@ -52,6 +58,7 @@ class KvPages {
 
   KvBlockLayout layout_;
   std::int32_t num_kv_heads_;
+  std::size_t state_bytes_;
   std::size_t page_bytes_;
   bool touch_;
   std::uint32_t slab_shift_ = 0;  // log2 of the pages in a slab

@@ -42,6 +42,19 @@ TEST(KvPages, BlocksFillAPageExactly) {
   }
 }
 
+TEST(KvPages, StatesFillAPageInWholeCacheLines) {
+  const LayerGroup group = {.kind = LayerGroupKind::kRecurrent, .num_layers = 3, .state_floats = 100};
+  KvPages pages(group, KvFormat::kInt8);
+  EXPECT_EQ(pages.page_bytes(), 3U * 448);  // fp32, whatever K/V are
+  ASSERT_TRUE(pages.resize(2).ok());
+  EXPECT_EQ(pages.state(0, 1) - pages.state(0, 0), 112);
+  EXPECT_EQ(pages.state(1, 0) - pages.state(0, 2), 112);
+  std::fill_n(pages.state(0, 2), 100, 1.5F);
+  pages.copy(0, 1);
+  EXPECT_EQ(pages.state(1, 2)[99], 1.5F);
+  EXPECT_EQ(pages.state(1, 1)[99], 0.0F);
+}
+
 TEST(KvPages, BlocksAreWholeCacheLines) {
   for (std::int32_t head_dim = 16; head_dim <= 256; head_dim += 16) {
     for (const KvFormat format :

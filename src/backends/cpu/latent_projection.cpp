@@ -54,7 +54,8 @@ LatentWorkspace::LatentWorkspace(const ModelSpec& spec, std::int32_t num_threads
   std::int32_t outputs = 0;
   std::int32_t features = 0;
   for (const LayerSpec& layer : spec.layers) {
-    const AttentionSpec& attention = layer.attention;
+    if (!layer.attention) continue;
+    const AttentionSpec& attention = *layer.attention;
     if (!attention.latent) continue;
     const LatentSpec& latent = *attention.latent;
     const LinearSpec& first = latent.q_a_proj ? *latent.q_a_proj : attention.q_proj;

@@ -132,13 +132,16 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
   std::int32_t head_queries = 0;
   std::int32_t head_outputs = 0;
   for (const LayerSpec& layer : spec.layers) {
-    q = std::max(q, layer.attention.num_heads * layer.attention.head_dim);
-    if (const auto& latent = layer.attention.latent) {
-      if (latent->q_a_proj) compressed = std::max(compressed, latent->q_a_proj->out_features);
-      head_queries = std::max(head_queries, layer.attention.q_proj.out_features);
-      head_outputs = std::max(head_outputs, layer.attention.o_proj.in_features);
+    if (layer.attention) {
+      const AttentionSpec& attention = *layer.attention;
+      q = std::max(q, attention.num_heads * attention.head_dim);
+      if (const auto& latent = attention.latent) {
+        if (latent->q_a_proj) compressed = std::max(compressed, latent->q_a_proj->out_features);
+        head_queries = std::max(head_queries, attention.q_proj.out_features);
+        head_outputs = std::max(head_outputs, attention.o_proj.in_features);
+      }
+      kv = std::max(kv, attention.num_kv_heads * attention.head_dim);
     }
-    kv = std::max(kv, layer.attention.num_kv_heads * layer.attention.head_dim);
     if (layer.mlp) intermediate = std::max(intermediate, layer.mlp->up_proj.out_features);
     if (layer.moe) {
       intermediate = std::max(intermediate, layer.moe->experts.front().up_proj.out_features);
@@ -163,6 +166,7 @@ ReferenceExecutor::ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, co
     shared_gates_.resize(rows);
     for (Rows* buffer : {&expert_input_, &expert_output_}) buffer->resize(rows * hidden);
   }
+  recurrence_.reserve(spec, rows);
   scores_.resize(static_cast<std::size_t>(pool.num_threads()));
   for (std::vector<float>& scores : scores_) scores.resize(static_cast<std::size_t>(spec.context_tokens));
 }
@@ -184,7 +188,7 @@ std::size_t ReferenceExecutor::scratch_bytes() const {
                              &router_logits_, &expert_input_, &expert_output_, &shared_gates_}) {
     count += buffer->size();
   }
-  return count * sizeof(float) + kept_rows_.memory_bytes();
+  return count * sizeof(float) + kept_rows_.memory_bytes() + recurrence_.memory_bytes();
 }
 
 void ReferenceExecutor::apply(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) {
@@ -400,27 +404,65 @@ void ReferenceExecutor::attend_row(const StepInput& step, const AttentionSpec& a
 }
 
 /// y_ = attention(input), the step's K/V written.
-void ReferenceExecutor::run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
-                                      const Rows& input) {
+void ReferenceExecutor::run_attention(const StepInput& step, const AttentionSpec& spec,
+                                      const DenseLayer& layer, const Rows& input) {
   const std::size_t rows = step.tokens.size();
   if (layer.latent) {
-    project_latent(spec.attention, layer, input, rows);
-    rotate_and_store(step, spec.attention, layer);
-    attend(step, spec.attention, layer);
-    unembed_latent(spec.attention, *layer.latent, rows);
+    project_latent(spec, layer, input, rows);
+    rotate_and_store(step, spec, layer);
+    attend(step, spec, layer);
+    unembed_latent(spec, *layer.latent, rows);
     return apply(layer.o_proj, head_outputs_, rows, y_);
   }
   apply(layer.q_proj, input, rows, q_);
   if (layer.k_proj) apply(*layer.k_proj, input, rows, k_);
   if (layer.v_proj) apply(*layer.v_proj, input, rows, v_);
-  rotate_and_store(step, spec.attention, layer);
-  attend(step, spec.attention, layer);
+  rotate_and_store(step, spec, layer);
+  attend(step, spec, layer);
   if (layer.gate_proj) {
     apply(*layer.gate_proj, input, rows, head_gates_);
     const std::size_t count = rows * static_cast<std::size_t>(layer.gate_proj->out_features);
     for (std::size_t i = 0; i < count; ++i) attended_[i] *= sigmoid(head_gates_[i]);
   }
   apply(layer.o_proj, attended_, rows, y_);
+}
+
+/// y_ = attention(input) + recurrence(input), those there are.
+void ReferenceExecutor::run_mixers(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
+                                   const Rows& input) {
+  if (spec.attention) run_attention(step, *spec.attention, layer, input);
+  if (!spec.recurrent) return;
+  const RecurrentSpec& recurrent = *spec.recurrent;
+  const DenseRecurrent& weights = *layer.recurrent;
+  const std::size_t rows = step.tokens.size();
+  recurrence_.begin(recurrent, rows);
+  std::size_t column = 0;
+  const auto project = [&](const DenseLinear& linear, Rows& to, std::size_t stride, std::size_t first) {
+    apply(linear, input, rows, recurrence_.scratch);
+    const auto size = static_cast<std::size_t>(linear.out_features);
+    for (std::size_t row = 0; row < rows; ++row)
+      std::copy_n(&recurrence_.scratch[row * size], size, &to[row * stride + first]);
+  };
+  const auto channels = static_cast<std::size_t>(recurrent.conv.channels);
+  for (const DenseLinear& linear : weights.inputs) {
+    project(linear, recurrence_.inputs, channels, column);
+    column += static_cast<std::size_t>(linear.out_features);
+  }
+  if (weights.input_gate_proj) {
+    apply(*weights.input_gate_proj, input, rows, recurrence_.scratch);
+    for (std::size_t i = 0; i < rows * channels; ++i) recurrence_.inputs[i] *= recurrence_.scratch[i];
+  }
+  const auto heads = static_cast<std::size_t>(recurrent.num_heads);
+  if (weights.decay_proj) project(*weights.decay_proj, recurrence_.decays, heads, 0);
+  if (weights.beta_proj) project(*weights.beta_proj, recurrence_.betas, heads, 0);
+  project(weights.gate_proj, recurrence_.gates, static_cast<std::size_t>(recurrent.inner()), 0);
+  const KvPages& pages = pages_[static_cast<std::size_t>(recurrent.layer_group)];
+  for (const BatchSequence& sequence : step.sequences) recurrence_.run(step, sequence, pages, weights.rest);
+  if (!spec.attention) return apply(weights.out_proj, recurrence_.outputs, rows, y_);
+  const Rows attention_output = y_;
+  apply(weights.out_proj, recurrence_.outputs, rows, y_);
+  for (std::size_t i = 0; i < rows * static_cast<std::size_t>(spec_.hidden_size); ++i)
+    y_[i] += attention_output[i];
 }
 
 void ReferenceExecutor::run_mlp(const MlpSpec& spec, const DenseMlp& mlp, const Rows& input, std::size_t rows,
@@ -555,17 +597,19 @@ void ReferenceExecutor::run_pass(const LayerPass& pass) {
       if (spec.mlp) return run_mlp(*spec.mlp, *layer.mlp, normed_, rows, y);
       run_moe(*spec.moe, *layer.moe, normed_, rows, y);
     };
-    normalize(x_, rows, layer.attention_norm, normed_);
-    run_attention(step, spec, layer, normed_);
+    if (spec.mixes()) {
+      normalize(x_, rows, layer.attention_norm, normed_);
+      run_mixers(step, spec, layer, normed_);
+    }
     if (spec.parallel) {
       const Rows attention_output = y_;
       run_second(layer.mlp_norm ? layer.mlp_norm : layer.attention_norm, y_);
       for (std::size_t j = 0; j < rows * hidden; ++j) y_[j] += attention_output[j];
     } else {
-      add_to_residual(layer.attention_post_norm, spec.residual_scale, rows);
-      run_second(layer.mlp_norm, y_);
+      if (spec.mixes()) add_to_residual(layer.attention_post_norm, spec.residual_scale, rows);
+      if (spec.mlp || spec.moe) run_second(layer.mlp_norm, y_);
     }
-    add_to_residual(layer.mlp_post_norm, spec.residual_scale, rows);
+    if (spec.mlp || spec.moe) add_to_residual(layer.mlp_post_norm, spec.residual_scale, rows);
     finish_layer(i, rows);
   }
 }

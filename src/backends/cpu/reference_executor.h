@@ -9,6 +9,7 @@
 
 #include "backends/cpu/executor.h"
 #include "backends/cpu/expert_routing.h"
+#include "backends/cpu/reference_recurrence.h"
 #include "backends/cpu/reference_weights.h"
 #include "backends/cpu/rope_table.h"
 #include "backends/cpu/thread_pool.h"
@@ -52,8 +53,9 @@ class ReferenceExecutor : public Executor {
   void add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows);
   void embed(const StepInput& step, std::size_t rows);
   void run_pass(const LayerPass& pass);
-  void run_attention(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer,
+  void run_attention(const StepInput& step, const AttentionSpec& spec, const DenseLayer& layer,
                      const Rows& input);
+  void run_mixers(const StepInput& step, const LayerSpec& spec, const DenseLayer& layer, const Rows& input);
   void project_latent(const AttentionSpec& attention, const DenseLayer& layer, const Rows& input,
                       std::size_t rows);
   void unembed_latent(const AttentionSpec& attention, const DenseLatent& latent, std::size_t rows);
@@ -84,6 +86,7 @@ class ReferenceExecutor : public Executor {
   // Of latent attention.
   Rows compressed_, head_queries_, head_outputs_;
   Rows layer_inputs_, layer_gates_;  // [rows, layers · dim], [rows, dim]
+  ReferenceRecurrence recurrence_;
   // Of experts.
   Rows router_logits_, expert_input_, expert_output_, shared_gates_;
   RoutingScratch routing_;

@@ -76,13 +76,7 @@ class Reader {
     return latent;
   }
 
-  Result<DenseLayer> read(const LayerSpec& spec) {
-    DenseLayer layer;
-    layer.attention_norm = TRY(read(spec.attention_norm));
-    layer.attention_post_norm = TRY(read(spec.attention_post_norm));
-    layer.mlp_norm = TRY(read(spec.mlp_norm));
-    layer.mlp_post_norm = TRY(read(spec.mlp_post_norm));
-    const AttentionSpec& attention = spec.attention;
+  Result<void> read(const AttentionSpec& attention, DenseLayer& layer) {
     if (attention.q_norm) layer.q_norm = TRY(read(attention.q_norm->norm));
     if (attention.k_norm) layer.k_norm = TRY(read(attention.k_norm->norm));
     if (attention.v_norm) layer.v_norm = TRY(read(attention.v_norm->norm));
@@ -94,6 +88,30 @@ class Reader {
     if (attention.latent) layer.latent = TRY(read(*attention.latent, attention.num_heads));
     if (!attention.sinks.empty())
       layer.sinks = TRY(read_vector(attention.sinks, attention.num_heads, weights_));
+    return {};
+  }
+
+  Result<DenseRecurrent> read(const RecurrentSpec& spec) {
+    DenseRecurrent recurrent;
+    for (const LinearSpec& input : spec.inputs) recurrent.inputs.push_back(TRY(read(input)));
+    recurrent.input_gate_proj = TRY(read(spec.input_gate_proj));
+    recurrent.decay_proj = TRY(read(spec.decay_proj));
+    recurrent.beta_proj = TRY(read(spec.beta_proj));
+    recurrent.gate_proj = TRY(read(spec.gate_proj));
+    recurrent.out_proj = TRY(read(spec.out_proj));
+    recurrent.rest = TRY(RecurrentWeights::read(spec, weights_));
+    num_floats_ += recurrent.rest.num_floats();
+    return recurrent;
+  }
+
+  Result<DenseLayer> read(const LayerSpec& spec) {
+    DenseLayer layer;
+    layer.attention_norm = TRY(read(spec.attention_norm));
+    layer.attention_post_norm = TRY(read(spec.attention_post_norm));
+    layer.mlp_norm = TRY(read(spec.mlp_norm));
+    layer.mlp_post_norm = TRY(read(spec.mlp_post_norm));
+    if (spec.attention) TRY(read(*spec.attention, layer));
+    if (spec.recurrent) layer.recurrent = TRY(read(*spec.recurrent));
     if (spec.mlp) layer.mlp = TRY(read(*spec.mlp));
     if (spec.moe) layer.moe = TRY(read(*spec.moe));
     if (spec.per_layer_input) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/cpu/dense_weights.h"
+#include "backends/cpu/recurrent_weights.h"
 #include "base/result.h"
 #include "model/model_spec.h"
 #include "model/weight_map.h"
@@ -53,12 +54,20 @@ struct DenseLatent {
   DenseLinear unembed_out;
 };
 
+struct DenseRecurrent {
+  std::vector<DenseLinear> inputs;
+  std::optional<DenseLinear> input_gate_proj, decay_proj, beta_proj;
+  DenseLinear gate_proj, out_proj;
+  RecurrentWeights rest;
+};
+
 struct DenseLayer {
   std::optional<DenseNorm> attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
   std::optional<DenseNorm> q_norm, k_norm, v_norm;
   DenseLinear q_proj, o_proj;
   std::optional<DenseLinear> k_proj, v_proj, gate_proj;
   std::optional<DenseLatent> latent;
+  std::optional<DenseRecurrent> recurrent;
   std::vector<float> sinks;
   std::optional<DenseMlp> mlp;
   std::optional<DenseMoe> moe;

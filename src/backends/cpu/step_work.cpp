@@ -16,7 +16,8 @@ StepWork::StepWork(const ModelSpec& spec, std::span<KvPages> pages) {
   num_layers_ = static_cast<double>(spec.layers.size());
   attentions_.resize(spec.layer_groups.size());
   for (const LayerSpec& layer : spec.layers) {
-    const AttentionSpec& attention = layer.attention;
+    if (!layer.attention) continue;
+    const AttentionSpec& attention = *layer.attention;
     const auto group = static_cast<std::size_t>(attention.layer_group);
     const double queries = static_cast<double>(attention.num_heads) * attention.head_dim;
     attentions_[group].pair_operations += 4.0 * queries;
@@ -24,6 +25,7 @@ StepWork::StepWork(const ModelSpec& spec, std::span<KvPages> pages) {
         2.0 * spec.hidden_size * (kNormOperations + kQuantizeOperations) + queries * kQuantizeOperations;
   }
   for (std::size_t group = 0; group < attentions_.size(); ++group) {
+    if (spec.layer_groups[group].kind == LayerGroupKind::kRecurrent) continue;
     attentions_[group].window_tokens = spec.layer_groups[group].window_tokens;
     attentions_[group].key_bytes = static_cast<double>(pages[group].page_bytes()) / kPageTokens;
   }

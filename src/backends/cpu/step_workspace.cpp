@@ -21,9 +21,11 @@ Widths widest(const ModelSpec& spec) {
   widths.intermediate = kActivationGroup;  // a model of experts only has none
   if (spec.per_layer_embedding) widths.inputs = spec.per_layer_embedding->dim;
   for (const LayerSpec& layer : spec.layers) {
-    const AttentionSpec& attention = layer.attention;
-    widths.head_dim = std::max(widths.head_dim, attention.head_dim);
-    widths.queries = std::max(widths.queries, attention.o_proj.in_features);
+    if (layer.attention) {
+      widths.head_dim = std::max(widths.head_dim, layer.attention->head_dim);
+      widths.queries = std::max(widths.queries, layer.attention->o_proj.in_features);
+    }
+    if (layer.recurrent) widths.queries = std::max(widths.queries, layer.recurrent->inner());
     if (layer.mlp) widths.intermediate = std::max(widths.intermediate, layer.mlp->up_proj.out_features);
     if (layer.moe && layer.moe->shared)
       widths.intermediate = std::max(widths.intermediate, layer.moe->shared->up_proj.out_features);

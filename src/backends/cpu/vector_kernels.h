@@ -47,6 +47,42 @@ struct AttentionSegment {
   float softcap = 0.0F;       // scores become softcap · tanh(score / softcap); 0: they stay
 };
 
+/// Most taps of a layer's convolution.
+inline constexpr std::int32_t kMaxConvKernel = 16;
+
+/// out[i] = Σ_j weights[j · weight_stride + i] · inputs[j][i] (· gates[j][i]) + bias[i], and SiLU of that if
+/// activated.
+struct Convolution {
+  std::int32_t kernel = 0;
+  const float* inputs[kMaxConvKernel] = {};
+  const float* gates[kMaxConvKernel] = {};  // null: 1
+  const float* weights = nullptr;
+  std::ptrdiff_t weight_stride = 0;
+  const float* bias = nullptr;  // null: 0
+  bool activated = false;
+};
+
+/// One head of a recurrent layer over some tokens in turn, S being its state [key_dim, value_dim]:
+/// S ← decay · S + key ⊗ factor · (value − known); output = Sᵀ query + skip · value, where known is
+/// decay · Sᵀ key of the S before if is_delta_rule, else 0.
+struct Recurrence {
+  std::int32_t rows = 0;  // tokens
+  std::int32_t key_dim = 0;
+  std::int32_t value_dim = 0;  // a multiple of kLanes
+  bool is_delta_rule = false;
+  float skip = 0.0F;
+  float* state = nullptr;
+  const float* keys = nullptr;  // [rows, ...] with `stride` between tokens, as queries and values
+  const float* queries = nullptr;
+  const float* values = nullptr;
+  std::ptrdiff_t stride = 0;
+  const float* decays = nullptr;  // [rows] with rate_stride between tokens, as factors
+  const float* factors = nullptr;
+  std::ptrdiff_t rate_stride = 0;
+  float* outputs = nullptr;  // [rows, value_dim] with output_stride between tokens
+  std::ptrdiff_t output_stride = 0;
+};
+
 struct VectorKernels {
   /// 1 / sqrt(mean(x²) + eps) over x [n].
   float (*inverse_rms)(const float* x, std::int32_t n, float eps);
@@ -91,6 +127,8 @@ struct VectorKernels {
                 std::int32_t head_dim);
   /// out [head_dim] = values / sum of one row.
   void (*finish)(const AttentionState& state, std::int32_t row, float* out, std::int32_t head_dim);
+  void (*convolve)(const Convolution& conv, float* out, std::int32_t n);
+  void (*recur)(const Recurrence& run);
   /// y[m][o] = Σ x[m][k] · w[o][k] in fp32 with 16 partial sums; w [outputs, features] without gaps.
   void (*product)(const float* x, std::ptrdiff_t x_stride, std::int32_t rows, const float* w,
                   std::int32_t features, std::int32_t outputs, float* y, std::ptrdiff_t y_stride);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backends/cpu/attention_kernels_impl.h"
+#include "backends/cpu/recurrence_kernels_impl.h"
 #include "backends/cpu/vector.h"
 #include "backends/cpu/vector_kernels.h"
 
@@ -305,6 +306,7 @@ struct VectorKernelsOf {
 
   static constexpr VectorKernels table() {
     using Attention = AttentionKernelsOf<V>;
+    using Recurrent = RecurrenceKernelsOf<V>;
     return {.inverse_rms = inverse_rms,
             .normalize = normalize,
             .mean = mean,
@@ -324,6 +326,8 @@ struct VectorKernelsOf {
             .attend = Attention::attend,
             .merge = Attention::merge,
             .finish = Attention::finish,
+            .convolve = Recurrent::convolve,
+            .recur = Recurrent::recur,
             .product = product};
   }
 };

@@ -165,7 +165,8 @@ bool is_whole(const LinearSpec& linear) { return linear.rows.total == 0; }
 
 /// Whether a layer is pre-norm attention and a gated MLP, without anything that llama does not have.
 bool is_plain(const LayerSpec& layer) {
-  const AttentionSpec& attention = layer.attention;
+  if (!layer.attention || layer.recurrent) return false;
+  const AttentionSpec& attention = *layer.attention;
   if (!layer.attention_norm || !layer.mlp_norm || !layer.mlp || !layer.mlp->gate_proj) return false;
   if (!attention.k_proj || !attention.v_proj || attention.gate_proj) return false;
   for (const NormSpec* norm : {&*layer.attention_norm, &*layer.mlp_norm}) {

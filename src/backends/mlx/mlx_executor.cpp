@@ -401,11 +401,12 @@ Result<void> MlxExecutor::start(const StepBatch& batch, std::span<const TokenId>
     for (std::size_t i = 0; i < state.weights.layers.size(); ++i) {
       const LayerSpec& spec = state.spec.layers[i];
       const MlxLayer& layer = state.weights.layers[i];
-      const auto group = static_cast<std::size_t>(spec.attention.layer_group);
-      KvPool& pool = pools[group][static_cast<std::size_t>(spec.attention.index_in_group)];
+      const AttentionSpec& attention = *spec.attention;
+      const auto group = static_cast<std::size_t>(attention.layer_group);
+      KvPool& pool = pools[group][static_cast<std::size_t>(attention.index_in_group)];
       const mx::array normed =
           mx::fast::rms_norm(x, layer.attention_norm, spec.attention_norm->eps, state.stream);
-      x = mx::add(x, state.run_attention(spec.attention, layer, normed, steps[group], rotations, pool),
+      x = mx::add(x, state.run_attention(attention, layer, normed, steps[group], rotations, pool),
                   state.stream);
       const mx::array mlp_input = mx::fast::rms_norm(x, layer.mlp_norm, spec.mlp_norm->eps, state.stream);
       x = mx::add(x, state.run_mlp(*spec.mlp, layer, mlp_input), state.stream);

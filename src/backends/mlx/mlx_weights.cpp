@@ -89,9 +89,10 @@ class Reader {
     mx::array attention_norm = TRY(read(*spec.attention_norm));
     mx::array mlp_norm = TRY(read(*spec.mlp_norm));
     std::vector<MlxLinear> linears;
+    const AttentionSpec& attention = *spec.attention;
     for (const LinearSpec* linear :
-         {&spec.attention.q_proj, &*spec.attention.k_proj, &*spec.attention.v_proj, &spec.attention.o_proj,
-          &*spec.mlp->gate_proj, &spec.mlp->up_proj, &spec.mlp->down_proj}) {
+         {&attention.q_proj, &*attention.k_proj, &*attention.v_proj, &attention.o_proj, &*spec.mlp->gate_proj,
+          &spec.mlp->up_proj, &spec.mlp->down_proj}) {
       linears.push_back(TRY(read(*linear)));
     }
     return MlxLayer{.attention_norm = std::move(attention_norm),

@@ -112,7 +112,7 @@ bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
   }
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     const std::string attention = "layers." + std::to_string(i) + ".self_attn.";
-    if (spec.layers[i].attention.has_kv()) continue;
+    if (spec.layers[i].attention->has_kv()) continue;
     for (const std::string_view part : {"k_proj.", "v_proj.", "k_norm."}) {
       if (tensor_name.find(attention + std::string(part)) != std::string_view::npos) return true;
     }

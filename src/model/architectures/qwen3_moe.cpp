@@ -22,15 +22,7 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   const std::int64_t interval = TRY(config.integer_or("decoder_sparse_step", 1, 1, kMaxLayers));
   for (std::size_t i = 0; i < plan.layers.size(); ++i)
     plan.layers[i].moe = (static_cast<std::int64_t>(i) + 1) % interval == 0;
-  if (const auto* dense = config.find("mlp_only_layers")) {
-    if (!dense->is_array()) return config.refuse("mlp_only_layers", "a list of layers");
-    for (const auto& index : dense->get_array()) {
-      const std::int64_t* layer = index.if_int64();
-      if (layer == nullptr || *layer < 0 || *layer >= static_cast<std::int64_t>(plan.layers.size()))
-        return config.refuse("mlp_only_layers", "a list of layers");
-      plan.layers[static_cast<std::size_t>(*layer)].moe = false;
-    }
-  }
+  TRY(plan.keep_dense(config, "mlp_only_layers"));
   TRY(plan.add_rope(config, {.default_theta = 1e6}));
   return build_decoder(input, plan);
 }
