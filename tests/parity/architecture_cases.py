@@ -285,3 +285,10 @@ add("falcon_h1", head_dim=16, mamba_n_heads=4, mamba_d_head=32, mamba_d_ssm=128,
 add("falcon_h1_tied", "falcon_h1", head_dim=32, mamba_n_heads=4, mamba_d_head=16, mamba_d_ssm=64, mamba_d_state=32, mamba_n_groups=1,
     options=MAMBA_RANGES)
 CASES["falcon_h1_tied"]["config"]["tie_word_embeddings"] = True
+add("mellum", without=("rope_theta",), head_dim=32, num_hidden_layers=3, sliding_window=20, num_experts=8, num_experts_per_tok=2,
+    moe_intermediate_size=32, norm_topk_prob=True, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    rope_parameters={"full_attention": {"rope_theta": 1000000.0, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+                     "sliding_attention": {"rope_theta": 10000.0, "rope_type": "default"}})
+CASES["qwen"] = {"module": "qwen", "config": {
+    "model_type": "qwen", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "kv_channels": 16, "max_position_embeddings": 512,
+    "layer_norm_epsilon": 1e-6, "intermediate_size": 256, "no_bias": True, "vocab_size": 64}}
