@@ -279,6 +279,18 @@ class Builder {
       moe.router.correction_bias = prefix_ + plan.correction_bias;
       TRY(check_vector(input_, moe.router.correction_bias, plan.num_experts));
     }
+    if (!plan.router_scales.empty()) {
+      moe.router.input_scales = prefix_ + plan.router_scales;
+      moe.router.input_eps = static_cast<float>(plan_.eps);
+      TRY(check_vector(input_, moe.router.input_scales, plan_.hidden));
+    }
+    if (!plan.expert_scales.empty()) {
+      moe.router.expert_scales = prefix_ + plan.expert_scales;
+      TRY(check_vector(input_, moe.router.expert_scales, plan.num_experts));
+    }
+    moe.shared_norm = TRY(layer_norm(plan.shared_norm));
+    moe.shared_post_norm = TRY(layer_norm(plan.shared_post_norm));
+    moe.experts_post_norm = TRY(layer_norm(plan.experts_post_norm));
     moe.experts = TRY(make_experts(plan));
     if (!plan.shared_gate_up.empty()) {
       const std::int64_t inner = plan.shared_intermediate;

@@ -133,6 +133,9 @@ struct MoePlan {
   std::string shared_gate_up, shared_down;
   std::int64_t shared_intermediate = 0;  // 0: no shared expert
   std::string shared_gate;
+  /// Norms of MoeSpec, and tensors of RouterSpec; empty: none.
+  std::string shared_norm, shared_post_norm, experts_post_norm;
+  std::string router_scales, expert_scales;
 
   /// Takes the experts' sizes: num_experts of `intermediate`, of which a token goes to `per_token`.
   Result<void> read_sizes(const ConfigReader& config, std::string_view num_experts,

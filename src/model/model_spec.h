@@ -234,6 +234,11 @@ enum class RouterScoring : std::uint8_t {
 /// Which experts a token goes to, and with what weight. Of equal scores the lower index wins.
 struct RouterSpec {
   LinearSpec gate;
+  /// Tensor [hidden]; then the gate reads x / sqrt(mean(x²) + input_eps) · input_scales · input_scale, x
+  /// being the residual stream. Empty: it reads what the experts read.
+  std::string input_scales;
+  float input_scale = 1.0F;
+  float input_eps = 0.0F;
   RouterScoring scoring = RouterScoring::kSoftmax;
   /// Tensor [experts] added to the scores for choosing, not for weighing; empty: none.
   std::string correction_bias;
@@ -250,14 +255,17 @@ struct RouterSpec {
   float scale = 1.0F;
   /// The weight multiplies the expert's input, not its output (llama 4).
   bool weigh_input = false;
+  std::string expert_scales;  // tensor [experts] that multiplies the weights at last; empty: none
 };
 
-/// Σ weight_e · expert_e(x) over the chosen experts, plus shared(x) · sigmoid(shared_gate(x)).
+/// experts_post(Σ weight_e · expert_e(x)) over the chosen experts, plus shared_post(shared(x)) ·
+/// sigmoid(shared_gate(x)). With a shared_norm the shared expert reads that of the residual stream.
 struct MoeSpec {
   RouterSpec router;
   std::vector<MlpSpec> experts;  // all of one shape and activation
   std::optional<MlpSpec> shared;
   std::optional<LinearSpec> shared_gate;  // one output
+  std::optional<NormSpec> shared_norm, shared_post_norm, experts_post_norm;
 };
 
 /// x += post_norm(projection(activation(gate(x)) · input)), the input being the layer's own

@@ -94,11 +94,14 @@ class ModuleWalk {
 
   void walk(const MoeSpec& moe) const {
     linear_(moe.router.gate);
-    if (!moe.router.correction_bias.empty())
-      vector_(moe.router.correction_bias, static_cast<std::int32_t>(moe.experts.size()));
+    for (const std::string* name : {&moe.router.correction_bias, &moe.router.expert_scales}) {
+      if (!name->empty()) vector_(*name, static_cast<std::int32_t>(moe.experts.size()));
+    }
+    if (!moe.router.input_scales.empty()) vector_(moe.router.input_scales, moe.router.gate.in_features);
     for (const MlpSpec& expert : moe.experts) walk(expert);
     if (moe.shared) walk(*moe.shared);
     visit(moe.shared_gate);
+    for (const auto* norm : {&moe.shared_norm, &moe.shared_post_norm, &moe.experts_post_norm}) visit(*norm);
   }
 
   void visit(const std::optional<LinearSpec>& linear) const {

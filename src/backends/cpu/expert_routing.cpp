@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backends/cpu/dense_weights.h"
 #include "backends/cpu/vector.h"
 
 namespace mlxd {
@@ -70,7 +71,24 @@ float sparse_mixer_weight(std::span<const float> logits, std::span<const float> 
 
 }  // namespace
 
-void route_token(const RouterSpec& spec, std::span<const float> logits, std::span<const float> correction,
+Result<RouterWeights> RouterWeights::read(const RouterSpec& spec, const WeightMap& weights) {
+  RouterWeights router;
+  router.gate = TRY(read_linear(spec.gate, weights));
+  router.bias = TRY(read_bias(spec.gate, weights));
+  const std::int32_t experts = spec.gate.out_features;
+  if (!spec.correction_bias.empty())
+    router.correction = TRY(read_vector(spec.correction_bias, experts, weights));
+  if (!spec.expert_scales.empty())
+    router.expert_scales = TRY(read_vector(spec.expert_scales, experts, weights));
+  if (spec.input_scales.empty()) return router;
+  const std::int32_t hidden = spec.gate.in_features;
+  const std::vector<float> scales = TRY(read_vector(spec.input_scales, hidden, weights));
+  for (std::size_t i = 0; i < router.gate.size(); ++i)
+    router.gate[i] *= scales[i % static_cast<std::size_t>(hidden)] * spec.input_scale;
+  return router;
+}
+
+void route_token(const RouterSpec& spec, const RouterWeights& weights, std::span<const float> logits,
                  RoutingScratch& scratch, std::span<ChosenExpert> chosen) {
   const std::span<float> scores(scratch.scores.data(), logits.size());
   std::copy(logits.begin(), logits.end(), scores.begin());
@@ -80,7 +98,7 @@ void route_token(const RouterSpec& spec, std::span<const float> logits, std::spa
   }
   const std::span<float> choice(scratch.choice.data(), logits.size());
   std::copy(scores.begin(), scores.end(), choice.begin());
-  for (std::size_t i = 0; i < correction.size(); ++i) choice[i] += correction[i];
+  for (std::size_t i = 0; i < weights.correction.size(); ++i) choice[i] += weights.correction[i];
   if (spec.num_groups > 1)
     mask_groups(spec, choice, std::span(scratch.groups).first(static_cast<std::size_t>(spec.num_groups)));
 
@@ -100,16 +118,18 @@ void route_token(const RouterSpec& spec, std::span<const float> logits, std::spa
   std::sort(chosen.begin(), chosen.end(),
             [](const ChosenExpert& a, const ChosenExpert& b) { return a.expert < b.expert; });
   if (spec.scoring == RouterScoring::kSoftmaxOfChosen) {
-    std::span<float> weights(scratch.choice.data(), chosen.size());
-    for (std::size_t i = 0; i < chosen.size(); ++i) weights[i] = chosen[i].weight;
-    softmax(weights);
-    for (std::size_t i = 0; i < chosen.size(); ++i) chosen[i].weight = weights[i];
+    std::span<float> shares(scratch.choice.data(), chosen.size());
+    for (std::size_t i = 0; i < chosen.size(); ++i) shares[i] = chosen[i].weight;
+    softmax(shares);
+    for (std::size_t i = 0; i < chosen.size(); ++i) chosen[i].weight = shares[i];
   }
   float sum = spec.normalize_eps;
   for (const ChosenExpert& one : chosen) sum += one.weight;
   for (ChosenExpert& one : chosen) {
     if (spec.normalize) one.weight /= sum;
     one.weight *= spec.scale;
+    if (!weights.expert_scales.empty())
+      one.weight *= weights.expert_scales[static_cast<std::size_t>(one.expert)];
   }
 }
 

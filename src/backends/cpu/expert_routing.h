@@ -7,7 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "model/model_spec.h"
+#include "model/weight_map.h"
 
 namespace mlxd {
 
@@ -23,9 +25,22 @@ struct RoutingScratch {
   std::vector<float> scores, choice, groups;
 };
 
-/// Chooses experts_per_token experts into `chosen`, ascending by index. `correction` [experts] is empty where
-/// there is none. logits [experts].
-void route_token(const RouterSpec& spec, std::span<const float> logits, std::span<const float> correction,
+/// A router's tensors in fp32.
+struct RouterWeights {
+  std::vector<float> gate;        // [experts, hidden], times input_scales and input_scale
+  std::vector<float> bias;        // [experts], or empty; as those below
+  std::vector<float> correction;  // correction_bias
+  std::vector<float> expert_scales;
+
+  /// Errors: kCorruptData.
+  static Result<RouterWeights> read(const RouterSpec& spec, const WeightMap& weights);
+  std::size_t num_floats() const {
+    return gate.size() + bias.size() + correction.size() + expert_scales.size();
+  }
+};
+
+/// Chooses experts_per_token experts into `chosen`, ascending by index, of logits [experts], the bias added.
+void route_token(const RouterSpec& spec, const RouterWeights& weights, std::span<const float> logits,
                  RoutingScratch& scratch, std::span<ChosenExpert> chosen);
 
 }  // namespace mlxd

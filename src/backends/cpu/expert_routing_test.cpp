@@ -15,10 +15,14 @@ RouterSpec choosing(std::int32_t experts_per_token) {
 }
 
 std::vector<ChosenExpert> route(const RouterSpec& spec, const std::vector<float>& logits,
-                                const std::vector<float>& correction = {}) {
+                                const std::vector<float>& correction = {},
+                                const std::vector<float>& expert_scales = {}) {
   RoutingScratch scratch(logits.size());
   std::vector<ChosenExpert> chosen(static_cast<std::size_t>(spec.experts_per_token));
-  route_token(spec, logits, correction, scratch, chosen);
+  RouterWeights weights;
+  weights.correction = correction;
+  weights.expert_scales = expert_scales;
+  route_token(spec, weights, logits, scratch, chosen);
   return chosen;
 }
 
@@ -73,6 +77,16 @@ TEST(ExpertRouting, TakesTheLowerIndexOfEqualScoresAndSomethingOfNone) {
   EXPECT_EQ(experts_of(route(spec, {1.0F, 1.0F, 1.0F, 1.0F})), (Experts{0, 1}));
   const float nan = std::nanf("");
   for (const ChosenExpert& one : route(spec, {nan, nan, nan})) EXPECT_LT(one.expert, 3);
+}
+
+TEST(ExpertRouting, ScalesOfExpertsMultiplyTheirWeightsAtLast) {
+  RouterSpec spec = choosing(2);
+  spec.scoring = RouterScoring::kSoftmaxOfChosen;
+  const auto plain = route(spec, {0.0F, 2.0F, 1.0F});
+  const auto scaled = route(spec, {0.0F, 2.0F, 1.0F}, {}, {9.0F, 0.5F, 3.0F});
+  ASSERT_EQ(experts_of(scaled), experts_of(plain));
+  EXPECT_EQ(scaled[0].weight, plain[0].weight * 0.5F);
+  EXPECT_EQ(scaled[1].weight, plain[1].weight * 3.0F);
 }
 
 }  // namespace

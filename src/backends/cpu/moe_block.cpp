@@ -17,6 +17,7 @@ struct Sizes {
   std::size_t experts = 0;
   std::size_t per_token = 0;
   std::int32_t inner = 0;
+  bool shared_norm = false;
 };
 
 Sizes largest(const ModelSpec& spec) {
@@ -27,6 +28,7 @@ Sizes largest(const ModelSpec& spec) {
     sizes.per_token =
         std::max(sizes.per_token, static_cast<std::size_t>(layer.moe->router.experts_per_token));
     sizes.inner = std::max(sizes.inner, layer.moe->experts.front().up_proj.out_features);
+    sizes.shared_norm = sizes.shared_norm || layer.moe->shared_norm;
   }
   return sizes;
 }
@@ -51,6 +53,7 @@ MoeWorkspace::MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads,
   const auto hidden = static_cast<std::size_t>(spec.hidden_size);
   const std::size_t slots = rows * sizes.per_token;
   input_.resize(rows * hidden);
+  if (sizes.shared_norm) shared_input_.resize(rows * hidden);
   logits_.resize(rows * sizes.experts);
   shared_gates_.resize(rows);
   chosen_.resize(slots);
@@ -72,12 +75,12 @@ MoeWorkspace::MoeWorkspace(const ModelSpec& spec, std::int32_t num_threads,
 }
 
 std::size_t MoeWorkspace::memory_bytes() const {
-  std::size_t bytes =
-      (input_.size() + logits_.size() + shared_gates_.size() + inner_.size() + outputs_.size()) *
-          sizeof(float) +
-      chosen_.size() * sizeof(ChosenExpert) +
-      (first_slots_.size() + next_slots_.size() + slot_pairs_.size() + pair_slots_.size()) *
-          sizeof(std::int32_t);
+  std::size_t bytes = (input_.size() + shared_input_.size() + logits_.size() + shared_gates_.size() +
+                       inner_.size() + outputs_.size()) *
+                          sizeof(float) +
+                      chosen_.size() * sizeof(ChosenExpert) +
+                      (first_slots_.size() + next_slots_.size() + slot_pairs_.size() + pair_slots_.size()) *
+                          sizeof(std::int32_t);
   for (const auto& thread : threads_) {
     bytes += thread->activations.memory_bytes() +
              (thread->gathered.size() + thread->first.size() + thread->second.size()) * sizeof(float);
@@ -87,11 +90,10 @@ std::size_t MoeWorkspace::memory_bytes() const {
 
 Result<MoeBlock> MoeBlock::create(const MoeSpec& spec, const WeightMap& weights) {
   MoeBlock block(spec);
-  block.router_ = TRY(read_linear(spec.router.gate, weights));
-  block.router_bias_ = TRY(read_bias(spec.router.gate, weights));
-  if (!spec.router.correction_bias.empty()) {
-    block.correction_bias_ = TRY(read_vector(spec.router.correction_bias, block.num_experts(), weights));
-  }
+  block.router_ = TRY(RouterWeights::read(spec.router, weights));
+  if (spec.shared_norm) block.shared_norm_ = TRY(read_norm(*spec.shared_norm, weights));
+  if (spec.shared_post_norm) block.shared_post_norm_ = TRY(read_norm(*spec.shared_post_norm, weights));
+  if (spec.experts_post_norm) block.experts_post_norm_ = TRY(read_norm(*spec.experts_post_norm, weights));
   if (spec.shared_gate) block.shared_gate_ = TRY(read_linear(*spec.shared_gate, weights));
   if (spec.shared) block.shared_.emplace(*spec.shared);
   return block;
@@ -125,8 +127,7 @@ std::size_t MoeBlock::weight_bytes() const {
   const bool gated = spec_->experts.front().gate_proj.has_value();
   return (gated ? gate_proj_.memory_bytes() : 0) + up_proj_.memory_bytes() + down_proj_.memory_bytes() +
          (shared_ ? shared_->weight_bytes() : 0) +
-         (router_.size() + router_bias_.size() + correction_bias_.size() + shared_gate_.size()) *
-             sizeof(float);
+         (router_.num_floats() + shared_gate_.size()) * sizeof(float);
 }
 
 /// Chooses the experts of all tokens: fp32 products, then token by token.
@@ -136,7 +137,8 @@ void MoeBlock::route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_
   const std::int32_t rows = workspace.rows();
   const auto experts = static_cast<std::size_t>(num_experts());
   const auto multiply = [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    kernels.product(shared.input_.data(), hidden, rows, router_.data() + begin * hidden, hidden,
+    const float* input = reads_residual() ? workspace.x(0) : shared.input_.data();
+    kernels.product(input, hidden, rows, router_.gate.data() + begin * hidden, hidden,
                     static_cast<std::int32_t>(end - begin), shared.logits_.data() + begin, num_experts());
   };
   workspace.pool().share(thread, num_experts(), kRouterOutputs, multiply);
@@ -144,15 +146,19 @@ void MoeBlock::route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_
   const auto choose = [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     for (auto row = static_cast<std::size_t>(begin); row < static_cast<std::size_t>(end); ++row) {
       float* logits = shared.logits_.data() + row * experts;
-      if (!router_bias_.empty()) kernels.add_to(router_bias_.data(), logits, num_experts());
+      if (reads_residual()) {
+        const float* x = workspace.x(static_cast<std::int32_t>(row));
+        kernels.scale(logits, kernels.inverse_rms(x, hidden, spec_->router.input_eps), logits, num_experts());
+      }
+      if (!router_.bias.empty()) kernels.add_to(router_.bias.data(), logits, num_experts());
       route_token(
-          spec_->router, {logits, experts}, correction_bias_,
+          spec_->router, router_, {logits, experts},
           shared.threads_[static_cast<std::size_t>(thread)]->routing,
           std::span(shared.chosen_)
               .subspan(row * static_cast<std::size_t>(per_token()), static_cast<std::size_t>(per_token())));
       if (shared_gate_.empty()) continue;
       float* gate = &shared.shared_gates_[row];
-      kernels.product(shared.input_.data() + row * static_cast<std::size_t>(hidden), hidden, 1,
+      kernels.product(shared_input(shared).data() + row * static_cast<std::size_t>(hidden), hidden, 1,
                       shared_gate_.data(), hidden, 1, gate, 1);
       kernels.gate(Activation::kSigmoid, gate, nullptr, gate, 1);
     }
@@ -279,25 +285,42 @@ void MoeBlock::combine_row(StepWorkspace& workspace, MoeWorkspace& shared, const
   const std::int32_t hidden = workspace.hidden();
   float* sum = workspace.branch(row);
   if (!shared_) std::fill_n(sum, hidden, 0.0F);
+  if (shared_post_norm_) workspace.normalize_vector(*shared_post_norm_, sum, 0, hidden, sum);
   if (!shared_gate_.empty())
     workspace.kernels().scale(sum, shared.shared_gates_[static_cast<std::size_t>(row)], sum, hidden);
+  // The experts' inputs are of no more use.
+  float* experts = experts_post_norm_ ? shared.input_.data() + std::ptrdiff_t{row} * hidden : sum;
+  if (experts_post_norm_) std::fill_n(experts, hidden, 0.0F);
   for (std::int32_t choice = 0; choice < per_token(); ++choice) {
     const auto pair = static_cast<std::size_t>(row * per_token() + choice);
     const float* output = shared.outputs_.data() + std::ptrdiff_t{shared.pair_slots_[pair]} * hidden;
     const float weight = spec_->router.weigh_input ? 1.0F : shared.chosen_[pair].weight;
-    workspace.kernels().add_scaled(output, weight, sum, hidden);
+    workspace.kernels().add_scaled(output, weight, experts, hidden);
+  }
+  if (experts_post_norm_) {
+    workspace.normalize_vector(*experts_post_norm_, experts, 0, hidden, experts);
+    workspace.kernels().add_to(experts, sum, hidden);
   }
   workspace.add_branch_row(post, scale, row);
+}
+
+void MoeBlock::normalize_inputs(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNorm* norm,
+                                std::int32_t thread) const {
+  workspace.pool().share(
+      thread, workspace.rows(), 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+        for (auto row = static_cast<std::int32_t>(begin); row < static_cast<std::int32_t>(end); ++row) {
+          workspace.normalize_row(workspace.x(row), norm, 0, row, shared.input_.data());
+          if (shared_norm_)
+            workspace.normalize_row(workspace.x(row), &*shared_norm_, 0, row, shared.shared_input_.data());
+        }
+      });
 }
 
 void MoeBlock::run(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNorm* norm,
                    const DenseNorm* post, float scale, std::int32_t thread) {
   ThreadPool& pool = workspace.pool();
   const std::int32_t rows = workspace.rows();
-  pool.share(thread, rows, 1, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
-    for (auto row = static_cast<std::int32_t>(begin); row < static_cast<std::int32_t>(end); ++row)
-      workspace.normalize_row(workspace.x(row), norm, 0, row, shared.input_.data());
-  });
+  normalize_inputs(workspace, shared, norm, thread);
   if (thread == 0 && shared_) {
     workspace.hidden_activations().reset(rows, workspace.hidden());
     workspace.mlp_activations().reset(rows, shared_->intermediate());
@@ -307,8 +330,8 @@ void MoeBlock::run(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNo
   workspace.barrier_after(thread, StepStage::kGateUp);
   if (thread == 0) plan(workspace, shared);
   if (shared_) {
-    const Activations& input =
-        workspace.quantize(shared.input_.data(), workspace.hidden(), workspace.hidden_activations(), thread);
+    const Activations& input = workspace.quantize(shared_input(shared).data(), workspace.hidden(),
+                                                  workspace.hidden_activations(), thread);
     shared_->run_up(workspace, input, thread);
   }
   workspace.barrier_after(thread, StepStage::kGateUp);

@@ -45,7 +45,8 @@ class MoeWorkspace {
     RoutingScratch routing;
   };
 
-  std::vector<float> input_;          // [max_rows, hidden]: normed
+  std::vector<float> input_;          // [max_rows, hidden]: normed; at last what the experts give
+  std::vector<float> shared_input_;   // [max_rows, hidden] if a shared expert has a norm of its own
   std::vector<float> logits_;         // [max_rows, experts]
   std::vector<float> shared_gates_;   // [max_rows]
   std::vector<ChosenExpert> chosen_;  // [max_rows, experts per token]
@@ -83,6 +84,12 @@ class MoeBlock {
   std::int32_t num_experts() const { return static_cast<std::int32_t>(spec_->experts.size()); }
   std::int32_t per_token() const { return spec_->router.experts_per_token; }
 
+  bool reads_residual() const { return !spec_->router.input_scales.empty(); }
+  const std::vector<float>& shared_input(const MoeWorkspace& shared) const {
+    return shared_norm_ ? shared.shared_input_ : shared.input_;
+  }
+  void normalize_inputs(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNorm* norm,
+                        std::int32_t thread) const;
   void route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_t thread) const;
   void plan(const StepWorkspace& workspace, MoeWorkspace& shared) const;
   void cut(const StepWorkspace& workspace, const MoeWorkspace& shared, const Linear& linear,
@@ -96,9 +103,10 @@ class MoeBlock {
   ProductPiece piece_of(const Linear& linear, const MoeWorkspace::Item& item) const;
 
   const MoeSpec* spec_;
-  std::vector<float> router_, router_bias_, correction_bias_;  // [experts, hidden], [experts] or empty
-  std::vector<float> shared_gate_;                             // [hidden], or empty
-  Linear gate_proj_, up_proj_, down_proj_;                     // of all experts, stacked
+  RouterWeights router_;
+  std::vector<float> shared_gate_;  // [hidden], or empty
+  std::optional<DenseNorm> shared_norm_, shared_post_norm_, experts_post_norm_;
+  Linear gate_proj_, up_proj_, down_proj_;  // of all experts, stacked
   std::optional<MlpBlock> shared_;
 };
 

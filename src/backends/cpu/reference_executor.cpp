@@ -481,27 +481,38 @@ void ReferenceExecutor::run_mlp(const MlpSpec& spec, const DenseMlp& mlp, const 
   apply(mlp.down_proj, gate_, rows, y);
 }
 
+/// Logits of the router, and which experts each row goes to.
+void ReferenceExecutor::route(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows,
+                              std::vector<ChosenExpert>& chosen) {
+  const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
+  const std::size_t num_experts = moe.experts.size();
+  const auto per_token = static_cast<std::size_t>(spec.router.experts_per_token);
+  const bool reads_residual = !spec.router.input_scales.empty();
+  for (std::size_t row = 0; row < rows; ++row) {
+    const float* x = (reads_residual ? x_ : input).data() + row * hidden;
+    const float factor =
+        reads_residual
+            ? 1.0F / std::sqrt(dot(x, x, hidden) / static_cast<float>(hidden) + spec.router.input_eps)
+            : 1.0F;
+    float* logits = &router_logits_[row * num_experts];
+    for (std::size_t e = 0; e < num_experts; ++e) {
+      logits[e] = dot(x, &moe.router.gate[e * hidden], hidden) * factor;
+      if (!moe.router.bias.empty()) logits[e] += moe.router.bias[e];
+    }
+    route_token(spec.router, moe.router, {logits, num_experts}, routing_,
+                std::span(chosen).subspan(row * per_token, per_token));
+  }
+}
+
 /// Each expert on the rows that chose it.
 void ReferenceExecutor::run_moe(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows,
                                 Rows& y) {
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
-  const std::size_t num_experts = moe.experts.size();
   const auto per_token = static_cast<std::size_t>(spec.router.experts_per_token);
-  apply(moe.router, input, rows, router_logits_);
   std::vector<ChosenExpert> chosen(rows * per_token);
-  for (std::size_t row = 0; row < rows; ++row) {
-    route_token(spec.router, std::span(router_logits_).subspan(row * num_experts, num_experts),
-                moe.correction_bias, routing_, std::span(chosen).subspan(row * per_token, per_token));
-  }
-  if (moe.shared) {
-    run_mlp(*spec.shared, *moe.shared, input, rows, y);
-    if (moe.shared_gate) apply(*moe.shared_gate, input, rows, shared_gates_);
-    for (std::size_t i = 0; moe.shared_gate && i < rows * hidden; ++i)
-      y[i] *= sigmoid(shared_gates_[i / hidden]);
-  } else {
-    std::fill_n(y.begin(), rows * hidden, 0.0F);
-  }
-  for (std::size_t expert = 0; expert < num_experts; ++expert) {
+  route(spec, moe, input, rows, chosen);
+  Rows sum(rows * hidden);  // of the experts
+  for (std::size_t expert = 0; expert < moe.experts.size(); ++expert) {
     std::vector<std::size_t> pairs;  // of token and choice
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       if (static_cast<std::size_t>(chosen[i].expert) == expert) pairs.push_back(i);
@@ -516,9 +527,21 @@ void ReferenceExecutor::run_moe(const MoeSpec& spec, const DenseMoe& moe, const 
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       const float factor = spec.router.weigh_input ? 1.0F : chosen[pairs[i]].weight;
       for (std::size_t d = 0; d < hidden; ++d)
-        y[pairs[i] / per_token * hidden + d] += expert_output_[i * hidden + d] * factor;
+        sum[pairs[i] / per_token * hidden + d] += expert_output_[i * hidden + d] * factor;
     }
   }
+  if (moe.experts_post_norm) normalize(sum, rows, moe.experts_post_norm, sum);
+  std::fill_n(y.begin(), rows * hidden, 0.0F);
+  if (moe.shared) {
+    if (moe.shared_norm) normalize(x_, rows, moe.shared_norm, expert_input_);
+    const Rows& shared_input = moe.shared_norm ? expert_input_ : input;
+    run_mlp(*spec.shared, *moe.shared, shared_input, rows, y);
+    if (moe.shared_post_norm) normalize(y, rows, moe.shared_post_norm, y);
+    if (moe.shared_gate) apply(*moe.shared_gate, shared_input, rows, shared_gates_);
+    for (std::size_t i = 0; moe.shared_gate && i < rows * hidden; ++i)
+      y[i] *= sigmoid(shared_gates_[i / hidden]);
+  }
+  for (std::size_t i = 0; i < rows * hidden; ++i) y[i] += sum[i];
 }
 
 void ReferenceExecutor::make_layer_inputs(const StepInput& step) {

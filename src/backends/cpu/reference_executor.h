@@ -66,6 +66,8 @@ class ReferenceExecutor : public Executor {
   void attend_row(const StepInput& step, const AttentionSpec& attention, const DenseLayer& layer,
                   std::size_t token, std::int32_t head, std::vector<float>& scores);
   void run_mlp(const MlpSpec& spec, const DenseMlp& mlp, const Rows& input, std::size_t rows, Rows& y);
+  void route(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows,
+             std::vector<ChosenExpert>& chosen);
   void run_moe(const MoeSpec& spec, const DenseMoe& moe, const Rows& input, std::size_t rows, Rows& y);
   void make_layer_inputs(const StepInput& step);
   /// What follows a layer's MLP: its own input, its scale.

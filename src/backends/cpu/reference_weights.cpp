@@ -47,11 +47,11 @@ class Reader {
 
   Result<DenseMoe> read(const MoeSpec& spec) {
     DenseMoe moe;
-    moe.router = TRY(read(spec.router.gate));
-    if (!spec.router.correction_bias.empty()) {
-      moe.correction_bias = TRY(
-          read_vector(spec.router.correction_bias, static_cast<std::int32_t>(spec.experts.size()), weights_));
-    }
+    moe.router = TRY(RouterWeights::read(spec.router, weights_));
+    num_floats_ += moe.router.num_floats();
+    moe.shared_norm = TRY(read(spec.shared_norm));
+    moe.shared_post_norm = TRY(read(spec.shared_post_norm));
+    moe.experts_post_norm = TRY(read(spec.experts_post_norm));
     for (const MlpSpec& expert : spec.experts) moe.experts.push_back(TRY(read(expert)));
     if (spec.shared) moe.shared = TRY(read(*spec.shared));
     moe.shared_gate = TRY(read(spec.shared_gate));

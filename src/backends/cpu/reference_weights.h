@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/cpu/dense_weights.h"
+#include "backends/cpu/expert_routing.h"
 #include "backends/cpu/recurrent_weights.h"
 #include "base/result.h"
 #include "model/model_spec.h"
@@ -28,11 +29,11 @@ struct DenseMlp {
 };
 
 struct DenseMoe {
-  DenseLinear router;
-  std::vector<float> correction_bias;  // empty if there is none
+  RouterWeights router;
   std::vector<DenseMlp> experts;
   std::optional<DenseMlp> shared;
   std::optional<DenseLinear> shared_gate;
+  std::optional<DenseNorm> shared_norm, shared_post_norm, experts_post_norm;
 };
 
 struct DensePerLayerEmbedding {

@@ -63,12 +63,35 @@ Result<void> read_ropes(const ConfigReader& config, DecoderPlan& plan) {
   return plan.add_rope(config, {.parameters = &*sliding});
 }
 
+/// Experts beside the MLP, which is their shared one, each with norms of its own.
+Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
+  MoePlan moe;
+  TRY(moe.read_sizes(config, "num_experts", "top_k_experts", "moe_intermediate_size"));
+  moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
+  moe.router.input_scale = 1.0F / std::sqrt(static_cast<float>(plan.hidden));
+  moe.router_name = "router.proj";
+  moe.router_scales = "router.scale";
+  moe.expert_scales = "router.per_expert_scale";
+  moe.experts = "experts.switch_glu";
+  moe.activation = plan.activation;
+  moe.shared_expert = "mlp";
+  moe.shared_intermediate = plan.layers.front().intermediate;
+  for (const LayerPlan& layer : plan.layers) {
+    if (layer.intermediate != moe.shared_intermediate)
+      return config.refuse_unsupported("num_kv_shared_layers", "0 is, beside experts");
+  }
+  moe.shared_norm = plan.names.mlp_norm;
+  plan.names.mlp_norm = "pre_feedforward_layernorm_2";
+  moe.shared_post_norm = "post_feedforward_layernorm_1";
+  moe.experts_post_norm = "post_feedforward_layernorm_2";
+  plan.use_experts(std::move(moe));
+  return {};
+}
+
 Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
                              const ConfigReader& config) {
   const ConfigDefaults defaults = {.heads = 8, .kv_heads = 1, .head_dim = 256, .vocabulary = 262144};
   DecoderPlan plan = TRY(DecoderPlan::read(config, {}, defaults));
-  if (TRY(config.boolean_or("enable_moe_block", false)))
-    return config.refuse_unsupported("enable_moe_block", "models without experts are");
   plan.set_attention_bias(false);
   plan.mlp_bias = false;
   plan.head_norms = HeadNorms::kEachHead;
@@ -88,6 +111,7 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
       static_cast<std::size_t>(TRY(config.integer_or("sliding_window_pattern", 5, 1, kMaxLayers)));
   TRY(plan.read_windows(config, [&](std::size_t i) { return (i + 1) % pattern != 0; }));
   TRY(read_layers(config, plan));
+  if (TRY(config.boolean_or("enable_moe_block", false))) TRY(read_experts(config, plan));
   const std::int64_t dim = TRY(config.integer_or("hidden_size_per_layer_input", 0, 0,
                                                  kMaxWidth / static_cast<std::int64_t>(plan.layers.size())));
   if (dim > 0) {
