@@ -292,7 +292,8 @@ add("mellum", without=("rope_theta",), head_dim=32, num_hidden_layers=3, sliding
 CASES["qwen"] = {"module": "qwen", "config": {
     "model_type": "qwen", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "kv_channels": 16, "max_position_embeddings": 512,
     "layer_norm_epsilon": 1e-6, "intermediate_size": 256, "no_bias": True, "vocab_size": 64}}
-GEMMA4_MOE = {**GEMMA4, "enable_moe_block": True, "num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 48}
+# All experts of each token, as in deepseek_v3_quantized.
+GEMMA4_MOE = {**GEMMA4, "enable_moe_block": True, "num_experts": 8, "top_k_experts": 8, "moe_intermediate_size": 48}
 GEMMA4_MOE_OPTIONS = {"ranges": {**GEMMA4_OPTIONS["ranges"], "router.scale": [3.0, 6.0], "per_expert_scale": [0.5, 1.5]}}
 add("gemma4_text_moe", "gemma4_text", without=("rope_theta", "tie_word_embeddings"), num_kv_shared_layers=0,
     hidden_size_per_layer_input=0, attention_k_eq_v=True, num_global_key_value_heads=1, **GEMMA4_MOE, options=GEMMA4_MOE_OPTIONS)
