@@ -74,7 +74,19 @@ struct Totals {
   std::uint64_t sliced_steps = 0;
 };
 
-void run_schedule(std::uint32_t seed, Totals& totals) {
+/// Adds a group of states to some groups with K/V, or takes it alone.
+void add_states(Schedule& schedule, FakeBackend::Options& backend) {
+  if (schedule.chance(0.2)) {
+    backend.windows = {FakeBackend::kState};
+  } else {
+    const auto place = schedule.between(0, static_cast<std::int32_t>(std::ssize(backend.windows)));
+    backend.windows.insert(backend.windows.begin() + place, FakeBackend::kState);
+  }
+  // Left behind at every boundary, or at every second, third, …
+  backend.state_page_bytes = static_cast<std::size_t>(schedule.chance(0.4) ? 1 : schedule.between(1, 10000));
+}
+
+void run_schedule(std::uint32_t seed, bool has_states, Totals& totals) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Schedule schedule(seed);
   EngineOptions options;
@@ -93,6 +105,7 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
   if (schedule.chance(0.3)) backend.windows.push_back(schedule.between(2, 100));
   if (schedule.chance(0.2)) backend.windows.insert(backend.windows.begin(), 0);
   if (schedule.chance(0.5)) backend.num_layers = schedule.between(2, 40);
+  if (has_states) add_states(schedule, backend);
   EngineHarness harness(options, backend);
   const std::chrono::microseconds row_time(schedule.between(0, 30));
   harness.step_time = [row_time, &backend](const StepBatch& batch) {
@@ -176,7 +189,7 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
 TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   Totals totals;
   for (std::uint32_t seed = 1; seed <= kNumSchedules; ++seed)
-    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, totals));
+    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, false, totals));
   // The schedules are tight enough to mean something.
   EXPECT_GT(totals.preemptions, kNumSchedules / 5);
   EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
@@ -185,6 +198,18 @@ TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   EXPECT_GT(totals.sliced_steps, kNumSchedules * 2);
   EXPECT_GT(totals.accepted_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.drafted_tokens - totals.accepted_tokens, kNumSchedules * 8);
+}
+
+TEST(EngineSchedules, every_request_gets_them_of_models_with_states) {
+  Totals totals;
+  for (std::uint32_t seed = 1; seed <= kNumSchedules; ++seed)
+    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, true, totals));
+  EXPECT_GT(totals.preemptions, kNumSchedules / 5);
+  EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
+  EXPECT_GT(totals.evictions, kNumSchedules);
+  EXPECT_GT(totals.resizes, kNumSchedules / 5);
+  EXPECT_GT(totals.sliced_steps, kNumSchedules * 2);
+  EXPECT_EQ(totals.drafted_tokens, 0U);
 }
 
 // The case that starves in a careless scheduler: a stream of short requests, one long one in the middle, no
