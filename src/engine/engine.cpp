@@ -513,9 +513,11 @@ EngineStats Engine::stats() const {
   stats.running = scheduler_.num_running();
   stats.waiting = scheduler_.num_waiting();
   for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
-    stats.pages_total += cache_.pool(group).num_pages();
-    stats.pages_used += cache_.pool(group).num_used();
-    stats.pages_cached += cache_.pool(group).num_idle();
+    const PagePool& pool = cache_.pool(group);
+    const bool is_state = backend_->info().page_groups[group].is_state;
+    (is_state ? stats.states_total : stats.pages_total) += pool.num_pages();
+    (is_state ? stats.states_used : stats.pages_used) += pool.num_used();
+    (is_state ? stats.states_cached : stats.pages_cached) += pool.num_idle();
   }
   stats.prefix_evictions = cache_.num_evictions();
   stats.capacity_pages = num_pages_;

@@ -154,6 +154,7 @@ void run_schedule(std::uint32_t seed, bool has_states, Totals& totals) {
     ASSERT_LE(std::ssize(harness.steps.back().chunks), options.max_running);
   }
   EXPECT_EQ(harness.engine->stats().pages_used, 0);
+  EXPECT_EQ(harness.engine->stats().states_used, 0);
 
   // Preempted work is done again, but nobody spins: every step computes something that counts.
   const EngineStats stats = harness.engine->stats();
