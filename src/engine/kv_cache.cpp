@@ -166,8 +166,8 @@ std::int32_t KvCache::open(Held& held, const Match& found, std::string_view salt
     return true;
   };
   if (match.partial != kNoNode && !has_room()) {
-    do shorten(match);
-    while (!is_usable(match));
+    shorten(match);
+    while (!is_usable(match)) shorten(match);
   }
   move_tip(held, match.path.empty() ? tree_.ensure_root(salt) : match.path.back());
   held.num_known = static_cast<std::int32_t>(match.path.size());

@@ -177,13 +177,15 @@ TEST(KvCacheStates, without_room_for_all_those_of_the_last_positions_are_kept) {
 }
 
 TEST(KvCacheStates, the_least_recently_used_states_go_first) {
-  KvCache cache({.groups = {kFull, states(16)}, .num_pages = {400, 6}});
+  KvCache cache({.groups = {kFull, states(16)}, .num_pages = {400, 5}});
   const auto conversation = [](TokenId first) { return numbers(40, first); };  // a whole page's and the end's
   for (const TokenId first : {1000, 2000, 3000}) ASSERT_NO_FATAL_FAILURE(run(cache, conversation(first)));
   ASSERT_NO_FATAL_FAILURE(run(cache, join(conversation(1000), {1})));  // used again; leaves an end of its own
+  ASSERT_NO_FATAL_FAILURE(run(cache, conversation(4000)));
   EXPECT_EQ(found(cache, join(conversation(1000), {1, 1})), 41);
   EXPECT_EQ(found(cache, join(conversation(2000), {1})), 0);
   EXPECT_EQ(found(cache, join(conversation(3000), {1})), 40);
+  EXPECT_EQ(found(cache, join(conversation(4000), {1})), 40);
 }
 
 TEST(KvCacheStates, a_state_is_left_where_prompts_part) {
@@ -250,11 +252,11 @@ TEST(KvCacheStates, a_step_that_was_not_seen_to_its_end_spoils_the_state_of_a_pa
 }
 
 TEST(KvCacheStates, a_partial_page_goes_with_its_state) {
-  KvCache cache({.groups = {kFull, states(16)}, .num_pages = {40, 4}});
+  KvCache cache({.groups = {kFull, states(16)}, .num_pages = {40, 3}});
   ASSERT_NO_FATAL_FAILURE(run(cache, numbers(40)));
   ASSERT_NO_FATAL_FAILURE(run(cache, numbers(20, 500)));
   EXPECT_EQ(cache.pool(0).num_idle(), 3);
-  // Takes the free one and the first prompt's two.
+  // They take the first prompt's two.
   Life other(cache, numbers(40, 1000)), another(cache, numbers(20, 2000));
   other.others = {&another.held};
   ASSERT_TRUE(other.try_compute(40));
