@@ -115,7 +115,8 @@ TEST(EngineStates, what_was_preempted_goes_on_from_its_state) {
     harness.run();
     const EngineStats stats = harness.engine->stats();
     EXPECT_GT(stats.preemptions, 0U);
-    EXPECT_LT(stats.recomputed_tokens, 150U);
+    // Of large ones there are four, and the end of the one displaced goes with its last page.
+    EXPECT_LT(stats.recomputed_tokens, has_large_states ? 250U : 150U);
     for (SequenceId id = 1; id <= 2; ++id)
       EXPECT_EQ(harness.answers[id].tokens,
                 answer_alone(request_of(make_prompt(100, static_cast<std::int32_t>(id)), 150),

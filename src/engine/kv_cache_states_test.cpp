@@ -281,7 +281,7 @@ TEST(KvCacheStates, a_running_sequence_never_lacks_a_state) {
       KvCache cache({.groups = groups, .num_pages = num_pages});
       std::mt19937 random(static_cast<std::uint32_t>(distance));
       std::vector<std::unique_ptr<Life>> lives(5);
-      for (int i = 0; i < 5000; ++i) {
+      for (int i = 0; i < 1500; ++i) {
         std::unique_ptr<Life>& life = lives[random() % lives.size()];
         if (life == nullptr) {
           std::vector<TokenId> tokens;
