@@ -33,12 +33,14 @@ class Schedule {
   }
   bool chance(double p) { return std::uniform_real_distribution<double>(0.0, 1.0)(random_) < p; }
 
-  GenerationRequest request(std::int32_t most_tokens) {
+  /// `before`: what the prompt begins with, as far as it goes.
+  GenerationRequest request(std::int32_t most_tokens, const std::vector<TokenId>& before = {}) {
     const std::int32_t prompt_tokens = between(1, std::max(1, most_tokens * 2 / 3));
     std::vector<TokenId> prompt;
     // Mostly zeros, so that prefixes agree between requests for some pages.
     const double variety = chance(0.5) ? 0.02 : 0.5;
     for (std::int32_t i = 0; i < prompt_tokens; ++i) prompt.push_back(chance(variety) ? between(1, 2) : 0);
+    std::copy_n(before.begin(), std::min(before.size(), prompt.size()), prompt.begin());
     SamplingParams sampling;
     sampling.temperature = chance(0.4) ? 0.0F : 1.0F;
     sampling.seed = static_cast<std::uint64_t>(between(0, 1000000));
@@ -122,7 +124,16 @@ void run_schedule(std::uint32_t seed, bool has_states, Totals& totals) {
   while (std::ssize(requests) < num_requests || !harness.engine->idle()) {
     while (std::ssize(requests) < num_requests && (harness.engine->idle() || schedule.chance(0.2))) {
       const SequenceId id = requests.size() + 1;
-      GenerationRequest request = schedule.request(num_pages * kPageTokens);
+      std::vector<TokenId> before;
+      if (has_states && !requests.empty() && schedule.chance(0.5)) {
+        // The next turn of a conversation.
+        const auto id_before =
+            static_cast<SequenceId>(schedule.between(1, static_cast<std::int32_t>(requests.size())));
+        before = requests.at(id_before).prompt();
+        const std::vector<TokenId>& answer = harness.answers[id_before].tokens;
+        before.insert(before.end(), answer.begin(), answer.end());
+      }
+      GenerationRequest request = schedule.request(num_pages * kPageTokens, before);
       work += std::ssize(request.prompt()) + request.max_tokens();
       requests.emplace(id, request);
       ASSERT_NO_FATAL_FAILURE(harness.submit(id, std::move(request)));
