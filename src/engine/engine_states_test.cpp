@@ -185,6 +185,25 @@ TEST_F(LayeredStates, go_on_from_the_middle_of_a_page) {
   expect_undisturbed(3);
 }
 
+// The first wave ended in the middle of a page; the second writes that page's state, layer by layer.
+TEST_F(LayeredStates, of_a_later_wave_that_is_left_are_not_shared) {
+  const auto prompt = make_prompt(600, 6);
+  while (!harness_.answers[3].ended()) harness_.step();
+  harness_.submit(6, request_of(prompt, 5));
+  std::int32_t computed = 0;
+  do {
+    harness_.step();
+    const EngineHarness::Step& step = harness_.steps.back();
+    if (step.slice.last_layer == kNumLayers || step.slice.num_sequences == 0) computed += step.chunks.back();
+  } while (computed == 0 || computed % kPageTokens == 0 || !is_between_layers());
+  ASSERT_TRUE(harness_.answers[6].tokens.empty());
+  harness_.engine->cancel(6);
+  harness_.submit(7, request_of(prompt, 5));
+  harness_.run();
+  EXPECT_EQ(harness_.answers[7].cached_tokens(), computed / kPageTokens * kPageTokens);
+  EXPECT_EQ(harness_.answers[7].tokens, answer_alone(request_of(prompt, 5), hybrid(false)));
+}
+
 TEST_F(LayeredStates, of_who_leaves_between_layers_are_not_shared) {
   ASSERT_TRUE(is_between_layers());
   harness_.engine->cancel(3);
