@@ -37,9 +37,16 @@ Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages
 Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend, const EngineOptions& options,
                                                const Clock& clock) {
   const BackendInfo& info = backend->info();
+  using Method = SpeculationOptions::Method;
+  if (info.has_state() && options.speculation.method == Method::kDraftModel)
+    return invalid_argument(
+        "nothing can be drafted for a model with recurrent layers, whose state cannot be taken back: leave "
+        "the draft model out",
+        "draft-model");
+  const Method method = info.has_state() ? Method::kOff : options.speculation.method;
   BackendMemory memory = backend->memory();
   std::unique_ptr<Backend> draft_backend;
-  if (options.speculation.method == SpeculationOptions::Method::kDraftModel) {
+  if (method == Method::kDraftModel) {
     draft_backend = TRY(options.speculation.load_draft_backend());
     memory = memory + draft_backend->memory();
   }
@@ -51,6 +58,10 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   if (info.page_groups.empty() || info.page_groups.size() > kMaxLayerGroups)
     return Error(ErrorKind::kInternal,
                  "the backend has " + std::to_string(info.page_groups.size()) + " layer groups");
+  for (const PageGroupInfo& group : info.page_groups) {
+    if (group.is_state && group.window_tokens != 2)
+      return Error(ErrorKind::kInternal, "the backend's states have a window");
+  }
   Scheduler::Options limits;
   limits.step_token_budget = std::min(options.step_token_budget, info.max_batch_tokens);
   limits.max_running = std::min({options.max_running, info.max_batch_sequences, limits.step_token_budget});
@@ -63,8 +74,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   for (std::size_t group = 0; group < cache.groups.size(); ++group)
     TRY(backend->resize_pages(group, cache.num_pages[group]));
   std::unique_ptr<Drafter> drafter;
-  if (options.speculation.method == SpeculationOptions::Method::kPromptLookup)
-    drafter = std::make_unique<PromptLookupDrafter>();
+  if (method == Method::kPromptLookup) drafter = std::make_unique<PromptLookupDrafter>();
   if (draft_backend != nullptr)
     drafter = TRY(ModelDrafter::create(std::move(draft_backend),
                                        {.num_pages = num_pages,
@@ -84,6 +94,10 @@ std::vector<std::int32_t> pages_by_group(const BackendInfo& info, std::int32_t n
                                          std::int32_t max_running, std::int32_t step_token_budget) {
   std::vector<std::int32_t> pages;
   for (const PageGroupInfo& group : info.page_groups) {
+    if (group.is_state) {
+      pages.push_back(state_pages(info.page_groups, num_pages, max_running));
+      continue;
+    }
     const std::int32_t each =
         KvCache::most_pages(group, std::int64_t{num_pages} * kPageTokens, step_token_budget);
     pages.push_back(
@@ -499,9 +513,11 @@ EngineStats Engine::stats() const {
   stats.running = scheduler_.num_running();
   stats.waiting = scheduler_.num_waiting();
   for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
-    stats.pages_total += cache_.pool(group).num_pages();
-    stats.pages_used += cache_.pool(group).num_used();
-    stats.pages_cached += cache_.pool(group).num_idle();
+    const PagePool& pool = cache_.pool(group);
+    const bool is_state = backend_->info().page_groups[group].is_state;
+    (is_state ? stats.states_total : stats.pages_total) += pool.num_pages();
+    (is_state ? stats.states_used : stats.pages_used) += pool.num_used();
+    (is_state ? stats.states_cached : stats.pages_cached) += pool.num_idle();
   }
   stats.prefix_evictions = cache_.num_evictions();
   stats.capacity_pages = num_pages_;

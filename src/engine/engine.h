@@ -28,7 +28,7 @@
 namespace mlxd {
 
 /// Guessing tokens ahead and verifying the guesses as rows of one step. Answers are the same bits with any of
-/// these (on backends whose rows do not depend on each other).
+/// these (on backends whose rows do not depend on each other). Nothing is guessed for models with states.
 struct SpeculationOptions {
   enum class Method { kOff, kPromptLookup, kDraftModel };
   Method method = Method::kOff;
@@ -42,7 +42,7 @@ struct SpeculationOptions {
 
 struct EngineOptions {
   /// K/V pages of a layer group that keeps everything; groups with a window get as many as max_running
-  /// sequences can use, if that is less.
+  /// sequences can use, if that is less, groups of states what state_pages says.
   std::int32_t num_pages = 0;
   /// If set, decides the number of pages in place of num_pages, once the backend is loaded.
   std::function<Result<std::int32_t>(const BackendInfo&, const BackendMemory&)> choose_num_pages = {};
@@ -75,7 +75,7 @@ Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages
 class Engine {
  public:
   /// Allocates the pages. max_running and step_token_budget are cut to what the backend takes in a step.
-  /// Errors: kInvalidArgument (an option below 1), kOutOfMemory.
+  /// Errors: kInvalidArgument (an option below 1, a draft model for a model with states), kOutOfMemory.
   static Result<std::unique_ptr<Engine>> create(std::unique_ptr<Backend> backend,
                                                 const EngineOptions& options,
                                                 const Clock& clock = Clock::real());

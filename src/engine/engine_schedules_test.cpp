@@ -33,12 +33,14 @@ class Schedule {
   }
   bool chance(double p) { return std::uniform_real_distribution<double>(0.0, 1.0)(random_) < p; }
 
-  GenerationRequest request(std::int32_t most_tokens) {
+  /// `before`: what the prompt begins with, as far as it goes.
+  GenerationRequest request(std::int32_t most_tokens, const std::vector<TokenId>& before = {}) {
     const std::int32_t prompt_tokens = between(1, std::max(1, most_tokens * 2 / 3));
     std::vector<TokenId> prompt;
     // Mostly zeros, so that prefixes agree between requests for some pages.
     const double variety = chance(0.5) ? 0.02 : 0.5;
     for (std::int32_t i = 0; i < prompt_tokens; ++i) prompt.push_back(chance(variety) ? between(1, 2) : 0);
+    std::copy_n(before.begin(), std::min(before.size(), prompt.size()), prompt.begin());
     SamplingParams sampling;
     sampling.temperature = chance(0.4) ? 0.0F : 1.0F;
     sampling.seed = static_cast<std::uint64_t>(between(0, 1000000));
@@ -74,7 +76,19 @@ struct Totals {
   std::uint64_t sliced_steps = 0;
 };
 
-void run_schedule(std::uint32_t seed, Totals& totals) {
+/// Adds a group of states to some groups with K/V, or takes it alone.
+void add_states(Schedule& schedule, FakeBackend::Options& backend) {
+  if (schedule.chance(0.2)) {
+    backend.windows = {FakeBackend::kState};
+  } else {
+    const auto place = schedule.between(0, static_cast<std::int32_t>(std::ssize(backend.windows)));
+    backend.windows.insert(backend.windows.begin() + place, FakeBackend::kState);
+  }
+  // Left behind at every boundary, or at every second, third, …
+  backend.state_page_bytes = static_cast<std::size_t>(schedule.chance(0.4) ? 1 : schedule.between(1, 10000));
+}
+
+void run_schedule(std::uint32_t seed, bool has_states, Totals& totals) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   Schedule schedule(seed);
   EngineOptions options;
@@ -93,6 +107,7 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
   if (schedule.chance(0.3)) backend.windows.push_back(schedule.between(2, 100));
   if (schedule.chance(0.2)) backend.windows.insert(backend.windows.begin(), 0);
   if (schedule.chance(0.5)) backend.num_layers = schedule.between(2, 40);
+  if (has_states) add_states(schedule, backend);
   EngineHarness harness(options, backend);
   const std::chrono::microseconds row_time(schedule.between(0, 30));
   harness.step_time = [row_time, &backend](const StepBatch& batch) {
@@ -109,7 +124,16 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
   while (std::ssize(requests) < num_requests || !harness.engine->idle()) {
     while (std::ssize(requests) < num_requests && (harness.engine->idle() || schedule.chance(0.2))) {
       const SequenceId id = requests.size() + 1;
-      GenerationRequest request = schedule.request(num_pages * kPageTokens);
+      std::vector<TokenId> before;
+      if (has_states && !requests.empty() && schedule.chance(0.5)) {
+        // The next turn of a conversation.
+        const auto id_before =
+            static_cast<SequenceId>(schedule.between(1, static_cast<std::int32_t>(requests.size())));
+        before = requests.at(id_before).prompt();
+        const std::vector<TokenId>& answer = harness.answers[id_before].tokens;
+        before.insert(before.end(), answer.begin(), answer.end());
+      }
+      GenerationRequest request = schedule.request(num_pages * kPageTokens, before);
       work += std::ssize(request.prompt()) + request.max_tokens();
       requests.emplace(id, request);
       ASSERT_NO_FATAL_FAILURE(harness.submit(id, std::move(request)));
@@ -141,6 +165,7 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
     ASSERT_LE(std::ssize(harness.steps.back().chunks), options.max_running);
   }
   EXPECT_EQ(harness.engine->stats().pages_used, 0);
+  EXPECT_EQ(harness.engine->stats().states_used, 0);
 
   // Preempted work is done again, but nobody spins: every step computes something that counts.
   const EngineStats stats = harness.engine->stats();
@@ -176,7 +201,7 @@ void run_schedule(std::uint32_t seed, Totals& totals) {
 TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   Totals totals;
   for (std::uint32_t seed = 1; seed <= kNumSchedules; ++seed)
-    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, totals));
+    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, false, totals));
   // The schedules are tight enough to mean something.
   EXPECT_GT(totals.preemptions, kNumSchedules / 5);
   EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
@@ -185,6 +210,18 @@ TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   EXPECT_GT(totals.sliced_steps, kNumSchedules * 2);
   EXPECT_GT(totals.accepted_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.drafted_tokens - totals.accepted_tokens, kNumSchedules * 8);
+}
+
+TEST(EngineSchedules, every_request_gets_them_of_models_with_states) {
+  Totals totals;
+  for (std::uint32_t seed = 1; seed <= kNumSchedules; ++seed)
+    ASSERT_NO_FATAL_FAILURE(run_schedule(seed, true, totals));
+  EXPECT_GT(totals.preemptions, kNumSchedules / 5);
+  EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
+  EXPECT_GT(totals.evictions, kNumSchedules);
+  EXPECT_GT(totals.resizes, kNumSchedules / 5);
+  EXPECT_GT(totals.sliced_steps, kNumSchedules * 2);
+  EXPECT_EQ(totals.drafted_tokens, 0U);
 }
 
 // The case that starves in a careless scheduler: a stream of short requests, one long one in the middle, no

@@ -45,11 +45,14 @@ struct EngineStats {
   std::int32_t waiting = 0;            // accepted, not yet running
   std::int32_t last_batch_sequences = 0;
   std::int32_t max_batch_sequences = 0;  // most sequences ever in one step
-  std::int32_t pages_total = 0;          // of all layer groups
+  std::int32_t pages_total = 0;          // of K/V, of all layer groups
   std::int32_t pages_used = 0;           // by running sequences
   std::int32_t pages_cached = 0;         // by nobody, kept to be shared
-  std::int32_t capacity_pages = 0;       // as EngineOptions::num_pages
-  double expected_wait_seconds = 0.0;    // of a request that comes now; 0 if none waits
+  std::int32_t states_total = 0;         // pages of states of recurrent layers; 0: the model has none
+  std::int32_t states_used = 0;
+  std::int32_t states_cached = 0;
+  std::int32_t capacity_pages = 0;     // as EngineOptions::num_pages
+  double expected_wait_seconds = 0.0;  // of a request that comes now; 0 if none waits
 
   /// Duration of each step.
   Histogram<14> step_seconds_histogram{

@@ -25,11 +25,15 @@ KvCache::KvCache(Options options)
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     pools_.emplace_back(options.num_pages[g]);
     node_of_.emplace_back(static_cast<std::size_t>(options.num_pages[g]), kNoNode);
+    CHECK(!is_state(g) || groups_[g].window_tokens == 2);
+    has_states_ = has_states_ || is_state(g);
     if (!has_window(g) && !has_full_group_) {
       has_full_group_ = true;
       node_group_ = g;
     }
   }
+  snapshot_distance_ = mlxd::snapshot_distance(groups_);
+  while (!has_full_group_ && is_state(node_group_) && node_group_ + 1 < groups_.size()) ++node_group_;
 }
 
 std::int32_t KvCache::first_seen(std::size_t group, std::int64_t position) const {
@@ -39,7 +43,27 @@ std::int32_t KvCache::first_seen(std::size_t group, std::int64_t position) const
 }
 
 std::int32_t KvCache::pages_needed(std::size_t group, std::int64_t num_tokens) const {
+  if (is_state(group)) return kStatesPerSequence;
   return pages_for_tokens(num_tokens) - first_seen(group, num_tokens);
+}
+
+std::int32_t KvCache::pages_held(const Held& held, std::size_t group) const {
+  const std::vector<PageId>& table = held.tables[group];
+  if (!is_state(group)) return static_cast<std::int32_t>(table.size()) - held.num_behind[group];
+  return static_cast<std::int32_t>(std::count_if(table.begin() + held.num_behind[group], table.end(),
+                                                 [](PageId p) { return p != kNoPage; }));
+}
+
+std::int32_t KvCache::num_shareable(const Held& held, std::int32_t num_tokens) const {
+  if (!has_states_) return num_tokens;
+  const std::int32_t boundary = num_tokens / kPageTokens;
+  const bool is_ahead = boundary >= std::ssize(held.tables[0]);
+  return (is_ahead ? boundary : held.snapshots.last_wanted(boundary)) * kPageTokens;
+}
+
+void KvCache::add_wish(Held& held, std::int32_t num_tokens) const {
+  if (has_states_ && num_tokens / kPageTokens >= std::ssize(held.tables[0]))
+    held.snapshots.add_wish(num_tokens / kPageTokens);
 }
 
 std::int32_t KvCache::most_pages(const PageGroupInfo& group, std::int64_t num_tokens,
@@ -52,7 +76,8 @@ std::int32_t KvCache::most_pages(const PageGroupInfo& group, std::int64_t num_to
 
 KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy) const {
   Match match;
-  const NodeId root = share_prefixes_ ? tree_.find_root(salt) : kNoNode;
+  match.num_asked = static_cast<std::int32_t>(tokens.size());
+  const NodeId root = match.root = share_prefixes_ ? tree_.find_root(salt) : kNoNode;
   if (root == kNoNode || tokens.empty()) return match;
   const auto limit = static_cast<std::int32_t>(tokens.size()) - 1;
   NodeId last = root;
@@ -63,26 +88,46 @@ KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view s
     match.path.push_back(child);
     last = child;
   }
-  match.num_tokens = static_cast<std::int32_t>(match.path.size()) * kPageTokens;
-  if (may_copy && match.num_tokens < limit) {
-    const auto rest =
-        tokens.subspan(static_cast<std::size_t>(match.num_tokens),
-                       static_cast<std::size_t>(std::min(limit - match.num_tokens, kPageTokens)));
-    const PrefixTree::Common closest = tree_.closest_child(last, rest);
-    if (closest.num_tokens > 0) {
-      match.partial = closest.node;
-      match.num_tokens += closest.num_tokens;
-    }
-  }
+  match.num_known = static_cast<std::int32_t>(match.path.size());
+  match.num_tokens = match.num_known * kPageTokens;
+  if (may_copy) add_partial(match, tokens);
   // What a window still sees must be there; else a shorter beginning may do.
   while (!is_usable(match)) {
-    if (match.partial != kNoNode) {
-      match.partial = kNoNode;
-    } else {
-      match.path.pop_back();
-    }
-    match.num_tokens = static_cast<std::int32_t>(match.path.size()) * kPageTokens;
+    const bool had_partial = match.partial != kNoNode;
+    shorten(match);
+    // The end of some sequence's states may hang there.
+    if (may_copy && has_states_ && !had_partial) add_partial(match, tokens);
   }
+  count_pages(match);
+  return match;
+}
+
+// Adds what the tree has of a page after the match's whole ones.
+void KvCache::add_partial(Match& match, std::span<const TokenId> tokens) const {
+  const std::int32_t left = static_cast<std::int32_t>(tokens.size()) - 1 - match.num_tokens;
+  if (left <= 0) return;
+  const NodeId last = match.path.empty() ? match.root : match.path.back();
+  const auto rest = tokens.subspan(static_cast<std::size_t>(match.num_tokens),
+                                   static_cast<std::size_t>(std::min(left, kPageTokens)));
+  // A state is that after all of its node's tokens.
+  const PrefixTree::Common closest =
+      has_states_ ? tree_.longest_contained(last, rest) : tree_.closest_child(last, rest);
+  if (closest.num_tokens == 0) return;
+  match.partial = closest.node;
+  match.num_tokens += closest.num_tokens;
+}
+
+void KvCache::shorten(Match& match) const {
+  if (match.partial != kNoNode)
+    match.partial = kNoNode;
+  else
+    match.path.pop_back();
+  match.num_tokens = static_cast<std::int32_t>(match.path.size()) * kPageTokens;
+}
+
+void KvCache::count_pages(Match& match) const {
+  match.num_shared.fill(0);
+  match.num_idle.fill(0);
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     for (auto i = static_cast<std::size_t>(first_seen(g, match.num_tokens)); i < match.path.size(); ++i) {
       if (pools_[g].is_idle(tree_.node(match.path[i]).pages[g])) ++match.num_idle[g];
@@ -93,11 +138,11 @@ KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view s
     if (match.partial != kNoNode && pools_[g].is_idle(tree_.node(match.partial).pages[g]))
       ++match.num_idle[g];
   }
-  return match;
 }
 
 bool KvCache::is_usable(const Match& match) const {
   for (std::size_t g = 0; g < groups_.size(); ++g) {
+    if (!has_window(g)) continue;  // each node has a page of it
     for (auto i = static_cast<std::size_t>(first_seen(g, match.num_tokens)); i < match.path.size(); ++i) {
       if (tree_.node(match.path[i]).pages[g] == kNoPage) return false;
     }
@@ -106,10 +151,24 @@ bool KvCache::is_usable(const Match& match) const {
   return true;
 }
 
-std::int32_t KvCache::open(Held& held, const Match& match, std::string_view salt) {
-  CHECK(held.tip == kNoNode && held.tables[0].empty());
+std::int32_t KvCache::open(Held& held, const Match& found, std::string_view salt) {
+  CHECK(!held.is_open && held.tip == kNoNode && held.tables[0].empty());
+  held.is_open = true;
+  ++num_open_;
+  held.snapshots = SnapshotPlan(snapshot_distance_, found.num_asked, found.num_known);
   if (!share_prefixes_) return 0;
   ++now_;
+  Match match = found;
+  const auto has_room = [&] {
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      if (num_available(g) <= match.num_idle[g]) return false;
+    }
+    return true;
+  };
+  if (match.partial != kNoNode && !has_room()) {
+    shorten(match);
+    while (!is_usable(match)) shorten(match);
+  }
   move_tip(held, match.path.empty() ? tree_.ensure_root(salt) : match.path.back());
   held.num_known = static_cast<std::int32_t>(match.path.size());
   for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -122,27 +181,19 @@ std::int32_t KvCache::open(Held& held, const Match& match, std::string_view salt
       held.tables[g].push_back(page);
     }
   }
-  std::int32_t num_tokens = held.num_known * kPageTokens;
-  if (match.partial != kNoNode) take_partial(held, match, num_tokens);
-  return num_tokens;
+  if (match.partial != kNoNode) take_partial(held, match);
+  return match.num_tokens;
 }
 
-// Gives the sequence a copy of the partial page of a match, if there is room.
-void KvCache::take_partial(Held& held, const Match& match, std::int32_t& num_tokens) {
+// Gives the sequence a copy of the partial page of a match, for which there is room.
+void KvCache::take_partial(Held& held, const Match& match) {
   // Copied before the next step: until then the sources may not be evicted, not even for their own copies.
   const std::array<PageId, kMaxLayerGroups> sources = tree_.node(match.partial).pages;
   for (std::size_t g = 0; g < groups_.size(); ++g) retain(g, sources[g]);
-  bool room = true;
-  for (std::size_t g = 0; g < groups_.size(); ++g) room = room && num_available(g) > 0;
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    if (!room) {
-      release(g, sources[g]);
-      continue;
-    }
     CHECK(try_take(g, 1, held.tables[g]));
     copies_[g].push_back({sources[g], held.tables[g].back()});
   }
-  if (room) num_tokens = match.num_tokens;
 }
 
 bool KvCache::has_copies() const {
@@ -195,14 +246,59 @@ CacheReport KvCache::explain(std::span<const TokenId> tokens, std::string_view s
 
 bool KvCache::try_extend(Held& held, std::int32_t num_tokens) {
   const std::int32_t wanted = pages_for_tokens(num_tokens);
+  const auto missing = [&](std::size_t g) {
+    const std::vector<PageId>& table = held.tables[g];
+    if (!is_state(g)) return std::max(0, wanted - static_cast<std::int32_t>(table.size()));
+    const bool has_last = wanted == 0 || (wanted <= std::ssize(table) &&
+                                          table[static_cast<std::size_t>(wanted) - 1] != kNoPage);
+    return has_last ? 0 : 1;
+  };
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    if (wanted - std::ssize(held.tables[g]) > num_available(g)) return false;
+    if (missing(g) > num_available(g)) return false;
   }
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    const auto missing = wanted - static_cast<std::int32_t>(held.tables[g].size());
-    if (missing > 0) CHECK(try_take(g, missing, held.tables[g]));
+    const std::int32_t count = missing(g);
+    if (count == 0) continue;
+    if (is_state(g))
+      extend_states(held, g, wanted);
+    else
+      CHECK(try_take(g, count, held.tables[g]));
   }
   return true;
+}
+
+// Takes a page for the state after the last of `num_pages` pages, and as far as they are to be had pages for
+// states to be left behind before it. Those of later positions first: they save the most.
+void KvCache::extend_states(Held& held, std::size_t group, std::int32_t num_pages) {
+  std::vector<PageId>& table = held.tables[group];
+  const auto first = static_cast<std::int32_t>(table.size());
+  if (first < num_pages) table.resize(static_cast<std::size_t>(num_pages), kNoPage);
+  const auto take = [&](std::int32_t entry) {
+    taken_.clear();
+    CHECK(try_take(group, 1, taken_));
+    table[static_cast<std::size_t>(entry)] = taken_.front();
+  };
+  take(num_pages - 1);
+  count_extra_states(held);
+  const auto has_room = [&] {
+    // Never of what running sequences, or copies, are sure of.
+    const std::int64_t promised =
+        std::int64_t{kStatesPerSequence} * num_open_ + num_extra_states_[group] + std::ssize(copies_[group]);
+    return share_prefixes_ && promised < pools_[group].num_pages() && num_available(group) > 0;
+  };
+  for (std::int32_t entry = num_pages - 2; entry >= first && has_room(); --entry) {
+    if (!held.snapshots.wants(entry + 1)) continue;
+    take(entry);
+    count_extra_states(held);
+  }
+}
+
+void KvCache::count_extra_states(Held& held) {
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    if (!is_state(g)) continue;
+    const std::int32_t extra = std::max(0, pages_held(held, g) - kStatesPerSequence);
+    num_extra_states_[g] += extra - std::exchange(held.num_extra_states[g], extra);
+  }
 }
 
 void KvCache::commit(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed,
@@ -210,6 +306,8 @@ void KvCache::commit(Held& held, std::span<const TokenId> tokens, std::int32_t n
   while (held.tip != kNoNode && (held.num_known + 1) * kPageTokens <= num_computed)
     enter_page(held, page_of(tokens, held.num_known), client);
   let_go_behind(held, num_computed);
+  count_extra_states(held);
+  held.is_being_written = false;
 }
 
 // Makes the first page that the tree does not know, a full one, known to it.
@@ -219,12 +317,15 @@ void KvCache::enter_page(Held& held, std::span<const TokenId> tokens, std::uint6
   if (node != kNoNode) {
     merge_into(held, index, node);
   } else {
+    // With states there are no partial pages of sequences that go on.
     const PageId page = held.tables[node_group_][static_cast<std::size_t>(index)];
-    const NodeId partial = node_of_[node_group_][page];
+    const NodeId partial = has_states_ ? kNoNode : node_of_[node_group_][page];
     if (partial == kNoNode) {
       node = tree_.add_child(held.tip, tokens);
-      for (std::size_t g = 0; g < groups_.size(); ++g)
-        attach(node, g, held.tables[g][static_cast<std::size_t>(index)]);
+      for (std::size_t g = 0; g < groups_.size(); ++g) {
+        const PageId mine = held.tables[g][static_cast<std::size_t>(index)];
+        if (is_kept(held, g, index)) attach(node, g, mine);
+      }
     } else {
       node = partial;
       tree_.extend(node, tokens);
@@ -245,13 +346,19 @@ void KvCache::merge_into(Held& held, std::int32_t index, NodeId node) {
     if (const NodeId partial = node_of_[g][mine]; partial != kNoNode && partial != node) forget(partial);
     const PageId theirs = tree_.node(node).pages[g];
     if (theirs == kNoPage) {
-      attach(node, g, mine);
+      if (is_kept(held, g, index)) attach(node, g, mine);
     } else if (theirs != mine) {
       retain(g, theirs);
       release(g, mine);
       mine = theirs;
     }
   }
+}
+
+// Whether a full page of a sequence is to enter the tree.
+bool KvCache::is_kept(const Held& held, std::size_t group, std::int32_t index) const {
+  if (!is_state(group)) return true;
+  return held.tables[group][static_cast<std::size_t>(index)] != kNoPage && held.snapshots.wants(index + 1);
 }
 
 void KvCache::let_go_behind(Held& held, std::int32_t num_computed) {
@@ -261,7 +368,7 @@ void KvCache::let_go_behind(Held& held, std::int32_t num_computed) {
         std::min(first_seen(g, num_computed), static_cast<std::int32_t>(held.tables[g].size()));
     for (std::int32_t& i = held.num_behind[g]; i < seen; ++i) {
       PageId& page = held.tables[g][static_cast<std::size_t>(i)];
-      release(g, page);
+      if (page != kNoPage) release(g, page);
       page = kNoPage;
     }
   }
@@ -271,7 +378,7 @@ void KvCache::commit_tail(Held& held, std::span<const TokenId> tokens, std::int3
                           std::uint64_t client) {
   commit(held, tokens, num_computed, client);
   const std::int32_t rest = num_computed % kPageTokens;
-  if (held.tip == kNoNode || rest == 0 || held.num_known != num_computed / kPageTokens) return;
+  if (has_states_ || held.tip == kNoNode || rest == 0 || held.num_known != num_computed / kPageTokens) return;
   const auto index = static_cast<std::size_t>(held.num_known);
   const auto tail = tokens.subspan(index * kPageTokens, static_cast<std::size_t>(rest));
   if (const NodeId known = node_of_[node_group_][held.tables[node_group_][index]]; known != kNoNode) {
@@ -294,7 +401,9 @@ void KvCache::commit_tail(Held& held, std::span<const TokenId> tokens, std::int3
 
 void KvCache::close(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed,
                     std::uint64_t client) {
+  const bool has_end = !held.is_being_written;
   commit_tail(held, tokens, num_computed, client);
+  if (has_states_) enter_end(held, tokens, num_computed, has_end, client);
   ++now_;
   // Last page first, so that the pool hands out a sequence's pages again in their old order.
   for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -304,8 +413,33 @@ void KvCache::close(Held& held, std::span<const TokenId> tokens, std::int32_t nu
     held.tables[g].clear();
     held.num_behind[g] = 0;
   }
+  count_extra_states(held);
   move_tip(held, kNoNode);
   held.num_known = 0;
+  if (std::exchange(held.is_open, false)) --num_open_;
+}
+
+// Makes the states in which a sequence ends known to the tree, with K/V of its last page. A step that was not
+// seen to its end may have written the state of a partial page, never that of a full one.
+void KvCache::enter_end(Held& held, std::span<const TokenId> tokens, std::int32_t num_computed, bool is_exact,
+                        std::uint64_t client) {
+  const std::int32_t rest = num_computed % kPageTokens;
+  if (held.tip == kNoNode || num_computed == 0 || held.num_known != num_computed / kPageTokens) return;
+  if (rest > 0 && !is_exact) return;
+  const std::int32_t index = held.num_known - (rest == 0 ? 1 : 0);
+  NodeId node = held.tip;
+  if (rest > 0) {
+    const auto tail =
+        tokens.subspan(static_cast<std::size_t>(index) * kPageTokens, static_cast<std::size_t>(rest));
+    const PrefixTree::Common longest = tree_.longest_contained(held.tip, tail);
+    node = longest.num_tokens == rest ? longest.node : tree_.add_child(held.tip, tail);
+    tree_.node(node).client = client;
+  }
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    const PageId page = held.tables[g][static_cast<std::size_t>(index)];
+    if (tree_.node(node).pages[g] == kNoPage && page != kNoPage && !pools_[g].is_cached(page))
+      attach(node, g, page);
+  }
 }
 
 void KvCache::move_tip(Held& held, NodeId tip) {
@@ -341,13 +475,19 @@ bool KvCache::evict_one(std::size_t group) {
   if (evictable_[group].empty()) return false;
   const NodeId node = std::get<NodeId>(*evictable_[group].begin());
   ++num_evictions_;
-  if (has_window(group)) {
+  give_up(node, group);
+  return true;
+}
+
+// Takes an idle page out of the tree: one of a leaf, if the group has no window. A partial page is of no use
+// without its state.
+void KvCache::give_up(NodeId node, std::size_t group) {
+  if (!has_window(group) || (is_state(group) && !tree_.node(node).is_full())) {
+    forget(node);
+  } else {
     detach(node, group);
     remove_if_empty(node);
-  } else {
-    forget(node);
   }
-  return true;
 }
 
 void KvCache::attach(NodeId node, std::size_t group, PageId page) {
@@ -414,6 +554,7 @@ bool KvCache::try_prepare_shrink(std::size_t group, std::int32_t num_pages, std:
   PagePool& pool = pools_[group];
   CHECK(!has_copies());
   if (pool.num_used() > num_pages) return false;
+  if (is_state(group) && std::int64_t{kStatesPerSequence} * num_open_ > num_pages) return false;
   forget_idle_from(group, num_pages);
   for (auto page = static_cast<PageId>(num_pages); page < static_cast<PageId>(pool.num_pages()); ++page) {
     const std::int32_t references = pool.references(page);
@@ -450,8 +591,7 @@ void KvCache::forget_idle_from(std::size_t group, std::int32_t limit) {
     if (!pools_[group].is_idle(page)) continue;
     const NodeId node = node_of_[group][page];
     if (has_window(group)) {
-      detach(node, group);
-      remove_if_empty(node);
+      give_up(node, group);
       continue;
     }
     NodeId leaf = kNoNode;
@@ -516,7 +656,9 @@ Result<void> KvCache::check_path(const Held& held) const {
     const PrefixTree::Node& node = tree_.node(id);
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       const PageId page = held.tables[g][static_cast<std::size_t>(i)];
-      if (page != kNoPage && page != node.pages[g])
+      // A state that was not wanted is held, but not known.
+      const bool is_known = page != kNoPage && (!is_state(g) || pools_[g].is_cached(page));
+      if (is_known && page != node.pages[g])
         return Error(ErrorKind::kInternal, "a sequence holds another page than its path in the prefix tree");
     }
     id = node.parent;

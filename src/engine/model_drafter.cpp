@@ -39,6 +39,11 @@ Result<std::unique_ptr<ModelDrafter>> ModelDrafter::create(std::unique_ptr<Backe
   if (info.page_groups.empty() || info.page_groups.size() > kMaxLayerGroups)
     return Error(ErrorKind::kInternal, "the draft model's backend has " +
                                            std::to_string(info.page_groups.size()) + " layer groups");
+  if (info.has_state())
+    return invalid_argument(
+        "a model with recurrent layers cannot draft, as it cannot take back what it guessed wrong: choose a "
+        "draft model with attention layers only",
+        "draft-model");
   std::unique_ptr<ModelDrafter> drafter(new ModelDrafter(std::move(backend), options, clock));
   drafter->options_.max_running = std::min(options.max_running, info.max_batch_sequences);
   drafter->options_.step_token_budget = std::min(options.step_token_budget, info.max_batch_tokens);

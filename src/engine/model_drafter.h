@@ -26,7 +26,8 @@ class ModelDrafter : public Drafter {
     std::int32_t vocab_size = 0;      // the model's; the backend's may differ if the ids of both agree
     std::int32_t context_tokens = 0;  // longest text that the small model reads
   };
-  /// Allocates the pages. Errors: kOutOfMemory, kInternal (a backend without layer groups).
+  /// Allocates the pages. Errors: kInvalidArgument (a model with states, which cannot forget wrong guesses),
+  /// kOutOfMemory, kInternal (a backend without layer groups).
   static Result<std::unique_ptr<ModelDrafter>> create(std::unique_ptr<Backend> backend,
                                                       const Options& options, const Clock& clock);
 

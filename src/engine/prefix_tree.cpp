@@ -101,6 +101,18 @@ PrefixTree::Common PrefixTree::closest_child(NodeId parent, std::span<const Toke
   return closest;
 }
 
+PrefixTree::Common PrefixTree::longest_contained(NodeId parent, std::span<const TokenId> tokens) const {
+  Common longest;
+  std::int32_t compared = 0;
+  for (NodeId id = nodes_[parent].first_child; id != kNoNode && compared < kMostCompared;
+       id = nodes_[id].next_sibling, ++compared) {
+    const Node& child = nodes_[id];
+    if (child.is_full() || child.num_tokens <= longest.num_tokens) continue;
+    if (common_tokens(child.text(), tokens) == child.num_tokens) longest = {id, child.num_tokens};
+  }
+  return longest;
+}
+
 PrefixTree::NodeId PrefixTree::add_child(NodeId parent, std::span<const TokenId> tokens) {
   CHECK(!tokens.empty() && tokens.size() <= kPageTokens);
   const NodeId id = take_node();

@@ -71,6 +71,9 @@ class PrefixTree {
   /// 0 tokens if none does; kNoNode if there are no children.
   Common closest_child(NodeId parent, std::span<const TokenId> tokens) const;
 
+  /// Among the newest partial children, the longest that `tokens` begin with; kNoNode if none does.
+  Common longest_contained(NodeId parent, std::span<const TokenId> tokens) const;
+
   /// Adds a child, full or partial, without pages; not a full one that is there already.
   NodeId add_child(NodeId parent, std::span<const TokenId> tokens);
   /// Makes a partial node longer, up to full; `tokens` begin with those it has.

@@ -289,7 +289,8 @@ bool Scheduler::has_pages_for(const Sequence& sequence, KvCache::Match& match) c
       const std::int32_t all =
           std::min(cache_.pages_needed(g, sequence.num_tokens() + 1), cache_.pool(g).num_pages());
       const std::int32_t shared = match.num_shared[g];
-      const std::int32_t available = cache_.num_available(g) - match.num_idle[g] - pages_spoken_for(g);
+      const std::int32_t available =
+          cache_.num_available_to_start(g) - match.num_idle[g] - pages_spoken_for(g);
       if (all - shared > available) return false;
     }
     return true;
@@ -315,10 +316,12 @@ bool Scheduler::waits_for_running_prefix(const Sequence& sequence, const KvCache
         other.request().cache_salt() != sequence.request().cache_salt()) {
       continue;
     }
-    const std::int32_t common = common_tokens(useful, other.tokens());
+    const std::int32_t equal = common_tokens(useful, other.tokens());
+    const std::int32_t common = cache_.num_shareable(other.held(), equal);
     const std::int32_t gain = common - match.num_tokens;
     if (other.num_computed() < common &&
         (gain >= kPageTokens || 2 * gain >= sequence.num_tokens() - match.num_tokens)) {
+      cache_.add_wish(running.sequence->held(), equal);
       return true;
     }
   }
@@ -356,6 +359,7 @@ void Scheduler::emit_plan() {
     }
   }
   for (const ScheduledChunk& chunk : chunks_) {
+    cache_.begin_step(chunk.sequence->held());
     const bool decodes = chunk.num_tokens == 1 && !chunk.kept_row;
     if (!decodes && layers_.first > 0) continue;  // charged when it began
     shares_.charge(chunk.sequence->request().client(), decodes ? 0 : chunk.num_tokens, decodes ? 1 : 0);
@@ -429,9 +433,8 @@ std::int32_t Scheduler::pages_spoken_for(std::size_t group) const {
   std::int32_t pages = 0;
   for (const Running& running : running_) {
     const Sequence& sequence = *running.sequence;
-    const KvCache::Held& held = sequence.held();
-    const auto in_use = static_cast<std::int32_t>(held.tables[group].size()) - held.num_behind[group];
-    pages += std::max(0, cache_.pages_needed(group, sequence.num_tokens() + 1) - in_use);
+    pages += std::max(
+        0, cache_.pages_needed(group, sequence.num_tokens() + 1) - cache_.pages_held(sequence.held(), group));
   }
   return pages;
 }
@@ -461,7 +464,9 @@ Result<void> Scheduler::check_integrity() const {
     previous = &sequence;
     if (sequence.num_remaining() < 1) return wrong(sequence, "runs with nothing to compute");
     for (std::size_t g = 0; g < cache_.num_groups(); ++g) {
-      if (pages_for_tokens(sequence.num_computed()) > std::ssize(sequence.held().tables[g]))
+      const std::vector<PageId>& table = sequence.held().tables[g];
+      const std::int32_t pages = pages_for_tokens(sequence.num_computed());
+      if (pages > std::ssize(table) || (pages > 0 && table[static_cast<std::size_t>(pages) - 1] == kNoPage))
         return wrong(sequence, "has computed tokens without a page");
     }
     holders.push_back(&sequence.held());

@@ -8,7 +8,7 @@ namespace {
 Error bad_step(const std::string& what) { return {ErrorKind::kInternal, "invalid step: " + what}; }
 
 Result<void> check_table(const StepBatch& batch, const BatchSequence& sequence,
-                         const BatchSequence::PageTable& table, std::int32_t window_tokens,
+                         const BatchSequence::PageTable& table, const PageGroupInfo& group,
                          std::int32_t num_pages) {
   const std::int32_t last_position = sequence.first_position + sequence.num_tokens - 1;
   if (table.begin < 0 || table.count <= last_position / kPageTokens ||
@@ -16,10 +16,15 @@ Result<void> check_table(const StepBatch& batch, const BatchSequence& sequence,
     return bad_step("page table too short for position " + std::to_string(last_position));
   }
   const std::int32_t first_read =
-      first_visible_position(sequence.first_position, window_tokens) / kPageTokens;
+      first_visible_position(sequence.first_position, group.window_tokens) / kPageTokens;
+  const auto may_be_missing = [&](std::int32_t entry) {
+    if (!group.is_state) return entry < first_read;
+    const bool is_source = sequence.first_position > 0 && entry == first_read;
+    return !is_source && entry != last_position / kPageTokens;
+  };
   for (std::int32_t i = 0; i < table.count; ++i) {
     const PageId page = batch.page_ids[static_cast<std::size_t>(table.begin + i)];
-    if (page == kNoPage && i < first_read) continue;
+    if (page == kNoPage && may_be_missing(i)) continue;
     if (page >= static_cast<PageId>(num_pages)) return bad_step("page that is not allocated");
   }
   return {};
@@ -76,7 +81,7 @@ Result<void> check_step(const StepBatch& batch, const BackendInfo& info, const S
     }
     next_token += sequence.num_tokens;
     for (std::size_t group = 0; group < info.page_groups.size(); ++group) {
-      TRY(check_table(batch, sequence, sequence.page_tables[group], info.page_groups[group].window_tokens,
+      TRY(check_table(batch, sequence, sequence.page_tables[group], info.page_groups[group],
                       limits.num_pages[group]));
     }
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/engine.h"
 #include "runtime/free_memory.h"
 
 namespace mlxd {
@@ -69,6 +70,34 @@ TEST(KvPlan, refuses_what_cannot_be_held_with_both_numbers) {
   EXPECT_FALSE(plan_kv({8192, 4096, 2 * kMebibyte, 64}, each(kMebibyte), 0).ok());
   EXPECT_FALSE(plan_kv({8192, 0, 100, 64}, each(kMebibyte), 0).ok());
   EXPECT_FALSE(plan_kv({8192, 0, 0, 64}, each(kMebibyte), 0).ok());
+}
+
+// A hybrid's states share the quota with K/V: it is filled but for less than one page more, small or large.
+TEST(KvPlan, divides_quotas_of_any_size_between_kv_and_states) {
+  for (const std::size_t state_bytes : {160 * kMebibyte / 1024, 75 * kMebibyte}) {
+    BackendInfo info;
+    info.page_groups = {{.page_bytes = kMebibyte / 2},
+                        {.page_bytes = kMebibyte / 8, .window_tokens = 512},
+                        {.page_bytes = state_bytes, .window_tokens = 2, .is_state = true}};
+    const KvCost cost = [&info](std::int32_t num_pages) {
+      std::size_t bytes = 0;
+      const std::vector<std::int32_t> pages = pages_by_group(info, num_pages, 64, 512);
+      for (std::size_t g = 0; g < pages.size(); ++g)
+        bytes += static_cast<std::size_t>(pages[g]) * info.page_groups[g].page_bytes;
+      return bytes;
+    };
+    std::int32_t before = 0;
+    for (const std::size_t quota :
+         {std::size_t{400}, std::size_t{1000}, std::size_t{4000}, std::size_t{64000}}) {
+      const auto plan = plan_kv({262144, 0, quota * kMebibyte, 64}, cost, 0);
+      ASSERT_TRUE(plan.ok()) << plan.error().message;
+      EXPECT_LE(cost(plan->num_pages), quota * kMebibyte);
+      EXPECT_GT(cost(plan->num_pages + 1), quota * kMebibyte);
+      EXPECT_GT(plan->num_pages, before);
+      before = plan->num_pages;
+    }
+    EXPECT_FALSE(plan_kv({262144, 0, state_bytes, 64}, cost, 0).ok());
+  }
 }
 
 TEST(FreeMemory, says_something_plausible) {

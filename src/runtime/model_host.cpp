@@ -1,5 +1,6 @@
 #include "runtime/model_host.h"
 
+#include <algorithm>
 #include <future>
 #include <string>
 #include <utility>
@@ -66,6 +67,23 @@ Result<SpeculationOptions::Method> check_speculation(const std::string& name, bo
   return name == "off" ? Method::kOff : Method::kPromptLookup;
 }
 
+bool is_recurrent(const ModelSpec& spec) {
+  return std::any_of(spec.layer_groups.begin(), spec.layer_groups.end(),
+                     [](const LayerGroup& group) { return group.kind == LayerGroupKind::kRecurrent; });
+}
+
+// Layers with states cannot forget wrong guesses.
+Result<SpeculationOptions::Method> speculation_of(const ModelFolder& folder,
+                                                  const ModelHostOptions& options) {
+  using Method = SpeculationOptions::Method;
+  const Method method = TRY(check_speculation(options.speculation, !options.draft_model.empty()));
+  if (!is_recurrent(folder.spec()) || method == Method::kOff) return method;
+  if (options.speculation == "auto" && method != Method::kDraftModel) return Method::kOff;
+  return invalid_argument("nothing can be guessed for " + folder.path().filename().string() +
+                              ", whose layers are recurrent: leave speculation and draft model out",
+                          method == Method::kDraftModel ? "draft-model" : "speculation");
+}
+
 // The small model, whose ids must mean what the large one's mean.
 Result<ModelFolder> open_draft_model(const std::filesystem::path& given, const std::filesystem::path& model) {
   const std::filesystem::path path = named_folder(given);
@@ -77,6 +95,7 @@ Result<ModelFolder> open_draft_model(const std::filesystem::path& given, const s
                                 ": " + why + ": use a small model of the same family",
                             "draft-model");
   };
+  if (is_recurrent(folder.spec())) return refuse("its layers are recurrent and cannot forget wrong guesses");
   if (own.vocab_size() != tokenizer.vocab_size())
     return refuse("its vocabulary has " + std::to_string(own.vocab_size()) + " tokens, the model's " +
                   std::to_string(tokenizer.vocab_size()));
@@ -137,10 +156,10 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   const TimePoint started = Clock::real().now();
   TRY(check_backend(options.backend));
   const KvFormat kv_format = TRY(check_kv_format(options.kv_format));
-  const SpeculationOptions::Method method =
-      TRY(check_speculation(options.speculation, !options.draft_model.empty()));
+  TRY(check_speculation(options.speculation, !options.draft_model.empty()));
   const std::filesystem::path path = named_folder(given);
   ModelFolder folder = TRY(ModelFolder::open(path));
+  const SpeculationOptions::Method method = TRY(speculation_of(folder, options));
   KvWish wish{.model_context_tokens = folder.spec().context_tokens,
               .context_tokens = options.context_tokens,
               .kv_bytes = options.kv_bytes,

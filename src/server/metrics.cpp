@@ -101,7 +101,7 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
        [](const EngineStats& s) { return static_cast<double>(s.requests_failed); }},
       {"mlxd_sequences_expired_total", "Sequences that were not finished by their time limit.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.requests_expired); }},
-      {"mlxd_prefix_evictions_total", "Cached K/V pages given up for others.", kCounter,
+      {"mlxd_prefix_evictions_total", "Cached pages given up for others.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.prefix_evictions); }},
       {"mlxd_preemptions_total", "Sequences put back because pages ran out.", kCounter,
        [](const EngineStats& s) { return static_cast<double>(s.preemptions); }},
@@ -119,6 +119,12 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
        [](const EngineStats& s) { return static_cast<double>(s.pages_used); }},
       {"mlxd_kv_pages_cached", "K/V pages kept to be shared, used by no sequence.", kGauge,
        [](const EngineStats& s) { return static_cast<double>(s.pages_cached); }},
+      {"mlxd_state_pages_total", "Pages of states of recurrent layers.", kGauge,
+       [](const EngineStats& s) { return static_cast<double>(s.states_total); }},
+      {"mlxd_state_pages_used", "States of running sequences.", kGauge,
+       [](const EngineStats& s) { return static_cast<double>(s.states_used); }},
+      {"mlxd_state_pages_cached", "States kept to be shared, used by no sequence.", kGauge,
+       [](const EngineStats& s) { return static_cast<double>(s.states_cached); }},
       {"mlxd_expected_wait_seconds", "How long a request that comes now waits before it starts.", kGauge,
        [](const EngineStats& s) { return s.expected_wait_seconds; }},
   };
@@ -145,7 +151,7 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
   out.push_back(batch_tokens.take());
   out.push_back(queue_seconds.take());
   ModelFamily weights("mlxd_weight_bytes", "Memory of the weights.", kGauge);
-  ModelFamily pages("mlxd_kv_bytes", "Memory of the K/V pages.", kGauge);
+  ModelFamily pages("mlxd_kv_bytes", "Memory of the pages of K/V and states.", kGauge);
   ModelFamily scratch("mlxd_scratch_bytes", "Memory of the backend's scratch.", kGauge);
   ModelFamily tables("mlxd_tokenizer_bytes", "Memory of the tokenizer's tables.", kGauge);
   ModelFamily loading("mlxd_model_load_seconds", "Time that loading took.", kGauge);

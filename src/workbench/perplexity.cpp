@@ -143,8 +143,9 @@ class Scorer {
   /// Makes room for windows of `context` positions, used by each in turn.
   Result<void> reserve(std::int32_t context) {
     num_pages_ = (context + kPageTokens - 1) / kPageTokens;
-    for (std::size_t group = 0; group < backend_.info().page_groups.size(); ++group)
-      TRY(backend_.resize_pages(group, num_pages_));
+    const std::vector<PageGroupInfo>& groups = backend_.info().page_groups;
+    for (std::size_t group = 0; group < groups.size(); ++group)
+      TRY(backend_.resize_pages(group, groups[group].is_state ? kNumStates : num_pages_));
     return {};
   }
 
@@ -188,8 +189,8 @@ class Scorer {
     BatchSequence sequence;
     sequence.num_tokens = static_cast<std::int32_t>(count);
     sequence.first_position = static_cast<std::int32_t>(done);
-    sequence.page_tables.fill({0, num_pages_});
-    for (PageId page = 0; page < static_cast<PageId>(num_pages_); ++page) batch_.page_ids.push_back(page);
+    for (std::size_t group = 0; group < backend_.info().page_groups.size(); ++group)
+      add_page_table(backend_.info().page_groups[group].is_state, sequence, sequence.page_tables[group]);
     batch_.sequences.push_back(sequence);
 
     const Backend::StepHandle step = TRY(backend_.submit(batch_));
@@ -205,9 +206,31 @@ class Scorer {
     return {};
   }
 
+  // All pages, or of states those before and after the step, which take turns.
+  void add_page_table(bool is_state, const BatchSequence& sequence, BatchSequence::PageTable& table) {
+    const auto begin = static_cast<std::int32_t>(batch_.page_ids.size());
+    table = {begin, num_pages_};
+    if (!is_state) {
+      for (PageId page = 0; page < static_cast<PageId>(num_pages_); ++page) batch_.page_ids.push_back(page);
+      return;
+    }
+    batch_.page_ids.resize(batch_.page_ids.size() + static_cast<std::size_t>(num_pages_), kNoPage);
+    const std::int32_t before = sequence.first_position - 1;
+    const std::int32_t after = before + sequence.num_tokens;
+    const auto entry = [&](std::int32_t position) -> PageId& {
+      return batch_.page_ids[static_cast<std::size_t>(begin + position / kPageTokens)];
+    };
+    if (before >= 0) entry(before) = state_;
+    if (before < 0 || after / kPageTokens != before / kPageTokens) state_ = (state_ + 1) % kNumStates;
+    entry(after) = state_;
+  }
+
+  static constexpr std::int32_t kNumStates = 2;
+
   Backend& backend_;
   const TokenizedText& text_;
   std::int32_t num_pages_ = 0;
+  PageId state_ = 0;  // that the next step goes on from
   StepBatch batch_;
   StepResult result_;
   std::vector<SampleBias> biases_;

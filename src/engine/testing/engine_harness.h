@@ -104,6 +104,7 @@ class EngineHarness {
       ASSERT_LT(num_steps, 1000000U) << "the engine does not come to an end";
     }
     EXPECT_EQ(engine->stats().pages_used, 0);
+    EXPECT_EQ(engine->stats().states_used, 0);
   }
 
   void record(const StepBatch& batch) {

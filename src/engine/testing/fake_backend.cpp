@@ -23,10 +23,18 @@ FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
   info_.vocab_size = options_.vocab_size;
   info_.max_batch_tokens = options_.max_batch_tokens;
   info_.max_batch_sequences = options_.max_batch_sequences;
-  for (const std::int32_t window : options_.windows)
-    info_.page_groups.push_back({.page_bytes = kPageTokens * sizeof(Slot), .window_tokens = window});
+  for (const std::int32_t window : options_.windows) {
+    if (window == kState)
+      info_.page_groups.push_back(
+          {.page_bytes = options_.state_page_bytes, .window_tokens = 2, .is_state = true});
+    else
+      info_.page_groups.push_back({.page_bytes = kPageTokens * sizeof(Slot), .window_tokens = window});
+  }
   info_.num_sliceable_layers = options_.num_layers;
   slots_.resize(options_.windows.size());
+  states_.resize(options_.windows.size());
+  state_hashes_.resize(options_.windows.size());
+  while (first_kv_group_ < slots_.size() && is_state(first_kv_group_)) ++first_kv_group_;
   kept_rows_.resize(static_cast<std::size_t>(options_.max_batch_tokens));
   prefix_.reserve(4096);
 }
@@ -34,7 +42,11 @@ FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
 BackendMemory FakeBackend::memory() const {
   std::size_t num_slots = 0;
   for (const auto& group : slots_) num_slots += group.size();
-  return {.weight_bytes = 0, .page_bytes = num_slots * sizeof(Slot), .scratch_bytes = 0};
+  std::size_t num_states = 0;
+  for (const auto& group : states_) num_states += group.size();
+  return {.weight_bytes = 0,
+          .page_bytes = num_slots * sizeof(Slot) + num_states * options_.state_page_bytes,
+          .scratch_bytes = 0};
 }
 
 Result<void> FakeBackend::resize_pages(std::size_t group, std::int32_t num_pages) {
@@ -43,13 +55,23 @@ Result<void> FakeBackend::resize_pages(std::size_t group, std::int32_t num_pages
                                               " pages asked for, " + std::to_string(options_.max_pages) +
                                               " possible");
   if (in_flight_) return wrong("pages are resized while a step is in flight");
-  slots_[group].resize(static_cast<std::size_t>(num_pages) * kPageTokens);
+  if (is_state(group)) {
+    StatePage page;
+    page.layers.resize(static_cast<std::size_t>(std::max(1, options_.num_layers)));
+    states_[group].resize(static_cast<std::size_t>(num_pages), page);
+  } else {
+    slots_[group].resize(static_cast<std::size_t>(num_pages) * kPageTokens);
+  }
   return {};
 }
 
 Result<void> FakeBackend::copy_pages(std::size_t group, std::span<const PageCopy> copies) {
   if (in_flight_) return wrong("pages are copied while a step is in flight");
   for (const PageCopy& copy : copies) {
+    if (is_state(group)) {
+      states_[group][copy.to].layers = states_[group][copy.from].layers;
+      continue;
+    }
     for (std::size_t i = 0; i < kPageTokens; ++i)
       slots_[group][copy.to * kPageTokens + i] = slots_[group][copy.from * kPageTokens + i];
   }
@@ -64,6 +86,7 @@ Result<Backend::StepHandle> FakeBackend::submit(const StepBatch& batch) {
   const Layers all{0, std::max(1, options_.num_layers)};
   const Layers sliced{batch.slice.first_layer, batch.slice.last_layer};
   const std::ptrdiff_t num_whole = std::ssize(batch.sequences) - batch.slice.num_sequences;
+  for (auto& hashes : state_hashes_) hashes.assign(batch.tokens.size(), 0);
   for (std::ptrdiff_t i = 0; i < std::ssize(batch.sequences); ++i)
     TRY(write_tokens(batch, batch.sequences[static_cast<std::size_t>(i)], i < num_whole ? all : sliced));
   in_flight_result_.clear();
@@ -132,7 +155,10 @@ Result<void> FakeBackend::check_table(const StepBatch& batch, const BatchSequenc
   const std::int32_t window = options_.windows[group];
   for (std::int32_t i = 0; i < table.count; ++i) {
     const PageId page = batch.page_ids[static_cast<std::size_t>(table.begin + i)];
-    if (page == kNoPage) {
+    if (is_state(group)) {
+      if (page != kNoPage && page >= states_[group].size())
+        return wrong("page " + std::to_string(page) + " of states does not exist");
+    } else if (page == kNoPage) {
       if (window == 0 || (i + 1) * kPageTokens > sequence.first_position - window + 1)
         return wrong("a page that is still seen was let go");
     } else if (page * kPageTokens >= slots_[group].size()) {
@@ -169,8 +195,74 @@ Result<void> FakeBackend::write_tokens(const StepBatch& batch, const BatchSequen
       }
       kept = {token, position, layers.last};
     }
-    for (std::size_t group = 0; group < slots_.size(); ++group)
-      TRY(write_token(batch, sequence, group, position, token, layers));
+    for (std::size_t group = 0; group < slots_.size(); ++group) {
+      if (!is_state(group)) TRY(write_token(batch, sequence, group, position, token, layers));
+    }
+  }
+  for (std::size_t group = 0; group < slots_.size(); ++group) {
+    if (is_state(group)) TRY(run_states(batch, sequence, group, layers));
+  }
+  return {};
+}
+
+// A page that a sequence of the step writes is no other's in that step.
+Result<FakeBackend::StatePage*> FakeBackend::use_state_page(const StepBatch& batch,
+                                                            const BatchSequence& sequence, std::size_t group,
+                                                            std::int32_t entry, bool writes) {
+  const auto index = static_cast<std::size_t>(sequence.page_tables[group].begin + entry);
+  const PageId id = batch.page_ids[index];
+  if (id == kNoPage) return wrong("no page for the state in entry " + std::to_string(entry));
+  StatePage& page = states_[group][id];
+  const bool is_used = page.used_in_step == step_;
+  if (is_used && page.user != sequence.first_token && (writes || page.is_written))
+    return wrong("a state of two sequences is written");
+  page.is_written = writes || (is_used && page.is_written);
+  page.used_in_step = step_;
+  page.user = sequence.first_token;
+  return &page;
+}
+
+// The state of a layer that a sequence goes on from.
+Result<FakeBackend::State> FakeBackend::read_state(const StepBatch& batch, const BatchSequence& sequence,
+                                                   std::size_t group, Layers layers, std::int32_t layer) {
+  const std::int32_t before = sequence.first_position - 1;
+  if (before < 0) return State{0, mix(options_.model_seed)};
+  const StatePage& page = *TRY(use_state_page(batch, sequence, group, before / kPageTokens, false));
+  const State& state = page.layers[static_cast<std::size_t>(layer)];
+  if (state.num_tokens != sequence.first_position)
+    return wrong("position " + std::to_string(sequence.first_position) + " goes on from a state after " +
+                 std::to_string(state.num_tokens) + " tokens");
+  if (layers.first == 0 &&
+      std::any_of(page.layers.begin(), page.layers.end(), [&](const State& other) { return other != state; }))
+    return wrong("the layers' states are not those of one prefix");
+  for (std::size_t other = 0; other < slots_.size(); ++other) {
+    if (!is_state(other) && slot(batch, sequence, other, before).prefix_hash != state.hash)
+      return wrong("position " + std::to_string(sequence.first_position) + " goes on from another's state");
+  }
+  return state;
+}
+
+Result<void> FakeBackend::run_states(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
+                                     Layers layers) {
+  std::vector<State> states;  // by layer; all are read before any is written, as pages may be the same
+  for (std::int32_t layer = layers.first; layer < layers.last; ++layer)
+    states.push_back(TRY(read_state(batch, sequence, group, layers, layer)));
+  for (std::int32_t i = 0; i < sequence.num_tokens; ++i) {
+    const auto token_index = static_cast<std::size_t>(sequence.first_token + i);
+    const TokenInput input = batch.tokens[token_index];
+    const TokenId token = input.is_id()
+                              ? input.token()
+                              : previous_samples_[static_cast<std::size_t>(input.previous_row())].token;
+    for (State& state : states)
+      state = {state.num_tokens + 1, mix(state.hash * 31 + static_cast<std::uint64_t>(token) + 1)};
+    state_hashes_[group][token_index] = states.back().hash;
+    const std::int32_t end = sequence.first_position + i + 1;
+    const std::int32_t entry = (end - 1) / kPageTokens;
+    const bool is_last = i + 1 == sequence.num_tokens;
+    const auto place = static_cast<std::size_t>(sequence.page_tables[group].begin + entry);
+    if (!is_last && (end % kPageTokens != 0 || batch.page_ids[place] == kNoPage)) continue;
+    StatePage& page = *TRY(use_state_page(batch, sequence, group, entry, true));
+    std::copy(states.begin(), states.end(), page.layers.begin() + layers.first);
   }
   return {};
 }
@@ -196,13 +288,19 @@ Result<void> FakeBackend::write_token(const StepBatch& batch, const BatchSequenc
   return {};
 }
 
-// hash_ = what the slots say that positions 0 … last_position see; prefix_ = the first group's tokens of
-// them.
+// hash_ = what slots and states say that positions 0 … last_position see; prefix_ = the tokens of them of the
+// first group with slots.
 Result<void> FakeBackend::read_prefix(const StepBatch& batch, const BatchSequence& sequence,
                                       std::int32_t last_position) {
   prefix_.clear();
   hash_ = 0;
+  const auto token_index =
+      static_cast<std::size_t>(sequence.first_token + last_position - sequence.first_position);
   for (std::size_t group = 0; group < slots_.size(); ++group) {
+    if (is_state(group)) {
+      hash_ = mix(hash_ * 31 + state_hashes_[group][token_index]);
+      continue;
+    }
     const std::int32_t window = options_.windows[group];
     for (std::int32_t position = window > 0 ? std::max(0, last_position - window + 1) : 0;
          position <= last_position; ++position) {
@@ -212,7 +310,7 @@ Result<void> FakeBackend::read_prefix(const StepBatch& batch, const BatchSequenc
       if (source.position != position)
         return wrong("position " + std::to_string(position) + " reads a slot written for position " +
                      std::to_string(source.position));
-      if (group == 0) prefix_.push_back(source.token);
+      if (group == first_kv_group_) prefix_.push_back(source.token);
       hash_ = mix(hash_ * 31 + source.prefix_hash + static_cast<std::uint64_t>(source.token));
     }
   }

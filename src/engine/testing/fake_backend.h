@@ -1,8 +1,9 @@
 // A backend without a model, for tests of everything above it. Its K/V are real in kind: each slot of each
 // page remembers which token was written at which position, and the logits after a prefix are a hash of all
 // its tokens, read through the page table. So a page mixed up, freed too early, or not written changes the
-// answer or fails the step. Not thread-safe, as every backend; `on_submit` and the fault switches are set
-// before the engine runs, or from within on_submit.
+// answer or fails the step. A page of states holds, for each layer, how many tokens it has seen and their
+// hash; a step goes on from exactly those before its first token, or fails. Not thread-safe, as every
+// backend; `on_submit` and the fault switches are set before the engine runs, or from within on_submit.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +19,18 @@ namespace mlxd::testing {
 
 class FakeBackend : public Backend {
  public:
+  static constexpr std::int32_t kState = -1;
+
   struct Options {
     std::int32_t vocab_size = 97;
     std::int32_t max_batch_tokens = 512;
     std::int32_t max_batch_sequences = 64;
     std::int32_t max_pages = 1 << 20;  // resize_pages beyond: kOutOfMemory
     std::int32_t num_layers = 0;       // at which steps may be cut
-    /// By layer group; 0: it keeps everything.
+    /// By layer group; 0: it keeps everything; kState: its pages hold states.
     std::vector<std::int32_t> windows = {0};
-    std::uint64_t model_seed = 1;  // another seed is another model
+    std::size_t state_page_bytes = 64;  // said of pages of states
+    std::uint64_t model_seed = 1;       // another seed is another model
     /// If set, a token that a prefix makes probable; kNoToken: none, all is the hash.
     std::function<TokenId(std::span<const TokenId> prefix)> script = {};
     /// Its logit; the hashed ones are between -4 and 4.
@@ -64,6 +68,17 @@ class FakeBackend : public Backend {
     std::int32_t first = 0;
     std::int32_t last = 0;
   };
+  struct State {
+    std::int32_t num_tokens = -1;
+    std::uint64_t hash = 0;  // of these, as Slot::prefix_hash
+    bool operator==(const State&) const = default;
+  };
+  struct StatePage {
+    std::vector<State> layers;
+    std::uint64_t used_in_step = 0;
+    std::int32_t user = -1;  // its sequence in the step
+    bool is_written = false;
+  };
 
   Result<void> check_shape(const StepBatch& batch) const;
   Result<void> check_table(const StepBatch& batch, const BatchSequence& sequence, std::size_t group) const;
@@ -72,14 +87,24 @@ class FakeBackend : public Backend {
   Result<void> write_token(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
                            std::int32_t position, TokenId token, Layers layers);
   Result<void> read_prefix(const StepBatch& batch, const BatchSequence& sequence, std::int32_t last_position);
+  Result<State> read_state(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
+                           Layers layers, std::int32_t layer);
+  Result<void> run_states(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
+                          Layers layers);
+  Result<StatePage*> use_state_page(const StepBatch& batch, const BatchSequence& sequence, std::size_t group,
+                                    std::int32_t entry, bool writes);
   void compute_logits();
+  bool is_state(std::size_t group) const { return options_.windows[group] == kState; }
   Slot& slot(const StepBatch& batch, const BatchSequence& sequence, std::size_t group, std::int32_t position);
 
   Options options_;
   BackendInfo info_;
   Sampler sampler_;
-  std::vector<std::vector<Slot>> slots_;  // by group, [pages, kPageTokens]
-  std::vector<KeptRow> kept_rows_;        // [max_batch_tokens]
+  std::vector<std::vector<Slot>> slots_;                  // by group, [pages, kPageTokens]
+  std::vector<std::vector<StatePage>> states_;            // by group, [pages]
+  std::vector<std::vector<std::uint64_t>> state_hashes_;  // by group, [tokens of the step]: in its last layer
+  std::size_t first_kv_group_ = 0;
+  std::vector<KeptRow> kept_rows_;  // [max_batch_tokens]
   std::uint64_t step_ = 0;
   std::optional<StepHandle> in_flight_;
   StepResult in_flight_result_;
