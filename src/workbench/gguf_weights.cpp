@@ -14,14 +14,14 @@
 namespace mlxd {
 namespace {
 
-// Bits of the codes made for types whose groups are 16 long: the fewest that add less than a tenth to the
-// error which the type itself makes (docs/formats/gguf-import.md has the figures).
+// Bits of the codes made for types whose groups are 16 long: the fewest that add little to the error which
+// the type itself makes (docs/formats/gguf-import.md has the figures).
 std::int32_t stored_bits(GgufType type) {
   switch (type) {
     case GgufType::kQ2_K:
-      return 5;
+      return 4;
     case GgufType::kQ3_K:
-      return 6;
+      return 5;
     case GgufType::kQ6_K:
       return 8;
     default:
@@ -111,17 +111,24 @@ Result<void> check_scales(const GgufTensor& tensor) {
   return {};
 }
 
-// Whether scales and biases rounded to F16 are good enough for every row. Codes made anew are off by half a
-// step at most, of 1 / (2^bits − 1) of twice the largest value.
+// Whether scales and biases rounded to F16 add no more than 2^-9 of its largest value to any row's error.
 bool fits_half_precision(const StoragePlan& plan) {
-  const double limit = 0x1p-9 + (plan.keeps_codes ? 0.0 : 1.0 / ((1 << plan.bits) - 1));
   const GgufTensor& tensor = *plan.source.tensor;
   const std::size_t row_bytes = tensor.data.size() / num_rows(tensor);
+  StoragePlan single = plan;
+  single.scale_dtype = DType::kF32;
   RowConverter converter(plan);
+  RowConverter single_converter(single);
   QuantizedRows scratch;
   for (std::size_t offset = 0; offset < tensor.data.size(); offset += row_bytes) {
+    const auto row = tensor.data.subspan(offset, row_bytes);
     scratch.clear();
-    if (!(converter.convert(tensor.data.subspan(offset, row_bytes), scratch) <= limit)) return false;
+    const double error = converter.convert(row, scratch);
+    if (error <= 0x1p-9) continue;
+    // Codes that are kept are exact with scales in single precision.
+    scratch.clear();
+    const double single_error = plan.keeps_codes ? 0.0 : single_converter.convert(row, scratch);
+    if (!(error <= single_error + 0x1p-9)) return false;
   }
   return true;
 }
