@@ -161,6 +161,15 @@ Result<json::value> read_rope_scaling(const Metadata& metadata, double theta, st
   if (architecture == "phi3" && file.find_tensor("rope_factors_long.weight") != nullptr) {
     model.rope_tensors = {"rope_factors_long.weight", "rope_factors_short.weight"};
     const std::int64_t original = TRY(metadata.integer("rope.scaling.original_context_length", 2, INT32_MAX));
+    // What cosines and sines are multiplied with follows from the lengths; files repeat it.
+    const double longer = static_cast<double>(context) / static_cast<double>(original);
+    const double implied =
+        longer <= 1.0 ? 1.0 : std::sqrt(1.0 + std::log(longer) / std::log(static_cast<double>(original)));
+    const double given = TRY(metadata.decimal_or("rope.scaling.attn_factor", implied, 0.0, 1e6));
+    if (std::abs(given - implied) > 1e-4 * implied) {
+      return metadata.not_supported(metadata.key("rope.scaling.attn_factor") +
+                                    " other than its lengths imply");
+    }
     return json::value(TRY(read_longrope(metadata, rotary_dim, original)));
   }
   std::string_view type = "none";

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <random>
 
 #include "model/float_formats.h"
 #include "model/json.h"
@@ -408,6 +409,9 @@ TEST_F(ImportTest, phis_factors_for_long_contexts_become_longrope) {
   EXPECT_EQ(config.at("partial_rotary_factor"), 0.75);
   EXPECT_EQ(config.at("sliding_window"), 100);
   fs::remove_all(models());
+  b.add_f32("phi3.rope.scaling.attn_factor", 1.5F);  // √(1 + ln(512 / 128) / ln 128) = 1.1339
+  refuses(b, "phi3.rope.scaling.attn_factor other than", ErrorKind::kUnsupported);
+  b.remove("phi3.rope.scaling.attn_factor");
   b.remove_tensor("rope_factors_short.weight");
   refuses(b, "tensor rope_factors_short.weight: must be F32 [6]", ErrorKind::kCorruptData);
 }
@@ -643,6 +647,44 @@ TEST_F(ImportTest, what_it_cannot_keep_is_refused_by_name_and_leaves_nothing) {
             b.add_tensor("blk.0.attn_q.weight", 2, {64, 64}, data);
           }),
           "tensor blk.0.attn_q.weight: block 0 has a scale that is not finite", corrupt);
+}
+
+TEST_F(ImportTest, damaged_files_are_imported_or_refused_but_never_half) {
+  constexpr unsigned kSeed = 31;
+  SCOPED_TRACE("seed " + std::to_string(kSeed));
+  std::mt19937 random(kSeed);
+  int refused = 0;
+  for (const char* architecture : {"llama", "gemma3", "phi3"}) {
+    for (const GgufType type : {GgufType::kQ5_0, GgufType::kQ6_K}) {
+      const bool wide = type == GgufType::kQ6_K;
+      const std::string whole =
+          make_tiny_gguf(type, {.architecture = architecture, .wide = wide}).builder.bytes();
+      for (int round = 0; round < 20; ++round) {
+        std::string damaged = whole;
+        // Metadata comes first; half of the damage goes there.
+        const std::size_t range = round % 2 == 0 ? whole.size() : std::min<std::size_t>(whole.size(), 12'000);
+        for (int flips = 0; flips < 3; ++flips)
+          damaged[random() % range] = static_cast<char>(random() & 0xFFU);
+        const fs::path file = folder_.path() / "damaged.gguf";
+        fs::remove(file);
+        std::ofstream(file, std::ios::binary)
+            .write(damaged.data(), static_cast<std::streamsize>(damaged.size()));
+        ImportOptions options;
+        options.name = "tiny";
+        options.models_folder = models();
+        options.overwrite = true;
+        const auto report = import_gguf(file, options);
+        if (report.ok()) {
+          EXPECT_TRUE(ModelFolder::open(report->folder).ok());
+        } else {
+          ++refused;
+          EXPECT_NE(report.error().message.find("damaged.gguf"), std::string::npos) << report.error().message;
+          EXPECT_TRUE(leftovers().empty() || leftovers() == "tiny ") << leftovers();
+        }
+      }
+    }
+  }
+  EXPECT_GT(refused, 0);
 }
 
 TEST_F(ImportTest, a_name_in_use_is_kept_unless_overwriting) {
