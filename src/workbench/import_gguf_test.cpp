@@ -158,7 +158,9 @@ void expect_rows_near(const std::vector<float>& actual, const std::vector<float>
 }
 
 TEST_F(ImportTest, every_type_keeps_every_value) {
-  for (const auto& [type, wanted] : kTypes) {
+  for (const auto& entry : kTypes) {
+    const GgufType type = entry.first;
+    const Expected wanted = entry.second;
     SCOPED_TRACE(gguf_type_name(number(type)));
     const bool wide = block_of(type).elements == 256;
     const TinyGguf tiny = make_tiny_gguf(type, {.tied = false, .biases = true, .wide = wide});
@@ -167,9 +169,8 @@ TEST_F(ImportTest, every_type_keeps_every_value) {
     const auto model = ModelFolder::open(report->folder);
     ASSERT_TRUE(model.ok()) << model.error().message;
     const GgufFile source = GgufFile::open(folder_.path() / "source.gguf").take_value();
-    const auto check = [&, type = type, wanted = wanted](const std::string& gguf_name,
-                                                         const LinearSpec& linear,
-                                                         std::size_t rotary_head_dim) {
+    const auto check = [&](const std::string& gguf_name, const LinearSpec& linear,
+                           std::size_t rotary_head_dim) {
       SCOPED_TRACE(gguf_name);
       EXPECT_EQ(linear.quantization.bits, wanted.bits);
       const auto& data = source.find_tensor(gguf_name + ".weight")->data;

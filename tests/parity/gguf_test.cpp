@@ -4,11 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -81,7 +80,7 @@ std::vector<T> numbers_of(const json::array& array) {
 void add_array(GgufBuilder& builder, std::string_view key, const json::array& array) {
   if (array.front().is_string()) {
     std::vector<std::string> strings;
-    for (const json::value& value : array) strings.emplace_back(value.as_string());
+    for (const json::value& value : array) strings.push_back(std::string(value.as_string()));
     builder.add_strings(key, strings);
   } else if (array.front().is_double()) {
     builder.add_f32s(key, numbers_of<float>(array));
@@ -94,13 +93,13 @@ GgufBuilder build(const json::object& metadata, const std::vector<TensorRule>& r
   GgufBuilder builder;
   for (const auto& [key, value] : metadata) {
     if (value.is_string()) {
-      builder.add_string(key, std::string_view(value.as_string()));
+      builder.add_string(std::string(key), std::string(value.as_string()));
     } else if (value.is_double()) {
-      builder.add_f32(key, value.to_number<float>());
+      builder.add_f32(std::string(key), value.to_number<float>());
     } else if (value.is_int64()) {
-      builder.add_u32(key, value.to_number<std::uint32_t>());
+      builder.add_u32(std::string(key), value.to_number<std::uint32_t>());
     } else {
-      add_array(builder, key, value.as_array());
+      add_array(builder, std::string(key), value.as_array());
     }
   }
   for (const TensorRule& rule : rules) {
