@@ -27,6 +27,7 @@ if (!imported) {
   return error;
 }
 const ImportReport& report = *imported;
+for (const std::string& line : describe_tensors(report.tensors)) context.console.write_line(line);
 for (const std::string& note : report.notes) context.console.write_error("note: " + note + "\n");
 context.console.write_line(report.name + ": " + std::to_string(report.num_tensors) + " tensors, " +
                            format_count(report.num_parameters) + " parameters, " + report.storage + ", " +

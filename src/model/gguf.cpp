@@ -183,19 +183,15 @@ struct TensorHeader {
   std::uint64_t bytes = 0;
 };
 
-bool is_known(std::uint32_t type) {
-  switch (static_cast<GgufType>(type)) {
-    case GgufType::kF32:
-    case GgufType::kF16:
-    case GgufType::kQ4_0:
-    case GgufType::kQ4_1:
-    case GgufType::kQ5_0:
-    case GgufType::kQ5_1:
-    case GgufType::kQ8_0:
-    case GgufType::kBF16:
-      return true;
-  }
-  return false;
+// What there is to do about a type that cannot be read.
+std::string advice_about(std::uint32_t type) {
+  constexpr const char* kKnown =
+      "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL or IQ4_XS";
+  // These name entries of codebooks that only ggml's sources hold.
+  const std::string name = gguf_type_name(type);
+  const bool has_codebook = name.starts_with("IQ1") || name.starts_with("IQ2") || name.starts_with("IQ3");
+  return std::string(has_codebook ? " holds indices into ggml's codebooks, which are" : " is") +
+         " not supported; use a file of the same model of type " + kKnown;
 }
 
 Result<TensorHeader> read_tensor_header(Cursor& cursor, const std::string& file) {
@@ -218,13 +214,11 @@ Result<TensorHeader> read_tensor_header(Cursor& cursor, const std::string& file)
   }
   const auto type = TRY(cursor.read<std::uint32_t>(what));
   header.offset = TRY(cursor.read<std::uint64_t>(what));
-  if (!is_known(type)) {
-    return unsupported(
-        file + ": " + what + ": type " + gguf_type_name(type) +
-        " is not supported; use a file of type F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1 or Q8_0");
-  }
   header.tensor.type = static_cast<GgufType>(type);
   const GgufBlock block = block_of(header.tensor.type);
+  if (block.elements == 0) {
+    return unsupported(file + ": " + what + ": type " + gguf_type_name(type) + advice_about(type));
+  }
   if (header.tensor.shape.back() % block.elements != 0) {
     return cursor.corrupt(what + ": its rows of " + std::to_string(header.tensor.shape.back()) +
                           " are not whole blocks of " + std::to_string(block.elements));
@@ -275,8 +269,22 @@ GgufBlock block_of(GgufType type) {
       return {32, 24};
     case GgufType::kQ8_0:
       return {32, 34};
+    case GgufType::kQ2_K:
+      return {256, 84};
+    case GgufType::kQ3_K:
+      return {256, 110};
+    case GgufType::kQ4_K:
+      return {256, 144};
+    case GgufType::kQ5_K:
+      return {256, 176};
+    case GgufType::kQ6_K:
+      return {256, 210};
+    case GgufType::kIQ4_NL:
+      return {32, 18};
+    case GgufType::kIQ4_XS:
+      return {256, 136};
   }
-  return {1, 1};
+  return {};
 }
 
 std::int64_t GgufTensor::num_elements() const {

@@ -27,13 +27,20 @@ enum class GgufType : std::uint32_t {
   kQ5_0 = 6,
   kQ5_1 = 7,
   kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
   kBF16 = 30,
 };
 
 /// The format's name of any type number, known to this program or not: "Q4_K"; "type 99" for unknown ones.
 std::string gguf_type_name(std::uint32_t type);
 
-/// How a type stores elements: so many in a block of so many bytes.
+/// How a type stores elements: so many in a block of so many bytes; none for numbers outside GgufType.
 struct GgufBlock {
   std::int64_t elements = 0;
   std::int64_t bytes = 0;

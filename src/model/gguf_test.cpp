@@ -128,8 +128,18 @@ TEST(Gguf, refuses_hostile_files_naming_the_thing) {
           b.add_tensor("odd", 2, {2, 33}, std::vector<std::byte>(64));
         }),
         "tensor odd: its rows of 33");
-  check(with([](auto& b) { b.add_tensor("k", 12, {256}, std::vector<std::byte>(144)); }),
-        "tensor k: type Q4_K is not supported");
+  check(with([](auto& b) {
+          b.add_tensor("k", 12, {2, 128}, std::vector<std::byte>(144));
+        }),
+        "tensor k: its rows of 128 are not whole blocks of 256");
+  check(with([](auto& b) { b.add_tensor("k", 12, {512}, std::vector<std::byte>(144)); }),
+        "tensor k: its data lies beyond the end of the file");
+  check(with([](auto& b) { b.add_tensor("k", 15, {256}, std::vector<std::byte>(292)); }),
+        "tensor k: type Q8_K is not supported; use a file of the same model of type F32, F16");
+  for (const std::uint32_t type : {16U, 17U, 18U, 19U, 21U, 22U, 29U}) {
+    check(with([=](auto& b) { b.add_tensor("k", type, {256}, std::vector<std::byte>(256)); }),
+          "tensor k: type " + gguf_type_name(type) + " holds indices into ggml's codebooks, which are not");
+  }
   check(with([](auto& b) { b.add_tensor("k", 4242, {256}, {}); }), "type number 4242 is not supported");
   check(with([](auto& b) { b.add_tensor(std::string(5000, 'n'), 0, {1}, std::vector<std::byte>(4)); }),
         "a tensor's name is 5000 bytes");

@@ -1,4 +1,4 @@
-// config.json and generation_config.json of a llama-type GGUF, from its metadata.
+// config.json and generation_config.json of a GGUF, from its metadata.
 #pragma once
 
 #include <boost/json.hpp>
@@ -10,11 +10,13 @@
 
 #include "base/result.h"
 #include "model/gguf.h"
+#include "workbench/gguf_architecture.h"
 
 namespace mlxd {
 
 /// What the metadata says about the model.
 struct GgufModel {
+  const GgufArchitecture* architecture = nullptr;
   std::int64_t hidden_size = 0;
   std::int64_t intermediate_size = 0;
   std::int64_t num_layers = 0;
@@ -23,14 +25,17 @@ struct GgufModel {
   std::int64_t head_dim = 0;
   std::int64_t vocab_size = 0;
   bool tied_embeddings = false;
-  bool attention_bias = false;
+  bool qkv_bias = false;
+  bool output_bias = false;  // of the attention
   bool mlp_bias = false;
+  /// Tensors whose content is part of `config`.
+  std::vector<std::string> rope_tensors;
   /// config.json without its `quantization` section.
   boost::json::object config;
 };
 
-/// Errors: kUnsupported for other architectures and features that this program's llama lacks (experts, yarn,
-/// …), kCorruptData for missing or absurd metadata.
+/// Errors: kUnsupported for architectures and features that are not imported (experts, caps on logits, …),
+/// kCorruptData for missing or absurd metadata.
 Result<GgufModel> read_gguf_model(const GgufFile& file);
 
 /// Special token ids; absent where the metadata names none.

@@ -124,6 +124,12 @@ std::vector<PreTokenizer> known_pre_tokenizers() {
       "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"
       "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}|"
       " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+  constexpr const char* kGpt4o =
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*"
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|"
+      "\\s+(?!\\S)|\\s+";
   const json::object digits{{"type", "Digits"}, {"individual_digits", true}};
   const json::object nfc{{"type", "NFC"}};
   const auto regex_then_bytes = [](const char* regex) {
@@ -135,6 +141,8 @@ std::vector<PreTokenizer> known_pre_tokenizers() {
        nullptr},
       {{"gpt-2", "gpt2", "mpt", "olmo", "phi-2"}, byte_level(true), nullptr},
       {{"llama-bpe", "llama3", "llama-v3", "falcon3"}, regex_then_bytes(kLlama3), nullptr, true, true},
+      {{"dbrx"}, regex_then_bytes(kLlama3), nullptr},
+      {{"gpt-4o"}, regex_then_bytes(kGpt4o), nullptr},
       {{"qwen2", "deepseek-r1-qwen"}, regex_then_bytes(kQwen2), nfc},
       {{"tekken"}, regex_then_bytes(kTekken), nullptr, true, true},
   };
@@ -167,18 +175,28 @@ json::object bpe_model(json::object vocabulary, json::array merges) {
           {"merges", std::move(merges)}};
 }
 
+// Phi-3's SentencePiece tokenizer drops white space after most of its special tokens. The file does not say
+// so; llama.cpp, too, knows it of the model.
+bool drops_space_after(const GgufFile& file, std::string_view token) {
+  const auto name = file.string("general.architecture");
+  const auto model = file.string("tokenizer.ggml.model");
+  if (!name.ok() || *name != "phi3" || !model.ok() || *model != "llama") return false;
+  return token != "<unk>" && token != "<s>" && token != "<|endoftext|>";
+}
+
 // Tokens recognised in running text before anything else.
-json::array added_tokens(const Vocabulary& vocabulary) {
+json::array added_tokens(const GgufFile& file, const Vocabulary& vocabulary) {
   json::array tokens;
   for (std::size_t i = 0; i < vocabulary.types.size(); ++i) {
     const TokenType type = vocabulary.types[i];
     if (type != TokenType::kControl && type != TokenType::kUserDefined && type != TokenType::kUnknown)
       continue;
+    const std::string_view name = (*vocabulary.names)[i];
     tokens.push_back(json::object{{"id", i},
-                                  {"content", view((*vocabulary.names)[i])},
+                                  {"content", view(name)},
                                   {"single_word", false},
                                   {"lstrip", false},
-                                  {"rstrip", false},
+                                  {"rstrip", drops_space_after(file, name)},
                                   {"normalized", false},
                                   {"special", type != TokenType::kUserDefined}});
   }
@@ -252,7 +270,7 @@ Result<json::object> make_byte_level(const GgufFile& file, const Vocabulary& voc
   model["ignore_merges"] = pre.ignore_merges;
   json::value post_processor = TRY(make_template(file, vocabulary, special, pre.adds_bos));
   return make_document(std::move(pre.normalizer), std::move(pre.rules), std::move(post_processor),
-                       byte_level(true), std::move(model), added_tokens(vocabulary));
+                       byte_level(true), std::move(model), added_tokens(file, vocabulary));
 }
 
 // SentencePiece merges the neighbours whose union scores best; as ranked merges that is every way to split
@@ -329,7 +347,8 @@ Result<json::object> make_sentencepiece(const GgufFile& file, const Vocabulary& 
     decoders.push_back(json::object{{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   json::value post_processor = TRY(make_template(file, vocabulary, special, true));
   return make_document(sequence("normalizers", std::move(normalizers)), nullptr, std::move(post_processor),
-                       sequence("decoders", std::move(decoders)), std::move(model), added_tokens(vocabulary));
+                       sequence("decoders", std::move(decoders)), std::move(model),
+                       added_tokens(file, vocabulary));
 }
 
 }  // namespace

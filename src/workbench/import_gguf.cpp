@@ -1,6 +1,9 @@
 #include "workbench/import_gguf.h"
 
 #include <algorithm>
+#include <array>
+#include <compare>
+#include <cstdio>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -9,7 +12,7 @@
 #include "model/json.h"
 #include "model/model_folder.h"
 #include "workbench/gguf_config.h"
-#include "workbench/gguf_llama.h"
+#include "workbench/gguf_tensors.h"
 #include "workbench/gguf_tokenizer.h"
 #include "workbench/gguf_weights.h"
 #include "workbench/staging_folder.h"
@@ -40,11 +43,17 @@ Result<std::string> choose_name(const fs::path& file, const ImportOptions& optio
 
 Result<std::vector<StoragePlan>> plan_tensors(const GgufFile& file, const GgufModel& model) {
   std::vector<StoragePlan> plans;
-  for (LlamaTensor& tensor : TRY(llama_tensors(file, model))) {
-    const std::int64_t rotary_head_dim = tensor.is_rotary ? model.head_dim : 0;
-    plans.push_back(TRY(plan_storage(*tensor.source, std::move(tensor.name), rotary_head_dim)));
+  for (GgufSource& source : TRY(find_gguf_tensors(file, model))) {
+    plans.push_back(TRY(plan_storage(std::move(source))));
+    file.drop_pages(*plans.back().source.tensor);
   }
   return plans;
+}
+
+std::string storage_of(const StoragePlan& plan) {
+  const std::vector<TensorLayout> parts = layouts(plan);
+  if (plan.bits == 0) return std::string(to_string(parts.front().dtype));
+  return std::to_string(plan.bits) + " bits, " + std::string(to_string(plan.scale_dtype)) + " scales";
 }
 
 // config.json's `quantization`: the commonest width, and an entry for each module that differs.
@@ -62,7 +71,7 @@ json::object make_quantization(const std::vector<StoragePlan>& plans) {
   section["mode"] = "affine";
   for (const StoragePlan& plan : plans) {
     if (plan.bits > 0 && plan.bits != commonest->first) {
-      section[plan.name] = json::object{{"group_size", kImportGroupSize}, {"bits", plan.bits}};
+      section[plan.source.name] = json::object{{"group_size", kImportGroupSize}, {"bits", plan.bits}};
     }
   }
   return section;
@@ -71,7 +80,8 @@ json::object make_quantization(const std::vector<StoragePlan>& plans) {
 // All but the index, which counts parameters.
 Result<WeightFilesWriter> write_weights(const GgufFile& file, const std::vector<StoragePlan>& plans,
                                         const StagingFolder& staging,
-                                        const std::function<void(float)>& progress) {
+                                        const std::function<void(float)>& progress,
+                                        std::vector<ImportedTensor>& imported) {
   std::vector<TensorLayout> all;
   for (const StoragePlan& plan : plans) {
     for (TensorLayout& layout : layouts(plan)) all.push_back(std::move(layout));
@@ -82,8 +92,11 @@ Result<WeightFilesWriter> write_weights(const GgufFile& file, const std::vector<
   WeightFilesWriter writer = TRY(WeightFilesWriter::create(staging.path(), std::move(all)));
   std::uint64_t done = 0;
   for (const StoragePlan& plan : plans) {
-    TRY(write_tensor(plan, writer));
-    file.drop_pages(*plan.source);
+    const GgufTensor& tensor = *plan.source.tensor;
+    const double error = TRY(write_tensor(plan, writer));
+    imported.push_back({tensor.name, gguf_type_name(static_cast<std::uint32_t>(tensor.type)),
+                        storage_of(plan), plan.keeps_codes, error});
+    file.drop_pages(tensor);
     for (const TensorLayout& layout : layouts(plan)) done += layout.num_bytes();
     if (progress) progress(static_cast<float>(done) / static_cast<float>(std::max<std::uint64_t>(total, 1)));
   }
@@ -94,10 +107,30 @@ Result<WeightFilesWriter> write_weights(const GgufFile& file, const std::vector<
 std::string storage_text(const json::object& quantization, const std::vector<StoragePlan>& plans) {
   if (!quantization.empty()) return std::to_string(quantization.at("bits").as_int64()) + " bits";
   for (const StoragePlan& plan : plans) {
-    if (plan.source->shape.size() == 2) return std::string(to_string(layouts(plan).front().dtype));
+    if (plan.source.tensor->shape.size() == 2) return storage_of(plan);
   }
   return {};
 }
+
+std::string two_digits(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1e", value);
+  return text.data();
+}
+
+// What one line of describe_tensors tells of.
+struct Fate {
+  std::string type;
+  std::string storage;
+  bool keeps_codes = true;
+  bool is_exact = true;
+  auto operator<=>(const Fate&) const = default;
+};
+
+struct Tally {
+  std::int64_t count = 0;
+  const ImportedTensor* worst = nullptr;
+};
 
 Error with_file(Error error, const fs::path& file) {
   if (error.message.find(file.string()) == std::string::npos)
@@ -131,15 +164,11 @@ Result<ImportReport> fill(const GgufFile& file, const StagingFolder& staging, co
   TRY(staging.write_text("tokenizer_config.json", to_pretty_json(tokenizer_config)));
 
   ImportReport report;
-  const WeightFilesWriter weights = TRY(write_weights(file, plans, staging, options.progress));
+  const WeightFilesWriter weights =
+      TRY(write_weights(file, plans, staging, options.progress, report.tensors));
   report.weight_bytes = weights.file_bytes();
   report.num_tensors = static_cast<std::int64_t>(plans.size());
   report.storage = storage_text(quantization, plans);
-  for (const StoragePlan& plan : plans) {
-    if (plan.bits > 0 && plan.scale_dtype == DType::kF32) {
-      report.notes.push_back(plan.name + ": scales are stored as F32, because their offsets do not fit F16");
-    }
-  }
   if (!file.has("tokenizer.chat_template")) report.notes.emplace_back("the file has no chat template");
   // What would be refused at load is refused now.
   report.num_parameters = TRY(ModelFolder::open(staging.path())).num_parameters();
@@ -148,6 +177,30 @@ Result<ImportReport> fill(const GgufFile& file, const StagingFolder& staging, co
 }
 
 }  // namespace
+
+std::vector<std::string> describe_tensors(const std::vector<ImportedTensor>& tensors) {
+  std::map<Fate, Tally> fates;
+  for (const ImportedTensor& tensor : tensors) {
+    Tally& tally = fates[{tensor.type, tensor.storage, tensor.keeps_codes, tensor.largest_error == 0.0}];
+    ++tally.count;
+    if (tally.worst == nullptr || tensor.largest_error > tally.worst->largest_error) tally.worst = &tensor;
+  }
+  std::vector<std::string> lines;
+  for (const auto& [fate, tally] : fates) {
+    std::string line = std::to_string(tally.count) +
+                       (tally.count == 1 ? " tensor of type " : " tensors of type ") + fate.type + ": ";
+    line += fate.storage == fate.type ? "as they are" : fate.storage;
+    if (fate.is_exact) {
+      if (fate.storage != fate.type) line += ", exactly the same values";
+    } else {
+      line += fate.keeps_codes ? ", the same codes; off by at most " : ", quantized again; off by at most ";
+      line += two_digits(tally.worst->largest_error) + " of a row's largest weight (" +
+              tally.worst->gguf_name + ")";
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
 
 Result<ImportReport> import_gguf(const fs::path& path, const ImportOptions& options) {
   const std::string name = TRY(choose_name(path, options));

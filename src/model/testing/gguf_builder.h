@@ -60,17 +60,25 @@ std::vector<std::byte> random_blocks(GgufType type, std::int64_t elements, std::
 /// The values of a tensor's blocks, computed as the format's documentation says, in single precision.
 std::vector<float> dequantize_blocks(GgufType type, const std::vector<std::byte>& data);
 
-/// A complete llama-type file with byte-level BPE tokenizer: 2 layers, hidden size 64, 4 heads, 2 kv heads.
+/// A complete file with byte-level BPE tokenizer: 2 layers, 4 heads, 2 kv heads, as llama.cpp's conversion
+/// lays out the architecture.
+struct TinyGgufOptions {
+  std::string_view architecture = "llama";  // or qwen2, qwen3, gemma3, phi3
+  bool tied = true;
+  bool biases = false;  // llama only
+  /// Rows of 256 and 512 elements, which k-quants need, instead of 64 and 96.
+  bool wide = false;
+};
 struct TinyGguf {
   GgufBuilder builder;
-  static constexpr std::int64_t kHidden = 64;
+  std::int64_t hidden = 64;
+  std::int64_t head_dim = 16;
+  std::int64_t intermediate = 96;
   static constexpr std::int64_t kLayers = 2;
   static constexpr std::int64_t kHeads = 4;
   static constexpr std::int64_t kKvHeads = 2;
-  static constexpr std::int64_t kHeadDim = 16;
-  static constexpr std::int64_t kIntermediate = 96;
   static constexpr std::int64_t kVocabulary = 260;
 };
-TinyGguf make_tiny_gguf(GgufType matrix_type, bool tied = true, bool biases = false);
+TinyGguf make_tiny_gguf(GgufType matrix_type, const TinyGgufOptions& options = {});
 
 }  // namespace mlxd::testing

@@ -40,6 +40,8 @@ DType parse_dtype(std::string_view name) {
   return DType::kF32;
 }
 
+}  // namespace
+
 std::vector<std::byte> make_data(const TensorRule& rule) {
   Numbers numbers(rule.name);
   std::int64_t count = 1;
@@ -61,8 +63,6 @@ std::vector<std::byte> make_data(const TensorRule& rule) {
   }
   return data;
 }
-
-}  // namespace
 
 std::vector<TensorRule> read_rules(const json::object& tensors) {
   std::vector<TensorRule> rules;

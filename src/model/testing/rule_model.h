@@ -2,6 +2,7 @@
 // numbers follow from its name. tests/parity/make_architectures.py is that program.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -26,6 +27,9 @@ struct TensorRule {
 /// The rules of a case's "tensors": NAME: [type, shape, low, high], or with a number of layers behind them
 /// PREFIX.*.NAME for each.
 std::vector<TensorRule> read_rules(const boost::json::object& tensors);
+
+/// The numbers of one tensor, as files hold them.
+std::vector<std::byte> make_data(const TensorRule& rule);
 
 /// Writes config.json and model.safetensors into FOLDER, which is created.
 Result<void> write_rule_model(const std::filesystem::path& folder, const boost::json::value& config,
