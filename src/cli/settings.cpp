@@ -38,6 +38,12 @@ constexpr std::array kInfos{
         "draft model) or auto; answers are the same"},
     SettingInfo{"draft-model", SettingKind::kText, "", "MODEL",
                 "small model of the same vocabulary that guesses for the others, by name or folder"},
+    SettingInfo{
+        "adapter", SettingKind::kList, "", "NAME=FOLDER",
+        "LoRA adapter to be asked for as MODEL+NAME, beside those in the models' own folders 'adapters' "
+        "and in HOME/adapters; may be repeated"},
+    SettingInfo{"adapter-memory", SettingKind::kSize, "1GB", "SIZE",
+                "most memory for the loaded adapters of a model, which is part of --memory"},
     SettingInfo{"request-timeout", SettingKind::kNumber, "900", "SECONDS",
                 "longest that an answer may take, streams too; 0: any time"},
     SettingInfo{"open", SettingKind::kSwitch, "false", "", "open the address in the browser when ready"},

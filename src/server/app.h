@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/adapter_places.h"
 
 namespace mlxd {
 
@@ -30,9 +31,11 @@ struct AppOptions {
   std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
-  std::int32_t max_running = 64;      // sequences in one step
-  std::string speculation = "auto";   // auto | off | lookup | draft
-  std::filesystem::path draft_model;  // drafts for each model; empty: none does
+  std::int32_t max_running = 64;                      // sequences in one step
+  std::string speculation = "auto";                   // auto | off | lookup | draft
+  std::filesystem::path draft_model;                  // drafts for each model; empty: none does
+  AdapterPlaces adapters;                             // beside each model's own folder `adapters`
+  std::size_t adapter_bytes = std::size_t{1} << 30U;  // most for the loaded adapters of each model
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;
   std::string log_level = "info";  // trace | debug | info | warn | error | off

@@ -101,9 +101,17 @@ Result<LatentProjection> LatentProjection::create(const AttentionSpec& spec, con
   return projection;
 }
 
+std::vector<LinearSpec> LatentProjection::down_parts() const {
+  return {compresses_queries() ? *latent_->q_a_proj : spec_->q_proj, latent_->kv_a_proj};
+}
+
+Result<void> LatentProjection::list_products(CpuAdapterBuilder& builder) const {
+  if (compresses_queries()) TRY(list_product(builder, q_proj_, {&spec_->q_proj, 1}));
+  return list_product(builder, down_, down_parts());
+}
+
 Result<void> LatentProjection::order(LinearLoader& loader) {
-  const LinearSpec& first = compresses_queries() ? *latent_->q_a_proj : spec_->q_proj;
-  down_bias_ = TRY(loader.add_without_bias({first, latent_->kv_a_proj}, &down_));
+  down_bias_ = TRY(loader.add_without_bias(down_parts(), &down_));
   if (compresses_queries()) loader.add({spec_->q_proj}, &q_proj_);
   if (embed_q_dense_.empty()) loader.add(head_parts(latent_->embed_q, spec_->num_heads), &embed_q_);
   loader.add(head_parts(latent_->unembed_out, spec_->num_heads), &unembed_out_);
@@ -218,6 +226,7 @@ void LatentProjection::project(const StepInput& step, StepWorkspace& workspace, 
   const std::int32_t rows = workspace.rows();
   // As in AttentionBlock: what scores depend on gets 16-bit activations.
   const Activations& input = workspace.quantize_normed(norm, workspace.splits(down_), thread);
+  workspace.begin_adapters_of_norm({&down_}, norm, StepStage::kQkv, thread);
   workspace.multiply(down_, down_bias_, input, own.projected_.data(), own.projected_stride_, thread);
   workspace.barrier_after(thread, StepStage::kQkv);
 
@@ -237,6 +246,12 @@ void LatentProjection::project(const StepInput& step, StepWorkspace& workspace, 
                                   static_cast<std::int32_t>(end));
                });
     workspace.barrier_after(thread, StepStage::kNorm);
+    const std::ptrdiff_t low = workspace.splits(q_proj_) ? std::ptrdiff_t{rows} * size : 0;
+    workspace.begin_adapters({&q_proj_}, StepStage::kQkv, thread, [&](std::int32_t row, float* to) {
+      const float* from = own.query_input_.data() + std::ptrdiff_t{row} * size;
+      std::copy_n(from, size, to);
+      if (low > 0) workspace.kernels().add_to(from + low, to, size);
+    });
     workspace.multiply(q_proj_, {}, activations, own.head_queries_.data(), own.queries_stride_, thread);
     workspace.barrier_after(thread, StepStage::kQkv);
   } else {

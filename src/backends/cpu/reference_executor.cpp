@@ -91,6 +91,46 @@ void normalize_heads(const HeadNormSpec& spec, const DenseNorm& norm, std::size_
   }
 }
 
+const LowRankProduct* find_product(const CpuAdapter* adapter, const DenseLinear* linear) {
+  return adapter == nullptr ? nullptr : adapter->find(linear);
+}
+
+std::vector<float> inner_values(const LowRankProduct& low, const float* x) {
+  const auto in = static_cast<std::size_t>(low.in_features);
+  std::vector<float> inner(static_cast<std::size_t>(low.num_ranks));
+  for (std::size_t k = 0; k < inner.size(); ++k) inner[k] = dot(low.down.data() + k * in, x, in);
+  return inner;
+}
+
+/// Outputs [first, last) of y, a whole row, become those with the adapter.
+void add_outer(const LowRankProduct& low, const std::vector<float>& inner, std::int32_t first,
+               std::int32_t last, float* y) {
+  for (const LowRankPart& part : low.parts) {
+    for (std::int32_t o = std::max(first, part.first_output);
+         o < std::min(last, part.first_output + part.num_outputs); ++o) {
+      const auto index = static_cast<std::size_t>(o - part.first_output);
+      float sum = part.gain.empty() ? y[o] : y[o] * part.gain[index];
+      for (std::size_t k = 0; k < static_cast<std::size_t>(part.rank); ++k) {
+        sum += inner[static_cast<std::size_t>(part.first_rank) + k] *
+               part.up[k * static_cast<std::size_t>(part.num_outputs) + index];
+      }
+      y[o] = part.offset.empty() ? sum : sum + part.offset[index];
+    }
+  }
+}
+
+/// x [hidden], the embedding of a token, becomes that with the adapter.
+void adapt_embedding(const LowRankProduct& low, TokenId token, float* x) {
+  const LowRankPart& part = low.parts.front();
+  const auto in = static_cast<std::size_t>(low.in_features);
+  const auto index = static_cast<std::size_t>(token);
+  for (std::size_t d = 0; d < in; ++d) {
+    if (!part.gain.empty()) x[d] *= part.gain[index];
+    for (std::size_t k = 0; k < static_cast<std::size_t>(part.rank); ++k)
+      x[d] += part.up[k * static_cast<std::size_t>(part.num_outputs) + index] * low.down[k * in + d];
+  }
+}
+
 /// x [n] becomes what a block of the format gives back of it.
 void round_to(KvFormat format, float* x, std::size_t n) {
   float largest = 0.0F;
@@ -202,6 +242,19 @@ void ReferenceExecutor::apply(const DenseLinear& linear, const Rows& x, std::siz
           }
         }
       });
+  adapt(linear, x, rows, y);
+}
+
+void ReferenceExecutor::adapt(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) const {
+  if (row_adapters_.empty()) return;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const LowRankProduct* const low = find_product(row_adapters_[row], &linear);
+    if (low == nullptr) continue;
+    const std::vector<float> inner =
+        inner_values(*low, x.data() + row * static_cast<std::size_t>(low->in_features));
+    add_outer(*low, inner, 0, linear.out_features,
+              y.data() + row * static_cast<std::size_t>(linear.out_features));
+  }
 }
 
 /// y = norm(x), or x if there is none; y may be x.
@@ -470,7 +523,13 @@ void ReferenceExecutor::run_moe(const MoeSpec& spec, const DenseMoe& moe, const 
         expert_input_[i * hidden + d] = input[pairs[i] / per_token * hidden + d] * factor;
     }
     if (pairs.empty()) continue;
+    std::vector<const CpuAdapter*> adapters;
+    for (const std::size_t pair : pairs) {
+      if (!step_adapters_.empty()) adapters.push_back(step_adapters_[pair / per_token]);
+    }
+    row_adapters_ = adapters;
     run_mlp(spec.experts[expert], moe.experts[expert], expert_input_, pairs.size(), expert_output_);
+    row_adapters_ = step_adapters_;
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       const float factor = spec.router.weigh_input ? 1.0F : chosen[pairs[i]].weight;
       for (std::size_t d = 0; d < hidden; ++d)
@@ -521,7 +580,12 @@ void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
     const float* token =
         model_.embedding.weights.data() + static_cast<std::size_t>(step.tokens[row]) * hidden;
     float* x = x_.data() + row * hidden;
-    for (std::size_t d = 0; d < hidden; ++d) x[d] = token[d] * spec_.embedding_scale;
+    std::copy_n(token, hidden, x);
+    if (!step_adapters_.empty()) {
+      if (const LowRankProduct* const low = find_product(step_adapters_[row], &model_.embedding))
+        adapt_embedding(*low, step.tokens[row], x);
+    }
+    for (std::size_t d = 0; d < hidden; ++d) x[d] *= spec_.embedding_scale;
     if (!model_.position_embedding) continue;
     const float* position =
         model_.position_embedding->weights.data() + static_cast<std::size_t>(step.positions[row]) * hidden;
@@ -530,10 +594,69 @@ void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
   if (model_.embedding_norm) normalize(x_, rows, model_.embedding_norm, x_);
 }
 
+Result<CpuAdapterPtr> ReferenceExecutor::prepare_adapter(const Adapter& adapter) const {
+  CpuAdapterBuilder builder(adapter, this, kernels_);
+  const auto list = [&](const DenseLinear& linear, const LinearSpec& spec) {
+    return list_product(builder, &linear, linear.weights, linear.bias, spec);
+  };
+  const auto list_if = [&](const std::optional<DenseLinear>& linear, const std::optional<LinearSpec>& spec) {
+    return linear ? list(*linear, *spec) : Result<void>();
+  };
+  const auto list_mlp = [&](const DenseMlp& mlp, const MlpSpec& spec) -> Result<void> {
+    TRY(list_if(mlp.gate_proj, spec.gate_proj));
+    TRY(list(mlp.up_proj, spec.up_proj));
+    return list(mlp.down_proj, spec.down_proj);
+  };
+  // Without biases, which compute_logits adds later.
+  TRY(list_product(builder, &model_.embedding, model_.embedding.weights, {}, spec_.embedding));
+  if (model_.lm_head)
+    TRY(list_product(builder, &*model_.lm_head, model_.lm_head->weights, {}, spec_.lm_head));
+  for (std::size_t i = 0; i < model_.layers.size(); ++i) {
+    const DenseLayer& layer = model_.layers[i];
+    const LayerSpec& spec = spec_.layers[i];
+    const AttentionSpec& attention = spec.attention;
+    TRY(list(layer.q_proj, attention.q_proj));
+    TRY(list_if(layer.k_proj, attention.k_proj));
+    TRY(list_if(layer.v_proj, attention.v_proj));
+    TRY(list_if(layer.gate_proj, attention.gate_proj));
+    TRY(list(layer.o_proj, attention.o_proj));
+    if (layer.latent) {
+      TRY(list_if(layer.latent->q_a_proj, attention.latent->q_a_proj));
+      TRY(list(layer.latent->kv_a_proj, attention.latent->kv_a_proj));
+    }
+    if (layer.mlp) TRY(list_mlp(*layer.mlp, *spec.mlp));
+    if (layer.moe) {
+      TRY(list(layer.moe->router, spec.moe->router.gate));
+      TRY(list_if(layer.moe->shared_gate, spec.moe->shared_gate));
+      if (layer.moe->shared) TRY(list_mlp(*layer.moe->shared, *spec.moe->shared));
+      for (std::size_t e = 0; e < layer.moe->experts.size(); ++e)
+        TRY(list_mlp(layer.moe->experts[e], spec.moe->experts[e]));
+    }
+    if (layer.per_layer_input) {
+      TRY(list(layer.per_layer_input->gate, spec.per_layer_input->gate));
+      TRY(list(layer.per_layer_input->projection, spec.per_layer_input->projection));
+    }
+  }
+  return builder.finish();
+}
+
+void ReferenceExecutor::note_adapters(const StepInput& step) {
+  step_adapters_.clear();
+  const bool any = std::any_of(step.sequences.begin(), step.sequences.end(),
+                               [](const BatchSequence& each) { return each.adapter != kNoAdapter; });
+  for (const BatchSequence& sequence : step.sequences) {
+    if (!any) break;
+    step_adapters_.insert(step_adapters_.end(), static_cast<std::size_t>(sequence.num_tokens),
+                          adapters_.find(sequence.adapter));
+  }
+  row_adapters_ = step_adapters_;
+}
+
 void ReferenceExecutor::forward(const StepInput& step) {
   const LayerPasses cut(step, model_.layers.size());
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
   const bool resumes = step.batch->slice.first_layer > 0;
+  note_adapters(step);
   embed(step, resumes ? cut.num_whole_tokens() : step.tokens.size());
   if (model_.per_layer_embedding) make_layer_inputs(step);
   for (std::size_t row = cut.num_whole_tokens(); resumes && row < step.tokens.size(); ++row)
@@ -580,11 +703,21 @@ void ReferenceExecutor::compute_logits(std::span<const std::int32_t> token_indic
                   hidden, normed_.data() + i * hidden);
   }
   const DenseLinear& head = model_.lm_head ? *model_.lm_head : model_.embedding;
+  std::vector<const LowRankProduct*> low(rows);
+  std::vector<std::vector<float>> inner(rows);
+  for (std::size_t i = 0; i < rows && !step_adapters_.empty(); ++i) {
+    low[i] = find_product(step_adapters_[static_cast<std::size_t>(token_indices[i])], &head);
+    if (low[i] != nullptr) inner[i] = inner_values(*low[i], normed_.data() + i * hidden);
+  }
   pool_.parallel_for(spec_.vocab_size, kPieceRows, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     kernels_.product(normed_.data(), spec_.hidden_size, static_cast<std::int32_t>(rows),
                      head.weights.data() + static_cast<std::size_t>(begin) * hidden, spec_.hidden_size,
                      static_cast<std::int32_t>(end - begin), logits + begin, spec_.vocab_size);
     for (std::size_t i = 0; i < rows; ++i) {
+      if (low[i] != nullptr) {
+        add_outer(*low[i], inner[i], static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end),
+                  logits + i * vocab);
+      }
       for (auto o = static_cast<std::size_t>(begin); o < static_cast<std::size_t>(end); ++o) {
         float& logit = logits[i * vocab + o];
         if (!head.bias.empty()) logit += head.bias[o];

@@ -31,4 +31,8 @@ std::vector<TensorRule> read_rules(const boost::json::object& tensors);
 Result<void> write_rule_model(const std::filesystem::path& folder, const boost::json::value& config,
                               const std::vector<TensorRule>& rules);
 
+/// Writes adapter_config.json and adapters.safetensors into FOLDER, which is created.
+Result<void> write_rule_adapter(const std::filesystem::path& folder, const boost::json::value& config,
+                                const std::vector<TensorRule>& rules);
+
 }  // namespace mlxd::testing
