@@ -74,7 +74,9 @@ void ModelShelf::find(const std::string& name, const std::string& adapter, Found
   }
   if (model != nullptr && model->adapters != nullptr) {
     if (const auto known = model->adapters->check_known(asked.adapter); !known.ok()) {
-      found(known.error());
+      Error error = known.error();
+      if (adapter.empty()) error.field = "model";  // which has it in its name
+      found(std::move(error));
       return;
     }
   }
