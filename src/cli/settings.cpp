@@ -27,7 +27,7 @@ constexpr std::array kInfos{
     SettingInfo{"context", SettingKind::kNumber, "0", "TOKENS", "longest context; 0: as long as the model's"},
     SettingInfo{
         "memory", SettingKind::kSize, "0", "SIZE",
-        "most memory for weights, K/V and scratch of a loaded model, e.g. 4GB; 0: chosen by the program"},
+        "most memory for weights, K/V, scratch and adapters of a loaded model, e.g. 4GB; 0: chosen by the program"},
     SettingInfo{"kv-format", SettingKind::kText, "fp16", "FORMAT",
                 "how K/V are kept: fp16, bf16, or int8 in half the memory"},
     SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",

@@ -26,7 +26,7 @@ struct AppOptions {
   std::string backend = "auto";      // auto | cpu
   std::int32_t threads = 0;          // compute threads; 0: one per core
   std::int32_t context_tokens = 0;   // 0: each model's own
-  std::size_t memory_bytes = 0;      // of each model, for weights, K/V and scratch; 0: chosen by the host
+  std::size_t memory_bytes = 0;      // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
   std::string kv_format = "fp16";    // fp16 | bf16 | int8
   std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
   /// How long a generation may take, streams too; 0: any time.
