@@ -25,9 +25,9 @@ constexpr std::array kInfos{
     SettingInfo{"backend", SettingKind::kText, "auto", "auto|cpu", "what computes"},
     SettingInfo{"threads", SettingKind::kNumber, "0", "N", "compute threads; 0: one for each core"},
     SettingInfo{"context", SettingKind::kNumber, "0", "TOKENS", "longest context; 0: as long as the model's"},
-    SettingInfo{
-        "memory", SettingKind::kSize, "0", "SIZE",
-        "most memory for weights, K/V, scratch and adapters of a loaded model, e.g. 4GB; 0: chosen by the program"},
+    SettingInfo{"memory", SettingKind::kSize, "0", "SIZE",
+                "most memory for weights, K/V, scratch and adapters of a loaded model, e.g. 4GB; 0: chosen "
+                "by the program"},
     SettingInfo{"kv-format", SettingKind::kText, "fp16", "FORMAT",
                 "how K/V are kept: fp16, bf16, or int8 in half the memory"},
     SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",

@@ -41,6 +41,8 @@ class Collector {
     if (!attention.latent) return;
     add(attention.latent->q_a_proj);
     add(attention.latent->kv_a_proj);
+    // One module, which makes keys and values of latents; taken apart, it is none that can be adapted.
+    if (attention.latent->embed_q_transposed) add(attention.latent->embed_q);
   }
 
   void add(const MoeSpec& moe) {

@@ -27,7 +27,8 @@ struct AdapterTarget {
 };
 
 /// By stored name. Left out is what mlx-lm cannot adapt: position embeddings, the two maps of multi-head
-/// latent attention, and experts that are stored one by one, which mlx-lm knows stacked under another name.
+/// latent attention where they are stored apart, and experts that are stored one by one, which mlx-lm knows
+/// stacked under another name.
 using AdapterTargets = std::map<std::string, AdapterTarget, std::less<>>;
 AdapterTargets adapter_targets(const ModelSpec& spec);
 

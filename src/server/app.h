@@ -23,10 +23,11 @@ struct AppOptions {
   std::vector<std::filesystem::path> models;
   /// Folder whose sub-folders are also served, loaded at their first use; empty: none.
   std::filesystem::path models_folder;
-  std::string backend = "auto";      // auto | cpu
-  std::int32_t threads = 0;          // compute threads; 0: one per core
-  std::int32_t context_tokens = 0;   // 0: each model's own
-  std::size_t memory_bytes = 0;      // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
+  std::string backend = "auto";     // auto | cpu
+  std::int32_t threads = 0;         // compute threads; 0: one per core
+  std::int32_t context_tokens = 0;  // 0: each model's own
+  std::size_t memory_bytes =
+      0;  // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
   std::string kv_format = "fp16";    // fp16 | bf16 | int8
   std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
   /// How long a generation may take, streams too; 0: any time.

@@ -159,7 +159,8 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
     tables.add(model->name, static_cast<double>(model->tokenizer->memory_bytes()));
     loading.add(model->name, model->load_seconds);
   }
-  for (ModelFamily* family : {&weights, &pages, &scratch, &adapters, &tables, &loading}) out.push_back(family->take());
+  for (ModelFamily* family : {&weights, &pages, &scratch, &adapters, &tables, &loading})
+    out.push_back(family->take());
 }
 
 }  // namespace

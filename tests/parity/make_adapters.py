@@ -73,6 +73,7 @@ add("llama4_text", "llama4_text")
 add("afmoe", "afmoe")
 # Latents; inputs of a layer's own.
 add("deepseek_v2", "deepseek_v2")
+add("deepseek_v2_dora", "deepseek_v2", "dora", keys=["self_attn.kv_b_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.o_proj"])
 add("deepseek_v3_quantized", "deepseek_v3_quantized")
 add("gemma4_text", "gemma4_text")
 add("gemma4_text_quantized", "gemma4_text_quantized")

@@ -38,6 +38,7 @@ class LatentWorkspace {
     Activations activations;
     std::vector<float> halves;   // [2 · rows, features]: what int8 holds of them, and what it loses
     std::vector<float> outputs;  // [2 · rows, outputs]
+    std::vector<float> inner;    // [rows, kMaxAdapterRank]
   };
 
   std::ptrdiff_t projected_stride_ = 0;

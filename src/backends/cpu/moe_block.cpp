@@ -286,11 +286,10 @@ void MoeBlock::adapt_slots(const StepWorkspace& workspace, const MoeWorkspace& s
   const std::int32_t outputs = linear.out_features() / num_experts();
   for (std::int32_t row = 0; row < rows; ++row) {
     const std::int32_t pair = shared.slot_pairs_[static_cast<std::size_t>(first_slot + row)];
-    const CpuAdapter* const adapter = adapters.of_row(pair / per_token());
-    if (adapter == nullptr) continue;
-    adapters.adapt_expert(*adapter, &linear, item.expert, inputs + std::ptrdiff_t{row} * linear.in_features(),
-                          piece.first_column - item.expert * outputs, piece.columns,
-                          out.data() + static_cast<std::size_t>(row) * piece.stride);
+    adapters.adapt_part(pair / per_token(), &linear, item.expert,
+                        inputs + std::ptrdiff_t{row} * linear.in_features(),
+                        piece.first_column - item.expert * outputs, piece.columns,
+                        out.data() + static_cast<std::size_t>(row) * piece.stride);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backends/cpu/reference_adapters.h"
 #include "backends/cpu/vector.h"
 
 namespace mlxd {
@@ -88,46 +89,6 @@ void normalize_heads(const HeadNormSpec& spec, const DenseNorm& norm, std::size_
   for (std::size_t h = 0; h < num_heads; ++h) {
     const std::size_t weight = norm.weight.size() == head_dim ? 0 : h * head_dim;
     normalize_row(norm, heads + h * head_dim, weight, head_dim, heads + h * head_dim);
-  }
-}
-
-const LowRankProduct* find_product(const CpuAdapter* adapter, const DenseLinear* linear) {
-  return adapter == nullptr ? nullptr : adapter->find(linear);
-}
-
-std::vector<float> inner_values(const LowRankProduct& low, const float* x) {
-  const auto in = static_cast<std::size_t>(low.in_features);
-  std::vector<float> inner(static_cast<std::size_t>(low.num_ranks));
-  for (std::size_t k = 0; k < inner.size(); ++k) inner[k] = dot(low.down.data() + k * in, x, in);
-  return inner;
-}
-
-/// Outputs [first, last) of y, a whole row, become those with the adapter.
-void add_outer(const LowRankProduct& low, const std::vector<float>& inner, std::int32_t first,
-               std::int32_t last, float* y) {
-  for (const LowRankPart& part : low.parts) {
-    for (std::int32_t o = std::max(first, part.first_output);
-         o < std::min(last, part.first_output + part.num_outputs); ++o) {
-      const auto index = static_cast<std::size_t>(o - part.first_output);
-      float sum = part.gain.empty() ? y[o] : y[o] * part.gain[index];
-      for (std::size_t k = 0; k < static_cast<std::size_t>(part.rank); ++k) {
-        sum += inner[static_cast<std::size_t>(part.first_rank) + k] *
-               part.up[k * static_cast<std::size_t>(part.num_outputs) + index];
-      }
-      y[o] = part.offset.empty() ? sum : sum + part.offset[index];
-    }
-  }
-}
-
-/// x [hidden], the embedding of a token, becomes that with the adapter.
-void adapt_embedding(const LowRankProduct& low, TokenId token, float* x) {
-  const LowRankPart& part = low.parts.front();
-  const auto in = static_cast<std::size_t>(low.in_features);
-  const auto index = static_cast<std::size_t>(token);
-  for (std::size_t d = 0; d < in; ++d) {
-    if (!part.gain.empty()) x[d] *= part.gain[index];
-    for (std::size_t k = 0; k < static_cast<std::size_t>(part.rank); ++k)
-      x[d] += part.up[k * static_cast<std::size_t>(part.num_outputs) + index] * low.down[k * in + d];
   }
 }
 
@@ -245,14 +206,16 @@ void ReferenceExecutor::apply(const DenseLinear& linear, const Rows& x, std::siz
   adapt(linear, x, rows, y);
 }
 
+const LowRankProduct* ReferenceExecutor::row_product(std::size_t row, const DenseLinear& linear) const {
+  return row_adapters_.empty() ? nullptr : find_product(row_adapters_[row], &linear);
+}
+
 void ReferenceExecutor::adapt(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) const {
-  if (row_adapters_.empty()) return;
   for (std::size_t row = 0; row < rows; ++row) {
-    const LowRankProduct* const low = find_product(row_adapters_[row], &linear);
+    const LowRankProduct* const low = row_product(row, linear);
     if (low == nullptr) continue;
-    const std::vector<float> inner =
-        inner_values(*low, x.data() + row * static_cast<std::size_t>(low->in_features));
-    add_outer(*low, inner, 0, linear.out_features,
+    const float* from = x.data() + row * static_cast<std::size_t>(linear.in_features);
+    add_outer(*low, inner_values(*low, from), 0, linear.out_features,
               y.data() + row * static_cast<std::size_t>(linear.out_features));
   }
 }
@@ -336,11 +299,18 @@ void ReferenceExecutor::project_latent(const AttentionSpec& attention, const Den
   }
   apply(layer.q_proj, latent.q_a_proj ? compressed_ : input, rows, head_queries_);
   for (std::size_t row = 0; row < rows; ++row) {
+    const LowRankProduct* const low = row_product(row, latent.embed_q);
     for (std::size_t h = 0; h < heads; ++h) {
-      const float* from = head_queries_.data() + (row * heads + h) * (nope + rope);
+      float* from = head_queries_.data() + (row * heads + h) * (nope + rope);
       float* to = q_.data() + (row * heads + h) * head_dim;
       const float* weights = latent.embed_q.weights.data() + h * latent_dim * nope;
+      std::vector<float> inner;
+      if (low != nullptr) {
+        inner = take_backwards(*low, static_cast<std::int32_t>(h * nope),
+                               static_cast<std::int32_t>((h + 1) * nope), from);
+      }
       for (std::size_t i = 0; i < latent_dim; ++i) to[i] = dot(weights + i * nope, from, nope);
+      if (low != nullptr) add_backwards(*low, inner, to);
       std::copy_n(from + nope, rope, to + latent_dim);
     }
   }
@@ -361,11 +331,16 @@ void ReferenceExecutor::unembed_latent(const AttentionSpec& attention, const Den
   const auto value_dim = static_cast<std::size_t>(attention.latent->value_dim);
   const auto heads = static_cast<std::size_t>(attention.num_heads);
   for (std::size_t row = 0; row < rows; ++row) {
+    const LowRankProduct* const low = row_product(row, latent.unembed_out);
     for (std::size_t h = 0; h < heads; ++h) {
       const float* from = attended_.data() + (row * heads + h) * static_cast<std::size_t>(attention.head_dim);
       float* to = head_outputs_.data() + (row * heads + h) * value_dim;
       const float* weights = latent.unembed_out.weights.data() + h * value_dim * latent_dim;
       for (std::size_t i = 0; i < value_dim; ++i) to[i] = dot(weights + i * latent_dim, from, latent_dim);
+      if (low == nullptr) continue;
+      add_outer(*low, inner_values(*low, from), static_cast<std::int32_t>(h * value_dim),
+                static_cast<std::int32_t>((h + 1) * value_dim),
+                head_outputs_.data() + row * heads * value_dim);
     }
   }
 }
@@ -581,10 +556,8 @@ void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
         model_.embedding.weights.data() + static_cast<std::size_t>(step.tokens[row]) * hidden;
     float* x = x_.data() + row * hidden;
     std::copy_n(token, hidden, x);
-    if (!step_adapters_.empty()) {
-      if (const LowRankProduct* const low = find_product(step_adapters_[row], &model_.embedding))
-        adapt_embedding(*low, step.tokens[row], x);
-    }
+    if (const LowRankProduct* const low = row_product(row, model_.embedding))
+      adapt_embedding(*low, step.tokens[row], x);
     for (std::size_t d = 0; d < hidden; ++d) x[d] *= spec_.embedding_scale;
     if (!model_.position_embedding) continue;
     const float* position =
@@ -596,47 +569,7 @@ void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
 
 Result<CpuAdapterPtr> ReferenceExecutor::prepare_adapter(const Adapter& adapter) const {
   CpuAdapterBuilder builder(adapter, this, kernels_);
-  const auto list = [&](const DenseLinear& linear, const LinearSpec& spec) {
-    return list_product(builder, &linear, linear.weights, linear.bias, spec);
-  };
-  const auto list_if = [&](const std::optional<DenseLinear>& linear, const std::optional<LinearSpec>& spec) {
-    return linear ? list(*linear, *spec) : Result<void>();
-  };
-  const auto list_mlp = [&](const DenseMlp& mlp, const MlpSpec& spec) -> Result<void> {
-    TRY(list_if(mlp.gate_proj, spec.gate_proj));
-    TRY(list(mlp.up_proj, spec.up_proj));
-    return list(mlp.down_proj, spec.down_proj);
-  };
-  // Without biases, which compute_logits adds later.
-  TRY(list_product(builder, &model_.embedding, model_.embedding.weights, {}, spec_.embedding));
-  if (model_.lm_head)
-    TRY(list_product(builder, &*model_.lm_head, model_.lm_head->weights, {}, spec_.lm_head));
-  for (std::size_t i = 0; i < model_.layers.size(); ++i) {
-    const DenseLayer& layer = model_.layers[i];
-    const LayerSpec& spec = spec_.layers[i];
-    const AttentionSpec& attention = spec.attention;
-    TRY(list(layer.q_proj, attention.q_proj));
-    TRY(list_if(layer.k_proj, attention.k_proj));
-    TRY(list_if(layer.v_proj, attention.v_proj));
-    TRY(list_if(layer.gate_proj, attention.gate_proj));
-    TRY(list(layer.o_proj, attention.o_proj));
-    if (layer.latent) {
-      TRY(list_if(layer.latent->q_a_proj, attention.latent->q_a_proj));
-      TRY(list(layer.latent->kv_a_proj, attention.latent->kv_a_proj));
-    }
-    if (layer.mlp) TRY(list_mlp(*layer.mlp, *spec.mlp));
-    if (layer.moe) {
-      TRY(list(layer.moe->router, spec.moe->router.gate));
-      TRY(list_if(layer.moe->shared_gate, spec.moe->shared_gate));
-      if (layer.moe->shared) TRY(list_mlp(*layer.moe->shared, *spec.moe->shared));
-      for (std::size_t e = 0; e < layer.moe->experts.size(); ++e)
-        TRY(list_mlp(layer.moe->experts[e], spec.moe->experts[e]));
-    }
-    if (layer.per_layer_input) {
-      TRY(list(layer.per_layer_input->gate, spec.per_layer_input->gate));
-      TRY(list(layer.per_layer_input->projection, spec.per_layer_input->projection));
-    }
-  }
+  TRY(list_products(builder, model_, spec_));
   return builder.finish();
 }
 

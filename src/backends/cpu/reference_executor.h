@@ -60,6 +60,8 @@ class ReferenceExecutor : public Executor {
   void normalize(const Rows& x, std::size_t rows, const std::optional<DenseNorm>& norm, Rows& y) const;
   /// x_ += post(y_) · residual_scale
   void add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows);
+  /// What a row's adapter changes of a product; nullptr: nothing.
+  const LowRankProduct* row_product(std::size_t row, const DenseLinear& linear) const;
   void adapt(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) const;
   void note_adapters(const StepInput& step);
   void embed(const StepInput& step, std::size_t rows);

@@ -113,7 +113,8 @@ void StepAdapters::multiply_down(const LowRankProduct& low, const Tile& tile, st
                    most_ranks_);
 }
 
-/// Outputs [first_output, first_output + num_outputs) of one row, as far as the part goes.
+/// Outputs [first_output, first_output + num_outputs) of one row, as far as the part goes, whose inner values
+/// these are.
 void StepAdapters::add_part(const LowRankPart& part, const float* inner, std::int32_t first_output,
                             std::int32_t num_outputs, float* y) const {
   const std::int32_t first = std::max(first_output, part.first_output);
@@ -122,8 +123,7 @@ void StepAdapters::add_part(const LowRankPart& part, const float* inner, std::in
   const std::int32_t skipped = first - part.first_output;
   float* const out = y + (first - first_output);
   if (!part.gain.empty()) kernels_.normalize(out, part.gain.data() + skipped, 1.0F, out, last - first);
-  kernels_.add_low_rank(inner + part.first_rank, part.rank, part.up.data() + skipped, part.num_outputs, out,
-                        last - first);
+  kernels_.add_low_rank(inner, part.rank, part.up.data() + skipped, part.num_outputs, out, last - first);
   if (!part.offset.empty()) kernels_.add_to(part.offset.data() + skipped, out, last - first);
 }
 
@@ -135,7 +135,7 @@ void StepAdapters::add_up(const void* product, int lane, std::int32_t first_outp
     for (std::int32_t place = group.first_place; place < group.first_place + group.num_places; ++place) {
       float* const out = y + rows_[static_cast<std::size_t>(place)] * stride;
       for (const LowRankPart& part : low->parts)
-        add_part(part, values(lane, place), first_output, num_outputs, out);
+        add_part(part, values(lane, place) + part.first_rank, first_output, num_outputs, out);
     }
   }
 }
@@ -148,29 +148,47 @@ void StepAdapters::add_up_row(const void* product, int lane, std::int32_t row, f
     const auto first = rows_.begin() + group.first_place;
     const auto place = std::lower_bound(first, first + group.num_places, row) - rows_.begin();
     for (const LowRankPart& part : low->parts) {
-      add_part(part, values(lane, static_cast<std::int32_t>(place)), part.first_output, part.num_outputs,
-               y + part.first_output);
+      add_part(part, values(lane, static_cast<std::int32_t>(place)) + part.first_rank, part.first_output,
+               part.num_outputs, y + part.first_output);
     }
   }
 }
 
-void StepAdapters::adapt_expert(const CpuAdapter& adapter, const void* product, std::int32_t expert,
-                                const float* x, std::int32_t first_output, std::int32_t num_outputs,
-                                float* y) const {
-  const LowRankProduct* const low = adapter.find(product);
+const LowRankProduct* StepAdapters::find(std::int32_t row, const void* product) const {
+  if (of_row_.empty() || of_row(row) == nullptr) return nullptr;
+  return of_row(row)->find(product);
+}
+
+void StepAdapters::adapt_part(std::int32_t row, const void* product, std::int32_t index, const float* x,
+                              std::int32_t first_output, std::int32_t num_outputs, float* y) const {
+  const LowRankProduct* const low = find(row, product);
   if (low == nullptr) return;
-  const LowRankPart& part = low->parts[static_cast<std::size_t>(expert)];
+  const LowRankPart& part = low->parts[static_cast<std::size_t>(index)];
   std::array<float, kMaxAdapterRank> inner;
   kernels_.product(x, low->in_features, 1,
                    low->down.data() + std::ptrdiff_t{part.first_rank} * low->in_features, low->in_features,
                    part.rank, inner.data(), part.rank);
-  kernels_.add_low_rank(inner.data(), part.rank, part.up.data() + first_output, part.num_outputs, y,
-                        num_outputs);
+  add_part(part, inner.data(), part.first_output + first_output, num_outputs, y);
+}
+
+bool StepAdapters::take_backwards(std::int32_t row, const void* product, std::int32_t first_output,
+                                  std::int32_t num_outputs, float* x, float* inner) const {
+  const LowRankProduct* const low = find(row, product);
+  if (low == nullptr) return false;
+  const LowRankPart& part = low->parts.front();
+  kernels_.product(part.up.data() + first_output, part.num_outputs, part.rank, x, num_outputs, 1, inner, 1);
+  if (!part.gain.empty()) kernels_.normalize(x, part.gain.data() + first_output, 1.0F, x, num_outputs);
+  return true;
+}
+
+void StepAdapters::add_backwards(std::int32_t row, const void* product, const float* inner, float* y) const {
+  const LowRankProduct* const low = find(row, product);
+  kernels_.add_low_rank(inner, low->parts.front().rank, low->down.data(), low->in_features, y,
+                        low->in_features);
 }
 
 void StepAdapters::adapt_embedding(std::int32_t row, const void* product, TokenId token, float* x) const {
-  if (of_row_.empty() || of_row(row) == nullptr) return;
-  const LowRankProduct* const low = of_row(row)->find(product);
+  const LowRankProduct* const low = find(row, product);
   if (low == nullptr) return;
   const LowRankPart& part = low->parts.front();
   const auto index = static_cast<std::size_t>(token);

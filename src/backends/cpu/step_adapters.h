@@ -74,9 +74,17 @@ class StepAdapters {
               std::ptrdiff_t stride) const;
   /// Any thread: the same of one row, all outputs.
   void add_up_row(const void* product, int lane, std::int32_t row, float* y) const;
-  /// Any thread: the same of one row of an expert, from its input x; outputs counted from the expert's first.
-  void adapt_expert(const CpuAdapter& adapter, const void* product, std::int32_t expert, const float* x,
-                    std::int32_t first_output, std::int32_t num_outputs, float* y) const;
+  /// Any thread: the same of one row and one part of the product (an expert's, a head's), from its input x;
+  /// outputs are counted from the part's first.
+  void adapt_part(std::int32_t row, const void* product, std::int32_t part, const float* x,
+                  std::int32_t first_output, std::int32_t num_outputs, float* y) const;
+  /// Any thread: of a product that goes from some of its module's outputs back to the inputs (keys absorbed
+  /// into queries): x [num_outputs] becomes what the weights themselves take; inner [kMaxAdapterRank] of it
+  /// as it was goes to add_backwards. False if the row's adapter does not change it.
+  bool take_backwards(std::int32_t row, const void* product, std::int32_t first_output,
+                      std::int32_t num_outputs, float* x, float* inner) const;
+  /// Any thread: y [in_features] += what they make.
+  void add_backwards(std::int32_t row, const void* product, const float* inner, float* y) const;
   /// Any thread: x [in_features], the embedding of a token, becomes that of the row's adapter.
   void adapt_embedding(std::int32_t row, const void* product, TokenId token, float* x) const;
 
@@ -103,6 +111,7 @@ class StepAdapters {
   std::int32_t num_chunks(const void* product, std::int32_t num_threads) const;
   void multiply_down(const LowRankProduct& low, const Tile& tile, std::int32_t chunk, std::int32_t chunks,
                      int lane, const float* inputs);
+  const LowRankProduct* find(std::int32_t row, const void* product) const;
   void add_part(const LowRankPart& part, const float* inner, std::int32_t first_output,
                 std::int32_t num_outputs, float* y) const;
   const float* values(int lane, std::int32_t place) const {
