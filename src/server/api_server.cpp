@@ -125,14 +125,14 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
     if (entry.name == name) return answer(describe(entry));
   }
   Error error = shelf.unknown(name);
-  for (const auto& [model, adapter] : split_adapter(name)) {
+  for (const auto& split : split_adapter(name)) {
     const auto entry = std::find_if(entries.begin(), entries.end(),
-                                    [&](const ModelShelf::Entry& each) { return each.name == model; });
+                                    [&](const ModelShelf::Entry& each) { return each.name == split.first; });
     if (entry == entries.end()) continue;
     const std::vector<std::string> adapters = ModelShelf::adapters_of(*entry);
-    if (std::find(adapters.begin(), adapters.end(), adapter) != adapters.end())
-      return answer(describe_adapter(describe(*entry), adapter));
-    error = unknown_adapter(adapter, model, adapters);
+    if (std::find(adapters.begin(), adapters.end(), split.second) != adapters.end())
+      return answer(describe_adapter(describe(*entry), split.second));
+    error = unknown_adapter(split.second, split.first, adapters);
     break;
   }
   exchange->post([exchange, error] { exchange->respond_error(api::status_of(error.kind), error); });
