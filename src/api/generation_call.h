@@ -25,6 +25,8 @@ using RawPrompt = std::variant<std::string, std::vector<TokenId>>;
 
 struct GenerationCall {
   std::string model;
+  /// An adapter of the model, which `model` may name too, as MODEL+ADAPTER; empty: none, or the one there.
+  std::string adapter;
   /// Present: a chat. Else `prompts` has at least one.
   std::optional<Conversation> conversation;
   std::vector<RawPrompt> prompts;

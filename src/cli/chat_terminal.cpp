@@ -30,14 +30,15 @@ std::string describe_answer(const ChatSession::Answer& answer, double load_secon
          rate(answer.completion_tokens - 1, answer.decode_seconds) + "\n";
 }
 
-ChatTerminal::ChatTerminal(Console& console, const ModelHost& model, std::string model_name,
-                           ChatPreferences preferences, std::unique_ptr<LineEditor> editor)
+ChatTerminal::ChatTerminal(Console& console, const ModelHost& model, AdapterLeasePtr adapter,
+                           std::string model_name, ChatPreferences preferences,
+                           std::unique_ptr<LineEditor> editor)
     : console_(console),
       model_(model),
       model_name_(std::move(model_name)),
       preferences_(std::move(preferences)),
       editor_(std::move(editor)),
-      session_(model) {}
+      session_(model, std::move(adapter)) {}
 
 void ChatTerminal::run() {
   console_.write_line(console_.styled(Style::kBold, model_name_) +

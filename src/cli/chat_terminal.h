@@ -15,8 +15,9 @@ namespace mlxd::cli {
 
 class ChatTerminal {
  public:
-  ChatTerminal(Console& console, const ModelHost& model, std::string model_name, ChatPreferences preferences,
-               std::unique_ptr<LineEditor> editor);
+  /// `adapter` is one of the model's, or null.
+  ChatTerminal(Console& console, const ModelHost& model, AdapterLeasePtr adapter, std::string model_name,
+               ChatPreferences preferences, std::unique_ptr<LineEditor> editor);
 
   /// Until /bye, Ctrl-D or the terminal is gone.
   void run();

@@ -51,6 +51,44 @@ Result<std::filesystem::path> find_draft_model(const CommandContext& context, co
   return TRY(make_finder(context.state).find(settings.draft_model())).path;
 }
 
+Result<AdapterPlaces> find_adapter_places(const CommandContext& context, const Settings& settings) {
+  AdapterPlaces places;
+  places.shared_folder = context.state.adapters();
+  for (const std::string& text : settings.adapters()) {
+    const AdapterPlaces::Found named = TRY(parse_named_adapter(text));
+    std::error_code error;
+    const std::filesystem::path folder = std::filesystem::absolute(expand_home(named.folder), error);
+    if (!std::filesystem::is_regular_file(folder / "adapter_config.json", error))
+      return not_found("adapter " + named.name + ": " + folder.string() + " holds no adapter_config.json");
+    if (!places.named.emplace(named.name, folder).second)
+      return invalid_argument("adapter " + named.name + " is given twice", "adapter");
+  }
+  return places;
+}
+
+Result<AdaptedModel> choose_adapted_model(const CommandContext& context, const Settings& settings,
+                                          const std::string& name) {
+  const ModelFinder finder = make_finder(context.state);
+  AdapterPlaces places = TRY(find_adapter_places(context, settings));
+  auto whole = choose_model(finder, context.state, name);
+  if (whole) return AdaptedModel{whole.take_value(), {}, std::move(places)};
+  for (const auto& [model_name, adapter] : split_adapter(name)) {
+    auto model = finder.find(model_name);
+    if (!model) continue;
+    const bool is_folder = adapter.find('/') != std::string::npos || adapter.starts_with('~');
+    if (!is_folder) {
+      TRY(places.find(model->path, adapter));
+      return AdaptedModel{model.take_value(), adapter, std::move(places)};
+    }
+    std::error_code error;
+    const auto folder = std::filesystem::weakly_canonical(expand_home(adapter), error);
+    const std::string folder_name = folder.filename().string();
+    places.named.insert_or_assign(folder_name, folder);
+    return AdaptedModel{model.take_value(), folder_name, std::move(places)};
+  }
+  return whole.take_error();
+}
+
 Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,
                                               const Settings& settings, const LoadOptions& options) {
   ModelHostOptions host_options;
@@ -66,6 +104,8 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.activation_bits = settings.activation_bits();
   host_options.speculation = settings.speculation();
   host_options.draft_model = TRY(find_draft_model(context, settings));
+  host_options.adapters = options.adapters;
+  host_options.adapter_bytes = static_cast<std::size_t>(settings.adapter_bytes());
   if (!options.speculate && host_options.draft_model.empty() &&
       settings.value("speculation").source == SettingSource::kDefault)
     host_options.speculation = "off";

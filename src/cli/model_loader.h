@@ -26,6 +26,21 @@ Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model);
 /// The folder of the draft model that the settings name; empty: they name none.
 Result<std::filesystem::path> find_draft_model(const CommandContext& context, const Settings& settings);
 
+/// Where adapters lie beside the models' own folders. Errors: kInvalidArgument, kNotFound naming the setting.
+Result<AdapterPlaces> find_adapter_places(const CommandContext& context, const Settings& settings);
+
+/// A model and the adapter of it that was asked for.
+struct AdaptedModel {
+  FoundModel model;
+  std::string adapter;  // name; empty: none
+  AdapterPlaces places;
+
+  std::string name() const { return adapter.empty() ? model.name : model.name + "+" + adapter; }
+};
+/// As choose_model; the name may be MODEL+ADAPTER, with an adapter's name or folder ("/…", "./…", "~…").
+Result<AdaptedModel> choose_adapted_model(const CommandContext& context, const Settings& settings,
+                                          const std::string& name);
+
 struct LoadOptions {
   std::size_t kv_bytes = 0;      // 0: from the settings
   std::int32_t max_running = 0;  // 0: the host's default
@@ -33,6 +48,7 @@ struct LoadOptions {
   bool prefill_first = false;
   bool profile = false;
   bool speculate = true;  // false: only if the settings ask for it
+  AdapterPlaces adapters = {};
 };
 /// Loads with a progress bar on a terminal.
 Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, const FoundModel& model,

@@ -17,8 +17,8 @@ double tokens_per_s(const PerplexityReport& report) {
   return report.seconds > 0.0 ? static_cast<double>(report.computed_tokens) / report.seconds : 0.0;
 }
 
-std::string to_json_text(const FoundModel& model, const std::string& file, const PerplexityReport& report) {
-  return pretty_json(json::object{{"model", model.name},
+std::string to_json_text(const std::string& model, const std::string& file, const PerplexityReport& report) {
+  return pretty_json(json::object{{"model", model},
                                   {"backend", report.backend},
                                   {"file", file},
                                   {"perplexity", report.perplexity},
@@ -38,8 +38,8 @@ std::string to_json_text(const FoundModel& model, const std::string& file, const
                                   {"tokens_per_s", tokens_per_s(report)}});
 }
 
-std::string to_text(const FoundModel& model, const PerplexityReport& report) {
-  return model.name + ", " + report.backend + "\n" +  //
+std::string to_text(const std::string& model, const PerplexityReport& report) {
+  return model + ", " + report.backend + "\n" +  //
          "perplexity  " + format_number(report.perplexity, 4) + " +- " +
          format_number(report.standard_error, 4) + "\n" +  //
          "loss        " + format_number(report.mean_loss, 5) + " nat a token, " +
@@ -64,7 +64,8 @@ Result<int> perplexity_command(const CommandContext& context, const PerplexityCo
     context.console.report_error("--activations does not go with --reference, which computes in fp32");
     return kExitUsage;
   }
-  const FoundModel model = TRY(make_finder(context.state).find(options.model));
+  const AdaptedModel adapted = TRY(choose_adapted_model(context, *settings, options.model));
+  const FoundModel& model = adapted.model;
   const std::filesystem::path file = expand_home(options.file);
   PerplexityOptions perplexity;
   perplexity.context_tokens = options.context_tokens;
@@ -73,6 +74,7 @@ Result<int> perplexity_command(const CommandContext& context, const PerplexityCo
   perplexity.threads = settings->threads();
   if (!options.reference || options.flags.contains("kv-format")) perplexity.kv_format = settings->kv_format();
   perplexity.activation_bits = settings->activation_bits();
+  if (!adapted.adapter.empty()) perplexity.adapter = TRY(adapted.places.find(model.path, adapted.adapter));
   Progress loading(context.console, "loading " + model.name, Progress::Form::kQuiet);
   Progress scoring(context.console, "scoring " + file.filename().string(), Progress::Form::kQuiet);
   perplexity.load_progress = [&loading](double fraction) { loading.update(fraction); };
@@ -82,7 +84,8 @@ Result<int> perplexity_command(const CommandContext& context, const PerplexityCo
   };
   const PerplexityReport report = TRY(measure_perplexity(model.path, file, perplexity));
   scoring.finish();
-  context.console.write(options.json ? to_json_text(model, file.string(), report) : to_text(model, report));
+  context.console.write(options.json ? to_json_text(adapted.name(), file.string(), report)
+                                     : to_text(adapted.name(), report));
   return kExitOk;
 }
 

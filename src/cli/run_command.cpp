@@ -67,10 +67,10 @@ Result<ChatPreferences> add_recommendation(const RunOptions& options, const std:
   return preferences;
 }
 
-Result<int> answer_once(const CommandContext& context, const ModelHost& model,
+Result<int> answer_once(const CommandContext& context, const ModelHost& model, AdapterLeasePtr adapter,
                         const ChatPreferences& preferences, std::string prompt) {
   Console& console = context.console;
-  ChatSession session(model);
+  ChatSession session(model, std::move(adapter));
   bool ends_line = false;
   ChatSession::Listener listener;
   listener.keep_going = [&] { return console.out_ok(); };
@@ -89,11 +89,13 @@ Result<int> answer_once(const CommandContext& context, const ModelHost& model,
   return kExitOk;
 }
 
-Result<int> chat(const CommandContext& context, const ModelHost& model, const std::string& model_name,
-                 ChatPreferences preferences) {
+Result<int> chat(const CommandContext& context, const ModelHost& model, AdapterLeasePtr adapter,
+                 const std::string& model_name, ChatPreferences preferences) {
   TRY(context.state.ensure());
   auto editor = TRY(LineEditor::create(context.state.history_file()));
-  ChatTerminal(context.console, model, model_name, std::move(preferences), std::move(editor)).run();
+  ChatTerminal(context.console, model, std::move(adapter), model_name, std::move(preferences),
+               std::move(editor))
+      .run();
   return kExitOk;
 }
 
@@ -111,7 +113,8 @@ Result<int> run_command(const CommandContext& context, const RunOptions& options
   Request request = split_words(options);
   const bool interactive = request.prompt.empty() && console.in_is_terminal() && console.out_is_terminal();
   // The model first: a wrong name should not cost typing the prompt.
-  const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, request.model));
+  const AdaptedModel adapted = TRY(choose_adapted_model(context, *settings, request.model));
+  const FoundModel& model = adapted.model;
   if (!interactive && (!console.in_is_terminal() || request.prompt.empty())) {
     std::string input = TRY(read_standard_input());
     input.erase(input.find_last_not_of("\r\n") + 1);  // echo's newline; indentation at the front may matter
@@ -122,7 +125,9 @@ Result<int> run_command(const CommandContext& context, const RunOptions& options
       return invalid_argument("there is nothing to answer: standard input is empty", "prompt");
   }
 
-  const auto host = TRY(load_model(context, model, *settings, {}));
+  const auto host = TRY(load_model(context, model, *settings, {.adapters = adapted.places}));
+  AdapterLeasePtr adapter;
+  if (!adapted.adapter.empty()) adapter = TRY(host->adapters().acquire(adapted.adapter));
   ChatPreferences preferences = TRY(add_recommendation(options, model.path));
   const std::string remembered = model.source == ModelSource::kPath ? model.path.string() : model.name;
   if (const auto noted = context.state.remember_model(remembered); !noted)
@@ -130,8 +135,8 @@ Result<int> run_command(const CommandContext& context, const RunOptions& options
   if (host->chat_template() == nullptr)
     console.write_error("mlxd: " + model.name +
                         " has no chat template: each text is completed as it stands\n");
-  if (interactive) return chat(context, *host, model.name, std::move(preferences));
-  return answer_once(context, *host, preferences, std::move(request.prompt));
+  if (interactive) return chat(context, *host, std::move(adapter), adapted.name(), std::move(preferences));
+  return answer_once(context, *host, std::move(adapter), preferences, std::move(request.prompt));
 }
 
 }  // namespace mlxd::cli

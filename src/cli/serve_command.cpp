@@ -90,6 +90,8 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.activation_bits = settings.activation_bits();
   app_options.speculation = settings.speculation();
   app_options.draft_model = TRY(find_draft_model(context, settings));
+  app_options.adapters = TRY(find_adapter_places(context, settings));
+  app_options.adapter_bytes = static_cast<std::size_t>(settings.adapter_bytes());
   app_options.request_timeout = std::chrono::seconds(settings.request_timeout_s());
   app_options.log_level = settings.log_level();
   const auto app = TRY(App::start(std::move(app_options)));

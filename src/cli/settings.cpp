@@ -25,9 +25,9 @@ constexpr std::array kInfos{
     SettingInfo{"backend", SettingKind::kText, "auto", "auto|cpu", "what computes"},
     SettingInfo{"threads", SettingKind::kNumber, "0", "N", "compute threads; 0: one for each core"},
     SettingInfo{"context", SettingKind::kNumber, "0", "TOKENS", "longest context; 0: as long as the model's"},
-    SettingInfo{
-        "memory", SettingKind::kSize, "0", "SIZE",
-        "most memory for weights, K/V and scratch of a loaded model, e.g. 4GB; 0: chosen by the program"},
+    SettingInfo{"memory", SettingKind::kSize, "0", "SIZE",
+                "most memory for weights, K/V, scratch and adapters of a loaded model, e.g. 4GB; 0: chosen "
+                "by the program"},
     SettingInfo{"kv-format", SettingKind::kText, "fp16", "FORMAT",
                 "how K/V are kept: fp16, bf16, or int8 in half the memory"},
     SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",
@@ -38,6 +38,12 @@ constexpr std::array kInfos{
         "draft model) or auto; answers are the same"},
     SettingInfo{"draft-model", SettingKind::kText, "", "MODEL",
                 "small model of the same vocabulary that guesses for the others, by name or folder"},
+    SettingInfo{
+        "adapter", SettingKind::kList, "", "NAME=FOLDER",
+        "LoRA adapter to be asked for as MODEL+NAME, beside those in the models' own folders 'adapters' "
+        "and in HOME/adapters; may be repeated"},
+    SettingInfo{"adapter-memory", SettingKind::kSize, "1GB", "SIZE",
+                "most memory for the loaded adapters of a model, which is part of --memory"},
     SettingInfo{"request-timeout", SettingKind::kNumber, "900", "SECONDS",
                 "longest that an answer may take, streams too; 0: any time"},
     SettingInfo{"open", SettingKind::kSwitch, "false", "", "open the address in the browser when ready"},

@@ -50,6 +50,9 @@ class Settings {
   std::int32_t activation_bits() const { return static_cast<std::int32_t>(number("activations")); }
   const std::string& speculation() const { return text("speculation"); }
   const std::string& draft_model() const { return text("draft-model"); }  // name or folder; empty: none
+  /// NAME=FOLDER each.
+  const std::vector<std::string>& adapters() const { return value("adapter").values; }
+  std::uint64_t adapter_bytes() const { return static_cast<std::uint64_t>(number("adapter-memory")); }
   std::int64_t request_timeout_s() const { return number("request-timeout"); }
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }

@@ -23,6 +23,7 @@ class StateFolder {
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path models() const { return root_ / "models"; }
+  std::filesystem::path adapters() const { return root_ / "adapters"; }
   std::filesystem::path config_file() const { return root_ / "config.toml"; }
   std::filesystem::path history_file() const { return root_ / "history"; }
 

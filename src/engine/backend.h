@@ -1,10 +1,12 @@
 // The device under the engine, at the level of a whole step: never op by op. A backend owns weights, K/V
-// memory and scratch. One thread (the engine's) calls it. Loading is each backend's own factory function.
+// memory and scratch. One thread (the engine's) calls it, but for prepare_adapter. Loading is each backend's
+// own factory function.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +15,8 @@
 #include "engine/step_batch.h"
 
 namespace mlxd {
+
+class Adapter;
 
 /// Pages of one layer group; each group numbers its own from 0.
 struct PageGroupInfo {
@@ -35,6 +39,7 @@ struct BackendInfo {
   std::int32_t max_batch_tokens = 0;       // most tokens in a step
   std::int32_t max_batch_sequences = 0;    // most sequences in a step
   std::int32_t num_sliceable_layers = 0;   // at whose bounds a step may be cut (LayerSlice); 0: it may not
+  std::size_t adapter_scratch_bytes = 0;   // that it takes once an adapter is attached, about
   std::vector<PageGroupInfo> page_groups;  // as in ModelSpec::layer_groups; at most kMaxLayerGroups
 
   /// A step cannot be taken back to an earlier position: no drafts.
@@ -54,9 +59,11 @@ struct BackendMemory {
   std::size_t weight_bytes = 0;
   std::size_t page_bytes = 0;  // allocated for K/V
   std::size_t scratch_bytes = 0;
+  std::size_t adapter_bytes = 0;  // attached ones, and the scratch that they need
 
   friend BackendMemory operator+(const BackendMemory& a, const BackendMemory& b) {
-    return {a.weight_bytes + b.weight_bytes, a.page_bytes + b.page_bytes, a.scratch_bytes + b.scratch_bytes};
+    return {a.weight_bytes + b.weight_bytes, a.page_bytes + b.page_bytes, a.scratch_bytes + b.scratch_bytes,
+            a.adapter_bytes + b.adapter_bytes};
   }
 };
 
@@ -64,6 +71,14 @@ struct PageCopy {
   PageId from = 0;
   PageId to = 0;
 };
+
+/// What a backend has made of an adapter; constant.
+class PreparedAdapter {
+ public:
+  virtual ~PreparedAdapter() = default;
+  virtual std::size_t memory_bytes() const = 0;
+};
+using PreparedAdapterPtr = std::shared_ptr<const PreparedAdapter>;
 
 class Backend {
  public:
@@ -87,6 +102,15 @@ class Backend {
   virtual Result<StepHandle> submit(const StepBatch& batch) = 0;
   /// Waits for the oldest submitted step, which must be `handle`, and fills `result` (cleared first).
   virtual Result<void> collect(StepHandle handle, StepResult& result) = 0;
+
+  /// Brings an adapter (model/adapter.h) of the model into the form that steps read. On any thread, beside
+  /// steps. Errors: kUnsupported, naming a module that the backend cannot change, or if it has no adapters at
+  /// all; kCorruptData, naming the module; kOutOfMemory.
+  virtual Result<PreparedAdapterPtr> prepare_adapter(const Adapter& adapter) const;
+  /// Steps may name it from now on, by an id not attached. Not while a step is outstanding.
+  virtual Result<void> attach_adapter(AdapterId id, PreparedAdapterPtr adapter);
+  /// No step names it any more. Not while a step is outstanding.
+  virtual void detach_adapter(AdapterId id);
 };
 
 }  // namespace mlxd

@@ -132,6 +132,8 @@ Engine::Engine(std::unique_ptr<Backend> backend, std::unique_ptr<Drafter> drafte
 Result<void> Engine::submit(SequenceId id, GenerationRequest request) {
   if (device_lost_) return *device_lost_;
   TRY(check_fits(request, num_pages()));
+  if (request.adapter() != kNoAdapter && !has_adapter(request.adapter()))
+    return Error(ErrorKind::kUnavailable, "the request's adapter has been unloaded: ask again", "adapter");
   auto [entry, inserted] = sequences_.try_emplace(
       id, std::make_unique<Sequence>(id, next_arrival_++, std::move(request), clock_.now()));
   CHECK(inserted);
@@ -139,6 +141,29 @@ Result<void> Engine::submit(SequenceId id, GenerationRequest request) {
   if (const auto& deadline = entry->second->request().deadline();
       deadline && (!next_deadline_ || *deadline < *next_deadline_))
     next_deadline_ = deadline;
+  return {};
+}
+
+bool Engine::has_adapter(AdapterId id) const {
+  return std::find(adapters_.begin(), adapters_.end(), id) != adapters_.end();
+}
+
+Result<void> Engine::attach_adapter(AdapterId id, PreparedAdapterPtr adapter) {
+  if (id == kNoAdapter || has_adapter(id))
+    return Error(ErrorKind::kConflict, "adapter " + std::to_string(id) + " is attached already");
+  TRY(backend_->attach_adapter(id, std::move(adapter)));
+  adapters_.push_back(id);
+  return {};
+}
+
+Result<void> Engine::detach_adapter(AdapterId id) {
+  if (!has_adapter(id)) return {};
+  for (const auto& entry : sequences_) {
+    if (entry.second->request().adapter() == id)
+      return Error(ErrorKind::kConflict, "adapter " + std::to_string(id) + " is in use");
+  }
+  backend_->detach_adapter(id);
+  std::erase(adapters_, id);
   return {};
 }
 
@@ -247,6 +272,7 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
   entry.first_token = static_cast<std::int32_t>(batch_.tokens.size());
   entry.num_tokens = chunk.num_tokens + chunk.num_drafts;
   entry.first_position = sequence.num_computed();
+  entry.adapter = sequence.request().adapter();
   if (chunk.kept_row) {
     entry.kept_row = *chunk.kept_row;
     ++batch_.slice.num_sequences;

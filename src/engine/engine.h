@@ -81,10 +81,16 @@ class Engine {
                                                 const Clock& clock = Clock::real());
 
   /// Queues a request under an id not in use. Errors: kTooLarge (see check_fits), kUnavailable (the device is
-  /// lost).
+  /// lost, or the adapter is not attached).
   Result<void> submit(SequenceId id, GenerationRequest request);
   /// Forgets a request and frees its pages; no event of it comes any more. An unknown id is nothing.
   void cancel(SequenceId id);
+
+  /// Makes an adapter known, which requests may then name. Errors: those of the backend; kConflict (the id is
+  /// in use).
+  Result<void> attach_adapter(AdapterId id, PreparedAdapterPtr adapter);
+  /// Errors: kConflict if a request here names it.
+  Result<void> detach_adapter(AdapterId id);
 
   /// Changes the K/V memory while running: pages in use move together as needed, sequences that the smaller
   /// memory cannot hold together wait again, those that it can never hold end with kOutOfMemory. Errors:
@@ -110,6 +116,7 @@ class Engine {
   EngineStats stats() const;
   /// Why the device is gone, if it is; nothing runs any more then.
   const std::optional<Error>& device_lost() const { return device_lost_; }
+  /// Of which other threads may use prepare_adapter.
   const Backend& backend() const { return *backend_; }
   /// Of the model, and of the one that drafts for it.
   BackendMemory memory() const;
@@ -121,6 +128,7 @@ class Engine {
   Engine(std::unique_ptr<Backend> backend, std::unique_ptr<Drafter> drafter, std::int32_t num_pages,
          KvCache::Options cache, Scheduler::Options options, std::int32_t fixed_drafts, const Clock& clock);
 
+  bool has_adapter(AdapterId id) const;
   void expire();
   void draft();
   void schedule();
@@ -155,6 +163,7 @@ class Engine {
   DraftPlanner planner_;
   Scheduler::Options limits_;
   std::int32_t num_pages_ = 0;
+  std::vector<AdapterId> adapters_;  // attached
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::uint64_t next_arrival_ = 0;
   std::optional<Error> device_lost_;

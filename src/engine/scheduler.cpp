@@ -264,12 +264,12 @@ void Scheduler::admit() {
 Scheduler::Admission Scheduler::try_admit(Sequence& sequence) {
   // The usual case in a crowd, told before anything is looked up.
   if (num_running() >= options_.max_running && !may_displace(sequence)) return Admission::kNoRoom;
-  KvCache::Match match = cache_.find(sequence.tokens(), sequence.request().cache_salt());
+  KvCache::Match match = cache_.find(sequence.tokens(), sequence.cache_key());
   if (waits_for_running_prefix(sequence, match)) return Admission::kPassedOver;
   while (num_running() >= options_.max_running || !has_pages_for(sequence, match)) {
     if (!may_displace(sequence)) return Admission::kNoRoom;
     preempt(last_ranked());
-    match = cache_.find(sequence.tokens(), sequence.request().cache_salt());
+    match = cache_.find(sequence.tokens(), sequence.cache_key());
   }
   waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &sequence));
   if (sequence.start(cache_, match, now_)) newly_started_.push_back(&sequence);
@@ -297,7 +297,7 @@ bool Scheduler::has_pages_for(const Sequence& sequence, KvCache::Match& match) c
   };
   if (fits()) return true;
   if (match.num_tokens % kPageTokens == 0) return false;
-  match = cache_.find(sequence.tokens(), sequence.request().cache_salt(), false);
+  match = cache_.find(sequence.tokens(), sequence.cache_key(), false);
   return fits();
 }
 
@@ -313,7 +313,7 @@ bool Scheduler::waits_for_running_prefix(const Sequence& sequence, const KvCache
   for (const Running& running : running_) {
     const Sequence& other = *running.sequence;
     if (other.num_remaining() <= 1 || running.level > sequence.level(now_) ||
-        other.request().cache_salt() != sequence.request().cache_salt()) {
+        other.cache_key() != sequence.cache_key()) {
       continue;
     }
     const std::int32_t equal = common_tokens(useful, other.tokens());

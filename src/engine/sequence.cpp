@@ -6,10 +6,21 @@
 #include "base/check.h"
 
 namespace mlxd {
+namespace {
+
+// Of one length for every adapter, so that no salt can spell another adapter's key.
+std::string make_cache_key(AdapterId adapter, const std::string& salt) {
+  std::string key;
+  for (int shift = 0; shift < 64; shift += 8) key += static_cast<char>((adapter >> shift) & 0xFFU);
+  return key + salt;
+}
+
+}  // namespace
 
 Sequence::Sequence(SequenceId id, std::uint64_t arrival, GenerationRequest request, TimePoint submitted_at)
     : id_(id), arrival_(arrival), request_(std::move(request)), submitted_at_(submitted_at) {
   tokens_ = request_.prompt();
+  cache_key_ = make_cache_key(request_.adapter(), request_.cache_salt());
   const SamplingParams& sampling = request_.sampling();
   for (const LogitBias& entry : sampling.logit_bias) bias_.push_back({entry.token, entry.bias});
   has_penalties_ = sampling.repetition_penalty != 1.0F || sampling.presence_penalty != 0.0F ||
@@ -30,17 +41,17 @@ bool Sequence::start(KvCache& cache, const KvCache::Match& match, TimePoint now)
   if (first) {
     started_at_ = now;
     auto report = std::make_shared<CacheReport>();
-    if (request_.explain_cache()) *report = cache.explain(tokens_, request_.cache_salt(), request_.client());
+    if (request_.explain_cache()) *report = cache.explain(tokens_, cache_key_, request_.client());
     const auto most = static_cast<std::size_t>(num_prompt_tokens() + request_.max_tokens());
     tokens_.reserve(most);
     for (std::size_t group = 0; group < cache.num_groups(); ++group)
       held_.tables[group].reserve(
           static_cast<std::size_t>(pages_for_tokens(static_cast<std::int64_t>(most))));
-    num_computed_ = cache.open(held_, match, request_.cache_salt());
+    num_computed_ = cache.open(held_, match, cache_key_);
     report->cached_tokens = num_computed_;
     cache_report_ = std::move(report);
   } else {
-    num_computed_ = cache.open(held_, match, request_.cache_salt());
+    num_computed_ = cache.open(held_, match, cache_key_);
   }
   return first;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -42,6 +43,9 @@ class Sequence {
   /// The pages, and what the cache knows of them.
   const KvCache::Held& held() const { return held_; }
   KvCache::Held& held() { return held_; }
+
+  /// What cached prefixes are kept apart by: the adapter, whose K/V are its own, and the request's salt.
+  const std::string& cache_key() const { return cache_key_; }
 
   /// Whole levels: the priority given, less one for every kSecondsPerLevel waited since submission.
   std::int32_t level(TimePoint now) const;
@@ -83,6 +87,7 @@ class Sequence {
   std::uint64_t arrival_;
   GenerationRequest request_;
   TimePoint submitted_at_;
+  std::string cache_key_;
   std::vector<TokenId> tokens_;  // prompt, then generated
   KvCache::Held held_;
   std::int32_t num_computed_ = 0;

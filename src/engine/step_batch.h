@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "generation/adapter_lease.h"
 #include "generation/token.h"
 
 namespace mlxd {
@@ -53,6 +54,7 @@ struct BatchSequence {
   /// num_tokens) of the backend's [max_batch_tokens] from the step that ends at a layer to the one that goes
   /// on from there.
   std::int32_t kept_row = 0;
+  AdapterId adapter = kNoAdapter;  // attached to the backend; the same for all of a sequence's tokens
 };
 
 /// The last sequences of a step may run some of the layers only, and the others in later steps: so a long

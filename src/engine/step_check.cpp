@@ -1,5 +1,6 @@
 #include "engine/step_check.h"
 
+#include <algorithm>
 #include <string>
 
 namespace mlxd {
@@ -78,6 +79,10 @@ Result<void> check_step(const StepBatch& batch, const BackendInfo& info, const S
       return bad_step("sequences do not cover the tokens in order");
     if (sequence.num_tokens > limits.context_tokens - sequence.first_position) {
       return bad_step("position beyond the context of " + std::to_string(limits.context_tokens) + " tokens");
+    }
+    if (sequence.adapter != kNoAdapter && std::find(limits.adapters.begin(), limits.adapters.end(),
+                                                    sequence.adapter) == limits.adapters.end()) {
+      return bad_step("an adapter that is not attached");
     }
     next_token += sequence.num_tokens;
     for (std::size_t group = 0; group < info.page_groups.size(); ++group) {

@@ -17,6 +17,7 @@ struct StepLimits {
   std::int32_t context_tokens = 0;            // positions [0, context_tokens)
   std::span<const std::int32_t> num_pages{};  // usable, by layer group
   std::size_t previous_samples = 0;           // sample rows of the step submitted last
+  std::span<const AdapterId> adapters{};      // attached
 };
 
 /// Errors: kInternal, naming what is wrong.

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "generation/adapter_lease.h"
 #include "generation/sampling_params.h"
 #include "generation/token.h"
 
@@ -42,6 +43,8 @@ class GenerationRequest {
     ClientId client = 0;
     /// Cached prefixes are shared only between requests of the same salt.
     std::string cache_salt;
+    /// Null: the model as it is. Cached prefixes are not shared between adapters, nor with the model itself.
+    AdapterLeasePtr adapter;
     /// The engine gives up on the request then.
     std::optional<TimePoint> deadline;
     /// Report how the prompt met the prefix cache.
@@ -65,6 +68,7 @@ class GenerationRequest {
   Priority priority() const { return fields_.priority; }
   ClientId client() const { return fields_.client; }
   const std::string& cache_salt() const { return fields_.cache_salt; }
+  AdapterId adapter() const { return fields_.adapter ? fields_.adapter->id : kNoAdapter; }
   const std::optional<TimePoint>& deadline() const { return fields_.deadline; }
   bool explain_cache() const { return fields_.explain_cache; }
   const std::vector<TokenId>& prediction() const { return fields_.prediction; }

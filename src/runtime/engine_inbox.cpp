@@ -42,14 +42,14 @@ void EngineInbox::abandon(StreamState& stream) {
   if (notify) mail_came_.notify_one();
 }
 
-Result<void> EngineInbox::resize(std::int32_t num_pages) {
+Result<void> EngineInbox::order(std::function<Result<void>(Engine&)> carry_out) {
   std::future<Result<void>> done;
   bool notify = false;
   {
     const MutexLock lock(mutex_);
     if (closed_) return *closed_;
-    Resize& order = mail_.resizes.emplace_back();
-    order.num_pages = num_pages;
+    Order& order = mail_.orders.emplace_back();
+    order.carry_out = std::move(carry_out);
     done = order.done.get_future();
     notify = parked_;
   }
@@ -90,17 +90,17 @@ EngineStats EngineInbox::stats() const {
 void EngineInbox::take(Mail& mail, bool wait) {
   mail.submissions.clear();
   mail.cancellations.clear();
-  mail.resizes.clear();
+  mail.orders.clear();
   const MutexLock lock(mutex_);
   if (wait) {
     parked_ = true;
-    while (mail_.submissions.empty() && mail_.cancellations.empty() && mail_.resizes.empty() && !mail_.stop)
+    while (mail_.submissions.empty() && mail_.cancellations.empty() && mail_.orders.empty() && !mail_.stop)
       mail_came_.wait(mutex_);
     parked_ = false;
   }
   std::swap(mail.submissions, mail_.submissions);
   std::swap(mail.cancellations, mail_.cancellations);
-  std::swap(mail.resizes, mail_.resizes);
+  std::swap(mail.orders, mail_.orders);
   mail.stop = mail_.stop;
   accepted_ += static_cast<std::int32_t>(mail.submissions.size());
 }

@@ -1,9 +1,11 @@
-// The way into an engine thread: new requests, cancellations and the order to stop, bounded; and the way its
+// The way into an engine thread: new requests, cancellations, orders to the engine and the one to stop,
+// bounded; and the way its
 // state and its wake-ups come out. Internal to runtime. Thread-safe; methods marked so are the engine
 // thread's own.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -20,20 +22,23 @@
 
 namespace mlxd {
 
+class Engine;
+
 class EngineInbox {
  public:
   struct Submission {
     GenerationRequest request;
     std::shared_ptr<StreamState> stream;
   };
-  struct Resize {
-    std::int32_t num_pages = 0;
+  /// What the engine is to do between steps.
+  struct Order {
+    std::function<Result<void>(Engine&)> carry_out;
     std::promise<Result<void>> done;
   };
   struct Mail {
     std::vector<Submission> submissions;
     std::vector<SequenceId> cancellations;
-    std::vector<Resize> resizes;
+    std::vector<Order> orders;
     bool stop = false;
   };
 
@@ -43,8 +48,8 @@ class EngineInbox {
   Result<void> submit(Submission submission) EXCLUDES(mutex_);
   /// The stream's owner is gone. Returns when its waker is not being told of anything any more.
   void abandon(StreamState& stream) EXCLUDES(mutex_);
-  /// Errors: the reason given to `close`; those of the resize.
-  Result<void> resize(std::int32_t num_pages) EXCLUDES(mutex_);
+  /// Waits until it is carried out, not on the engine thread. Errors: the reason given to `close`; its own.
+  Result<void> order(std::function<Result<void>(Engine&)> carry_out) EXCLUDES(mutex_);
   /// Refuses further submissions with `reason`.
   void close(Error reason) EXCLUDES(mutex_);
   void stop() EXCLUDES(mutex_);

@@ -32,6 +32,7 @@ void name_this_thread(const char* name) {
 // What the rest of the program may know of a loaded engine without asking its thread.
 struct Loaded {
   BackendInfo info;
+  const Backend* backend = nullptr;  // while the thread runs; for what any thread may call
 };
 
 constexpr std::chrono::milliseconds kQueueNewsInterval{200};
@@ -83,13 +84,21 @@ class EngineLoop {
       engine_->cancel(id);
       streams_.erase(id);
     }
-    for (EngineInbox::Resize& order : mail_.resizes) {
-      Result<void> resized = engine_->resize(order.num_pages);
+    for (EngineInbox::Order& order : mail_.orders) {
+      Result<void> carried_out = carry_out(order);
       inbox_.publish_memory(engine_->memory());
       inbox_.publish(engine_->stats());
-      order.done.set_value(std::move(resized));
+      order.done.set_value(std::move(carried_out));
     }
     return true;
+  }
+
+  Result<void> carry_out(EngineInbox::Order& order) {
+    try {
+      return order.carry_out(*engine_);
+    } catch (const std::bad_alloc&) {
+      return Error(ErrorKind::kOutOfMemory, "the system has too little memory");
+    }
   }
 
   // Tells those who wait where they stand: when the line has changed, and a few times a second.
@@ -129,9 +138,9 @@ class EngineLoop {
     do {
       for (EngineInbox::Submission& submission : mail_.submissions)
         streams_.emplace(submission.stream->id(), std::move(submission.stream));
-      for (EngineInbox::Resize& order : mail_.resizes) order.done.set_value(reason);
+      for (EngineInbox::Order& order : mail_.orders) order.done.set_value(reason);
       inbox_.take(mail_, false);  // what came before the inbox was closed
-    } while (!mail_.submissions.empty() || !mail_.resizes.empty());
+    } while (!mail_.submissions.empty() || !mail_.orders.empty());
     for (auto& [id, stream] : streams_) {
       stream->publish(failure(reason));
       news_.push_back(std::move(stream));
@@ -170,7 +179,7 @@ void run_thread(const Load& load, const EngineOptions& options, EngineInbox& inb
   inbox.publish((*engine)->stats());
   inbox.publish_memory((*engine)->memory());
   EngineLoop loop(engine.take_value(), inbox);
-  loaded.set_value(Loaded{backend.info()});
+  loaded.set_value(Loaded{backend.info(), &backend});
   loop.run();
 }
 
@@ -224,7 +233,23 @@ Result<GenerationStream> EngineThread::submit(GenerationRequest request, StreamW
 EngineStats EngineThread::stats() const { return impl_->inbox->stats(); }
 const BackendInfo& EngineThread::backend_info() const { return impl_->loaded.info; }
 BackendMemory EngineThread::backend_memory() const { return impl_->inbox->memory(); }
-Result<void> EngineThread::resize(std::int32_t num_pages) { return impl_->inbox->resize(num_pages); }
+
+Result<void> EngineThread::resize(std::int32_t num_pages) {
+  return impl_->inbox->order([num_pages](Engine& engine) { return engine.resize(num_pages); });
+}
+
+Result<PreparedAdapterPtr> EngineThread::prepare_adapter(const Adapter& adapter) const {
+  return impl_->loaded.backend->prepare_adapter(adapter);
+}
+
+Result<void> EngineThread::attach_adapter(AdapterId id, PreparedAdapterPtr adapter) {
+  return impl_->inbox->order(
+      [id, adapter = std::move(adapter)](Engine& engine) { return engine.attach_adapter(id, adapter); });
+}
+
+Result<void> EngineThread::detach_adapter(AdapterId id) {
+  return impl_->inbox->order([id](Engine& engine) { return engine.detach_adapter(id); });
+}
 
 GenerationStream::GenerationStream() = default;
 GenerationStream::GenerationStream(std::shared_ptr<StreamState> state) : state_(std::move(state)) {}

@@ -72,9 +72,15 @@ class EngineThread {
   /// Changes the K/V memory while running; see Engine::resize. Waits for the step under way.
   Result<void> resize(std::int32_t num_pages);
 
+  /// Brings an adapter into the backend's form, on the caller's thread, beside steps.
+  Result<PreparedAdapterPtr> prepare_adapter(const Adapter& adapter) const;
+  /// See Engine; they wait for the step under way. An adapter that is in use is not detached (kConflict).
+  Result<void> attach_adapter(AdapterId id, PreparedAdapterPtr adapter);
+  Result<void> detach_adapter(AdapterId id);
+
   EngineStats stats() const;  // as of the end of the last step
   const BackendInfo& backend_info() const;
-  BackendMemory backend_memory() const;  // as of the last resize
+  BackendMemory backend_memory() const;  // as of the last change of pages or adapters
 
  private:
   struct Impl;

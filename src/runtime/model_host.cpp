@@ -1,8 +1,10 @@
 #include "runtime/model_host.h"
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "backends/cpu/cpu_backend.h"
@@ -109,12 +111,12 @@ Result<ModelFolder> open_draft_model(const std::filesystem::path& given, const s
 
 // K/V's part of a quota for everything.
 Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& memory) {
-  const std::size_t taken = memory.weight_bytes + memory.scratch_bytes;
+  const std::size_t taken = memory.weight_bytes + memory.scratch_bytes + memory.adapter_bytes;
   if (memory_bytes > taken) return memory_bytes - taken;
   const auto mebibytes = [](std::size_t bytes) {
     return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB";
   };
-  return Error(ErrorKind::kOutOfMemory, "the model's weights and scratch take " + mebibytes(taken) +
+  return Error(ErrorKind::kOutOfMemory, "the model's weights, adapters and scratch take " + mebibytes(taken) +
                                             ", the memory given to it is " + mebibytes(memory_bytes) +
                                             ": give it more");
 }
@@ -134,6 +136,19 @@ KvCost cost_of(const BackendInfo& info, const std::optional<BackendInfo>& draft_
   };
 }
 
+// What adapters will take of a quota if all that are known are used, in single precision.
+std::size_t expected_adapter_bytes(const std::vector<AdapterPlaces::Found>& adapters, std::size_t most,
+                                   std::size_t scratch) {
+  if (adapters.empty()) return 0;
+  std::size_t bytes = 0;
+  for (const AdapterPlaces::Found& adapter : adapters) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(adapter.folder / "adapters.safetensors", error);
+    if (!error) bytes += 2 * static_cast<std::size_t>(size);
+  }
+  return std::min(bytes, most) + scratch;
+}
+
 }  // namespace
 
 struct ModelHost::Impl {
@@ -149,7 +164,20 @@ struct ModelHost::Impl {
   std::int32_t context_tokens = 0;
   double load_seconds = 0.0;
   std::int64_t loaded_at = 0;
+  std::unique_ptr<AdapterLibrary> adapters{};
+  std::atomic<std::size_t> memory_bytes{0};  // the quota; 0: none
+
+  /// K/V pages as the quota leaves room for; at least a context's.
+  Result<void> plan_pages(std::size_t memory_bytes, std::int32_t least_context_tokens);
 };
+
+Result<void> ModelHost::Impl::plan_pages(std::size_t quota, std::int32_t least_context_tokens) {
+  KvWish asked = wish;
+  asked.context_tokens = least_context_tokens;
+  asked.kv_bytes = TRY(kv_bytes_of(quota, engine->backend_memory()));
+  const KvCost cost = cost_of(engine->backend_info(), draft_info, wish.max_running, step_token_budget);
+  return engine->resize(TRY(plan_kv(asked, cost, free_memory_bytes())).num_pages);
+}
 
 Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& given,
                                                    ModelHostOptions options) {
@@ -180,12 +208,16 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   engine_options.gap_ratio = options.gap_ratio;
   engine_options.speculation.method = method;
   auto draft_info = std::make_shared<std::optional<BackendInfo>>();
-  engine_options.choose_num_pages = [wish, plan, draft_info, memory_bytes = options.memory_bytes,
-                                     step_tokens = engine_options.step_token_budget](
-                                        const BackendInfo& info,
-                                        const BackendMemory& memory) -> Result<std::int32_t> {
+  engine_options.choose_num_pages =
+      [wish, plan, draft_info, memory_bytes = options.memory_bytes, adapters = options.adapters.list(path),
+       adapter_bytes = options.adapter_bytes, step_tokens = engine_options.step_token_budget](
+          const BackendInfo& info, const BackendMemory& memory) -> Result<std::int32_t> {
     KvWish asked = wish;
-    if (asked.kv_bytes == 0 && memory_bytes > 0) asked.kv_bytes = TRY(kv_bytes_of(memory_bytes, memory));
+    if (asked.kv_bytes == 0 && memory_bytes > 0) {
+      BackendMemory expected = memory;
+      expected.adapter_bytes = expected_adapter_bytes(adapters, adapter_bytes, info.adapter_scratch_bytes);
+      asked.kv_bytes = TRY(kv_bytes_of(memory_bytes, expected));
+    }
     *plan =
         TRY(plan_kv(asked, cost_of(info, *draft_info, wish.max_running, step_tokens), free_memory_bytes()));
     return plan->num_pages;
@@ -223,11 +255,23 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   if (!text.ok()) return text.take_error();
   if (!engine.ok()) return engine.take_error();
 
-  auto impl = std::make_unique<Impl>(Impl{
+  std::unique_ptr<Impl> impl(new Impl{
       std::move(folder), path.filename().string(), std::move(text->tokenizer), std::move(text->chat_template),
       std::move(profile), engine.take_value(), wish, *draft_info, engine_options.step_token_budget,
       plan->context_tokens, std::chrono::duration<double>(Clock::real().now() - started).count(),
       Clock::real().wall_seconds()});
+  // K/V sized by itself is not the quota's to change.
+  if (options.kv_bytes == 0) impl->memory_bytes = options.memory_bytes;
+  impl->adapters = std::make_unique<AdapterLibrary>(AdapterLibrary::Options{
+      .model_folder = path,
+      .spec = &impl->folder.spec(),
+      .engine = impl->engine.get(),
+      .places = std::move(options.adapters),
+      .most_bytes = options.adapter_bytes,
+      .balance_memory = [raw = impl.get()]() -> Result<void> {
+        const std::size_t quota = raw->memory_bytes;
+        return quota == 0 ? Result<void>() : raw->plan_pages(quota, raw->context_tokens);
+      }});
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(
       "{}: {} on {}, {} MiB of weights, {} MiB of tokenizer, K/V for {} tokens in up to {} MiB, context {} "
@@ -255,17 +299,15 @@ GenerationLimits ModelHost::limits() const {
   return {.vocab_size = impl_->folder.spec().vocab_size, .context_tokens = impl_->context_tokens};
 }
 Result<void> ModelHost::set_memory_bytes(std::size_t memory_bytes) {
-  KvWish wish = impl_->wish;
-  wish.context_tokens = 0;  // what was promised at the start is not a reason to refuse now
-  wish.kv_bytes = TRY(kv_bytes_of(memory_bytes, impl_->engine->backend_memory()));
-  const KvCost cost =
-      cost_of(impl_->engine->backend_info(), impl_->draft_info, wish.max_running, impl_->step_token_budget);
-  const KvPlan plan = TRY(plan_kv(wish, cost, free_memory_bytes()));
-  return impl_->engine->resize(plan.num_pages);
+  // What was promised at the start is not a reason to refuse now.
+  TRY(impl_->plan_pages(memory_bytes, 0));
+  impl_->memory_bytes = memory_bytes;
+  return {};
 }
 double ModelHost::load_seconds() const { return impl_->load_seconds; }
 std::int64_t ModelHost::loaded_at() const { return impl_->loaded_at; }
 EngineThread& ModelHost::engine() const { return *impl_->engine; }
+AdapterLibrary& ModelHost::adapters() const { return *impl_->adapters; }
 const StepProfile* ModelHost::profile() const { return impl_->profile.get(); }
 
 }  // namespace mlxd

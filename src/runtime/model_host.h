@@ -13,6 +13,8 @@
 #include "engine/step_profile.h"
 #include "generation/generation_request.h"
 #include "model/model_folder.h"
+#include "runtime/adapter_library.h"
+#include "runtime/adapter_places.h"
 #include "runtime/engine_thread.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -38,7 +40,9 @@ struct ModelHostOptions {
   /// Folder of a small model of the same vocabulary that drafts for this one; empty: none. Its weights, pages
   /// and scratch count with the model's.
   std::filesystem::path draft_model;
-  std::function<void(float)> progress;  // 0 … 1 while loading
+  AdapterPlaces adapters;  // where adapters are looked for, beside the model's own folder
+  std::size_t adapter_bytes = std::size_t{1} << 30U;  // most for loaded adapters; part of memory_bytes
+  std::function<void(float)> progress;                // 0 … 1 while loading
 };
 
 class ModelHost {
@@ -62,6 +66,7 @@ class ModelHost {
   std::int64_t loaded_at() const;  // seconds since 1970
 
   EngineThread& engine() const;
+  AdapterLibrary& adapters() const;
   /// Where the time of the engine's steps goes; null if not asked for.
   const StepProfile* profile() const;
 

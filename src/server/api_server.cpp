@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <string>
 #include <utility>
@@ -44,6 +45,14 @@ api::openai::ModelEntry describe(const ModelShelf::Entry& entry) {
   described.num_parameters = entry.model->num_parameters;
   described.loaded = true;
   described.chat = entry.model->chat_template != nullptr;
+  return described;
+}
+
+// As the model, but for its name.
+api::openai::ModelEntry describe_adapter(const api::openai::ModelEntry& model, const std::string& adapter) {
+  api::openai::ModelEntry described = model;
+  described.id = model.id + "+" + adapter;
+  described.parent = model.id;
   return described;
 }
 
@@ -93,7 +102,12 @@ void ApiServer::Impl::on_worker(const http::ExchangePtr& exchange, std::function
 
 void ApiServer::Impl::list_models(const http::ExchangePtr& exchange) {
   std::vector<api::openai::ModelEntry> entries;
-  for (const ModelShelf::Entry& entry : shelf.list()) entries.push_back(describe(entry));
+  for (const ModelShelf::Entry& entry : shelf.list()) {
+    const api::openai::ModelEntry model = describe(entry);
+    entries.push_back(model);
+    for (const std::string& adapter : ModelShelf::adapters_of(entry))
+      entries.push_back(describe_adapter(model, adapter));
+  }
   http::Response response;
   response.body = api::openai::encode_model_list(entries);
   exchange->post([exchange, response] { exchange->respond(response); });
@@ -101,14 +115,26 @@ void ApiServer::Impl::list_models(const http::ExchangePtr& exchange) {
 
 void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
   const std::string name(exchange->request.parameter("id"));
-  for (const ModelShelf::Entry& entry : shelf.list()) {
-    if (entry.name != name) continue;
+  const auto answer = [&exchange](const api::openai::ModelEntry& model) {
     http::Response response;
-    response.body = api::openai::encode_model(describe(entry));
+    response.body = api::openai::encode_model(model);
     exchange->post([exchange, response] { exchange->respond(response); });
-    return;
+  };
+  const std::vector<ModelShelf::Entry> entries = shelf.list();
+  for (const ModelShelf::Entry& entry : entries) {
+    if (entry.name == name) return answer(describe(entry));
   }
-  const Error error = shelf.unknown(name);
+  Error error = shelf.unknown(name);
+  for (const auto& split : split_adapter(name)) {
+    const auto entry = std::find_if(entries.begin(), entries.end(),
+                                    [&](const ModelShelf::Entry& each) { return each.name == split.first; });
+    if (entry == entries.end()) continue;
+    const std::vector<std::string> adapters = ModelShelf::adapters_of(*entry);
+    if (std::find(adapters.begin(), adapters.end(), split.second) != adapters.end())
+      return answer(describe_adapter(describe(*entry), split.second));
+    error = unknown_adapter(split.second, split.first, adapters);
+    break;
+  }
   exchange->post([exchange, error] { exchange->respond_error(api::status_of(error.kind), error); });
 }
 

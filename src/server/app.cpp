@@ -47,6 +47,7 @@ ServedModelPtr serve_host(std::unique_ptr<ModelHost> loaded) {
   model->tokenizer = &host->tokenizer();
   model->chat_template = host->chat_template();
   model->engine = &host->engine();
+  model->adapters = &host->adapters();
   model->eos_tokens = host->eos_tokens();
   model->limits = host->limits();
   model->created = known ? static_cast<std::int64_t>(facts.st_mtime) : host->loaded_at();
@@ -88,6 +89,8 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   host_options.max_running = given.max_running;
   host_options.speculation = given.speculation;
   host_options.draft_model = given.draft_model;
+  host_options.adapters = given.adapters;
+  host_options.adapter_bytes = given.adapter_bytes;
 
   ApiServer::Options server_options;
   server_options.http.host = given.host;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/adapter_places.h"
 
 namespace mlxd {
 
@@ -22,17 +23,20 @@ struct AppOptions {
   std::vector<std::filesystem::path> models;
   /// Folder whose sub-folders are also served, loaded at their first use; empty: none.
   std::filesystem::path models_folder;
-  std::string backend = "auto";      // auto | cpu
-  std::int32_t threads = 0;          // compute threads; 0: one per core
-  std::int32_t context_tokens = 0;   // 0: each model's own
-  std::size_t memory_bytes = 0;      // of each model, for weights, K/V and scratch; 0: chosen by the host
+  std::string backend = "auto";     // auto | cpu
+  std::int32_t threads = 0;         // compute threads; 0: one per core
+  std::int32_t context_tokens = 0;  // 0: each model's own
+  std::size_t memory_bytes =
+      0;  // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
   std::string kv_format = "fp16";    // fp16 | bf16 | int8
   std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
-  std::int32_t max_running = 64;      // sequences in one step
-  std::string speculation = "auto";   // auto | off | lookup | draft
-  std::filesystem::path draft_model;  // drafts for each model; empty: none does
+  std::int32_t max_running = 64;                      // sequences in one step
+  std::string speculation = "auto";                   // auto | off | lookup | draft
+  std::filesystem::path draft_model;                  // drafts for each model; empty: none does
+  AdapterPlaces adapters;                             // beside each model's own folder `adapters`
+  std::size_t adapter_bytes = std::size_t{1} << 30U;  // most for the loaded adapters of each model
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;
   std::string log_level = "info";  // trace | debug | info | warn | error | off

@@ -34,9 +34,9 @@ bool asks_to_explain_cache(const http::Request& request) {
 }
 
 // The same model on the same backend answers the same; a change of either shows (FNV-1a).
-std::string fingerprint(const ServedModel& model) {
+std::string fingerprint(const AskedModel& asked) {
   std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const std::string& part : {model.name, model.engine->backend_info().name}) {
+  for (const std::string& part : {asked.name(), asked.model->engine->backend_info().name}) {
     for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   }
   std::array<char, 32> text{};
@@ -104,27 +104,30 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialec
     return;
   }
   const std::string name = decoded->model;
-  options_.shelf->find(name, [this, exchange, &dialect, arrived,
-                              call = decoded.take_value()](const Result<ServedModelPtr>& model) {
-    if (model.ok())
-      start(exchange, dialect, call, *model, arrived);
-    else
-      refuse(exchange, model.error());
-  });
+  const std::string adapter = decoded->adapter;
+  options_.shelf->find(
+      name, adapter,
+      [this, exchange, &dialect, arrived, call = decoded.take_value()](const Result<AskedModel>& asked) {
+        if (asked.ok())
+          start(exchange, dialect, call, *asked, arrived);
+        else
+          refuse(exchange, asked.error());
+      });
 }
 
 void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect& dialect,
-                               const api::GenerationCall& call, const ServedModelPtr& model,
-                               TimePoint arrived) {
+                               const api::GenerationCall& call, const AskedModel& asked, TimePoint arrived) {
+  const ServedModelPtr& model = asked.model;
   auto encoder = dialect.encoder(call, {.id = http::random_id(kAnswerIdSize),
                                         .created = Clock::real().wall_seconds(),
-                                        .model = model->name,
-                                        .fingerprint = fingerprint(*model)});
+                                        .model = asked.name(),
+                                        .fingerprint = fingerprint(asked)});
   std::optional<TimePoint> deadline;
   if (options_.request_timeout.count() > 0) deadline = arrived + options_.request_timeout;
   auto run = std::make_shared<GenerationRun>(
       GenerationRun::Options{.exchange = exchange,
                              .model = model,
+                             .adapter = asked.adapter,
                              .encoder = std::move(encoder),
                              .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
                              .metrics = options_.metrics,

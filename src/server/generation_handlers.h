@@ -47,7 +47,7 @@ class GenerationHandlers {
   void handle(const http::ExchangePtr& exchange, const Dialect& dialect);
   void prepare(const http::ExchangePtr& exchange, const Dialect& dialect, TimePoint arrived);
   void start(const http::ExchangePtr& exchange, const Dialect& dialect, const api::GenerationCall& call,
-             const ServedModelPtr& model, TimePoint arrived);
+             const AskedModel& asked, TimePoint arrived);
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);
   int retry_after_s(const ServedModel* model) const;
 

@@ -157,6 +157,7 @@ Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall&
   fields.priority = options_.priority;
   fields.client = options_.client;
   fields.cache_salt = call.cache_salt;
+  fields.adapter = options_.adapter;
   fields.deadline = options_.deadline;
   fields.explain_cache = options_.explain_cache && choice == 0;
   if (prediction_) fields.prediction = *prediction_;

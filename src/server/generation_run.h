@@ -27,6 +27,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   struct Options {
     http::ExchangePtr exchange;
     ServedModelPtr model;
+    AdapterLeasePtr adapter = nullptr;
     std::unique_ptr<api::AnswerEncoder> encoder;
     StreamDispatcher* dispatcher = nullptr;  // of the model's engine and the exchange's I/O thread
     Metrics* metrics = nullptr;

@@ -153,6 +153,7 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
   ModelFamily weights("mlxd_weight_bytes", "Memory of the weights.", kGauge);
   ModelFamily pages("mlxd_kv_bytes", "Memory of the pages of K/V and states.", kGauge);
   ModelFamily scratch("mlxd_scratch_bytes", "Memory of the backend's scratch.", kGauge);
+  ModelFamily adapters("mlxd_adapter_bytes", "Memory of loaded adapters.", kGauge);
   ModelFamily tables("mlxd_tokenizer_bytes", "Memory of the tokenizer's tables.", kGauge);
   ModelFamily loading("mlxd_model_load_seconds", "Time that loading took.", kGauge);
   for (const ServedModelPtr& model : models) {
@@ -160,10 +161,12 @@ void add_model_families(const std::vector<ServedModelPtr>& models, std::vector<M
     weights.add(model->name, static_cast<double>(memory.weight_bytes));
     pages.add(model->name, static_cast<double>(memory.page_bytes));
     scratch.add(model->name, static_cast<double>(memory.scratch_bytes));
+    adapters.add(model->name, static_cast<double>(memory.adapter_bytes));
     tables.add(model->name, static_cast<double>(model->tokenizer->memory_bytes()));
     loading.add(model->name, model->load_seconds);
   }
-  for (ModelFamily* family : {&weights, &pages, &scratch, &tables, &loading}) out.push_back(family->take());
+  for (ModelFamily* family : {&weights, &pages, &scratch, &adapters, &tables, &loading})
+    out.push_back(family->take());
 }
 
 }  // namespace

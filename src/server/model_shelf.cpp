@@ -34,29 +34,69 @@ Result<void> ModelShelf::put(ServedModelPtr model) {
 
 Result<void> ModelShelf::load_now(const std::filesystem::path& folder) { return put(TRY(load_(folder))); }
 
-void ModelShelf::find(const std::string& name, Found found) {
+bool ModelShelf::is_known(const std::string& name) const {
+  {
+    const MutexLock lock(mutex_);
+    if (models_.contains(name)) return true;
+  }
+  return folders_on_disk().contains(name);
+}
+
+ModelShelf::Name ModelShelf::part(const std::string& name) const {
+  const auto splits = split_adapter(name);
+  if (splits.empty() || is_known(name)) return {name, {}};
+  for (const auto& [model, adapter] : splits) {
+    if (is_known(model)) return {model, adapter};
+  }
+  return {name, {}};
+}
+
+void ModelShelf::find(const std::string& name, const std::string& adapter, Found found) {
+  Name asked = part(name);
+  if (!adapter.empty() && !asked.adapter.empty() && adapter != asked.adapter) {
+    found(invalid_argument("model names the adapter '" + asked.adapter.substr(0, 200) + "', adapter is '" +
+                               adapter.substr(0, 200) + "': name one, or the same",
+                           "adapter"));
+    return;
+  }
+  if (!adapter.empty()) asked.adapter = adapter;
   ServedModelPtr model;
   {
     const MutexLock lock(mutex_);
-    if (const auto loaded = models_.find(name); loaded != models_.end()) model = loaded->second;
+    if (const auto loaded = models_.find(asked.model); loaded != models_.end()) model = loaded->second;
   }
-  if (model != nullptr) {
-    found(std::move(model));
+  AdapterLeasePtr lease;
+  if (model != nullptr && !asked.adapter.empty() && model->adapters != nullptr)
+    lease = model->adapters->find_loaded(asked.adapter);
+  if (model != nullptr && (asked.adapter.empty() || lease != nullptr)) {
+    found(AskedModel{std::move(model), std::move(lease)});
     return;
   }
-  const auto folders = folders_on_disk();
-  const auto folder = folders.find(name);
-  if (folder == folders.end()) {
-    found(unknown(name));
-    return;
+  if (model != nullptr && model->adapters != nullptr) {
+    if (const auto known = model->adapters->check_known(asked.adapter); !known.ok()) {
+      Error error = known.error();
+      if (adapter.empty()) error.field = "model";  // which has it in its name
+      found(std::move(error));
+      return;
+    }
+  }
+  std::filesystem::path folder;
+  if (model == nullptr) {
+    const auto folders = folders_on_disk();
+    const auto on_disk = folders.find(asked.model);
+    if (on_disk == folders.end()) {
+      found(unknown(asked.model));
+      return;
+    }
+    folder = on_disk->second;
   }
   {
     const MutexLock lock(mutex_);
     if (!stopping_) {
       // Loaded since it was looked for above: the loading thread will see that.
       auto same = std::find_if(wanted_.begin(), wanted_.end(),
-                               [&](const Wanted& entry) { return entry.name == name; });
-      if (same == wanted_.end()) same = wanted_.insert(wanted_.end(), {name, folder->second, {}});
+                               [&](const Wanted& entry) { return entry.name == asked; });
+      if (same == wanted_.end()) same = wanted_.insert(wanted_.end(), {asked, std::move(folder), {}});
       same->waiters.push_back(std::move(found));
       wake_.notify_one();
       return;
@@ -67,7 +107,7 @@ void ModelShelf::find(const std::string& name, Found found) {
 
 void ModelShelf::work() {
   for (;;) {
-    std::string name;
+    Name name;
     std::filesystem::path folder;
     ServedModelPtr model;
     {
@@ -76,14 +116,12 @@ void ModelShelf::work() {
       if (stopping_) return;
       name = wanted_.front().name;
       folder = wanted_.front().folder;
-      if (const auto loaded = models_.find(name); loaded != models_.end()) model = loaded->second;
+      if (const auto loaded = models_.find(name.model); loaded != models_.end()) model = loaded->second;
     }
-    Result<ServedModelPtr> result = model != nullptr ? Result<ServedModelPtr>(model) : try_load(folder);
-    if (!result.ok()) log::error("cannot load model {}: {}", name, result.error().message);
+    Result<AskedModel> result = load_asked(name, std::move(model), folder);
     std::vector<Found> waiters;
     {
       const MutexLock lock(mutex_);
-      if (result.ok()) models_.emplace(name, *result);
       if (wanted_.empty()) return;  // stopped meanwhile, and the waiters told
       waiters = std::move(wanted_.front().waiters);
       wanted_.pop_front();
@@ -93,10 +131,39 @@ void ModelShelf::work() {
         waiter(result);
       } catch (const std::exception& failure) {
         // Memory running out, most likely; whoever waits is answered when its exchange is let go.
-        log::error("a request for model {} failed: {}", name, failure.what());
+        log::error("a request for model {} failed: {}", name.model, failure.what());
       }
     }
   }
+}
+
+Result<AskedModel> ModelShelf::load_asked(const Name& name, ServedModelPtr model,
+                                          const std::filesystem::path& folder) {
+  if (model == nullptr) {
+    Result<ServedModelPtr> loaded = try_load(folder);
+    if (!loaded.ok()) {
+      log::error("cannot load model {}: {}", name.model, loaded.error().message);
+      return loaded.take_error();
+    }
+    model = loaded.take_value();
+    const MutexLock lock(mutex_);
+    models_.emplace(name.model, model);
+  }
+  if (name.adapter.empty()) return AskedModel{std::move(model), nullptr};
+  if (model->adapters == nullptr) return unknown_adapter(name.adapter, name.model, {});
+  Result<AdapterLeasePtr> lease = model->adapters->acquire(name.adapter);
+  if (lease.ok()) return AskedModel{std::move(model), lease.take_value()};
+  log::error("cannot load adapter {} of {}: {}", name.adapter, name.model, lease.error().message);
+  return lease.take_error();
+}
+
+std::vector<std::string> ModelShelf::adapters_of(const Entry& entry) {
+  if (entry.model != nullptr)
+    return entry.model->adapters == nullptr ? std::vector<std::string>() : entry.model->adapters->list();
+  std::vector<std::string> names;
+  for (AdapterPlaces::Found& found : AdapterPlaces{}.list(entry.folder))
+    names.push_back(std::move(found.name));
+  return names;
 }
 
 Result<ServedModelPtr> ModelShelf::try_load(const std::filesystem::path& folder) const {

@@ -1,5 +1,6 @@
-// The models that can be asked for by name: those loaded, and folders loaded at their first use. A folder
-// asked for twice is loaded once; a failed load answers all who waited. Thread-safe.
+// The models that can be asked for by name: those loaded, and folders loaded at their first use; and their
+// adapters, as MODEL+ADAPTER. What is asked for twice is loaded once; a failed load answers all who waited.
+// Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +21,7 @@ namespace mlxd {
 class ModelShelf {
  public:
   using Load = std::function<Result<ServedModelPtr>(const std::filesystem::path& folder)>;
-  using Found = std::function<void(Result<ServedModelPtr>)>;
+  using Found = std::function<void(Result<AskedModel>)>;
 
   /// `load` runs on the shelf's own thread or on `load_now`'s caller. `models_folder`: its sub-folders with a
   /// config.json can be asked for; empty: none.
@@ -32,9 +33,10 @@ class ModelShelf {
   Result<void> put(ServedModelPtr model);
   Result<void> load_now(const std::filesystem::path& folder);
 
-  /// Calls `found` once: at once if the model is loaded or unknown (kNotFound with the three nearest names),
-  /// else after loading, on the shelf's thread.
-  void find(const std::string& name, Found found);
+  /// Calls `found` once: at once if model and adapter are loaded or the model is unknown (kNotFound with the
+  /// three nearest names), else after loading, on the shelf's thread. `adapter` may be empty; the name may be
+  /// MODEL+ADAPTER: two that disagree are kInvalidArgument.
+  void find(const std::string& name, const std::string& adapter, Found found);
 
   struct Entry {
     std::string name;
@@ -45,6 +47,9 @@ class ModelShelf {
   std::vector<Entry> list() const;
   std::vector<ServedModelPtr> loaded() const;
 
+  /// Names of the adapters of an entry's model, those that fit if it is loaded.
+  static std::vector<std::string> adapters_of(const Entry& entry);
+
   /// The answer to one who asks for a model that is none: kNotFound with the three nearest names.
   Error unknown(const std::string& name) const;
 
@@ -54,7 +59,16 @@ class ModelShelf {
   void clear();
 
  private:
+  struct Name {
+    std::string model, adapter;
+    bool operator==(const Name&) const = default;
+  };
+  /// Parts a name that is no model's at the "+" behind one's.
+  Name part(const std::string& name) const;
+  bool is_known(const std::string& name) const;
   void work();
+  /// The model, loaded if `model` is null, and its adapter.
+  Result<AskedModel> load_asked(const Name& name, ServedModelPtr model, const std::filesystem::path& folder);
   /// As load_, with what it throws as an error: this thread has no one above it.
   Result<ServedModelPtr> try_load(const std::filesystem::path& folder) const;
   std::map<std::string, std::filesystem::path> folders_on_disk() const;
@@ -65,7 +79,7 @@ class ModelShelf {
   CondVar wake_;
   std::map<std::string, ServedModelPtr, std::less<>> models_ GUARDED_BY(mutex_);
   struct Wanted {
-    std::string name;
+    Name name;
     std::filesystem::path folder;
     std::vector<Found> waiters;
   };

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "generation/generation_request.h"
+#include "runtime/adapter_library.h"
 #include "runtime/engine_thread.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -20,6 +21,7 @@ struct ServedModel {
   const Tokenizer* tokenizer = nullptr;
   const ChatTemplate* chat_template = nullptr;  // nullptr: the model has none
   EngineThread* engine = nullptr;
+  AdapterLibrary* adapters = nullptr;  // nullptr: the model has none
   std::vector<TokenId> eos_tokens;
   GenerationLimits limits;
   std::int64_t created = 0;  // seconds since 1970
@@ -29,5 +31,14 @@ struct ServedModel {
 };
 
 using ServedModelPtr = std::shared_ptr<const ServedModel>;
+
+/// What a request names: a model, and maybe an adapter of it.
+struct AskedModel {
+  ServedModelPtr model;
+  AdapterLeasePtr adapter;  // or null
+
+  /// "MODEL" or "MODEL+ADAPTER".
+  std::string name() const { return adapter ? model->name + "+" + adapter->name : model->name; }
+};
 
 }  // namespace mlxd

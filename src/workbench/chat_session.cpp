@@ -33,6 +33,7 @@ Result<ChatSession::Answer> ChatSession::ask(std::string message, const ChatSett
   fields.max_tokens = settings.max_tokens;
   fields.stop_tokens = model_.eos_tokens();
   fields.stop_strings = settings.stop;
+  fields.adapter = adapter_;
   GenerationRequest request = TRY(GenerationRequest::create(std::move(fields), model_.limits()));
   TextStream text(model_.tokenizer(), {settings.stop, model_.eos_tokens(), true, false});
 

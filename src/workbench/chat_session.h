@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -28,8 +29,9 @@ struct ChatSettings {
 
 class ChatSession {
  public:
-  /// `model` must outlive this.
-  explicit ChatSession(const ModelHost& model) : model_(model) {}
+  /// `model` must outlive this. `adapter` is one of the model's, or null.
+  explicit ChatSession(const ModelHost& model, AdapterLeasePtr adapter = nullptr)
+      : model_(model), adapter_(std::move(adapter)) {}
 
   /// Takes pieces of the answer as they come; `keep_going` is asked several times a second.
   struct Listener {
@@ -62,6 +64,7 @@ class ChatSession {
   Result<std::vector<TokenId>> render(const std::vector<Message>& turns, const ChatSettings& settings) const;
 
   const ModelHost& model_;
+  AdapterLeasePtr adapter_;
   std::vector<Message> turns_;  // user and assistant by turns, beginning with the user
 };
 

@@ -209,10 +209,10 @@ TEST_F(ConvertTest, QuantizesTheValuesOfCodesAnew) {
     ASSERT_TRUE(convert({}).ok());
     const ModelFolder before = ModelFolder::open(source()).take_value();
     const ModelFolder after = ModelFolder::open(out()).take_value();
-    const LinearSpec& linear = before.spec().layers[0].attention.o_proj;
+    const LinearSpec& linear = before.spec().layers[0].attention->o_proj;
     std::vector<float> values = read_linear(linear, before.weights()).take_value();
     for (float& value : values) value = round_to(DType::kBF16, value);
-    EXPECT_EQ(read_linear(after.spec().layers[0].attention.o_proj, after.weights()).take_value(), values);
+    EXPECT_EQ(read_linear(after.spec().layers[0].attention->o_proj, after.weights()).take_value(), values);
     EXPECT_FALSE(read(out() / "config.json").contains("quantization"));
 
     const Quantization form{QuantizationMode::kAffine, 5, 32};

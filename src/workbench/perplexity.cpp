@@ -12,6 +12,7 @@
 #include "backends/cpu/cpu_backend.h"
 #include "base/clock.h"
 #include "base/mapped_file.h"
+#include "model/adapter.h"
 #include "model/model_folder.h"
 #include "text/tokenizer.h"
 
@@ -115,6 +116,12 @@ Result<std::unique_ptr<CpuBackend>> load_backend(const ModelFolder& model, const
   return CpuBackend::load(model, std::move(cpu));
 }
 
+constexpr AdapterId kOnlyAdapter = 1;
+
+Result<void> attach(Backend& backend, const Adapter& adapter) {
+  return backend.attach_adapter(kOnlyAdapter, TRY(backend.prepare_adapter(adapter)));
+}
+
 /// Sums over scored tokens.
 struct Losses {
   std::int64_t count = 0;
@@ -138,7 +145,8 @@ struct Losses {
 /// Runs windows of a text through a backend, one step of tokens after the other.
 class Scorer {
  public:
-  Scorer(Backend& backend, const TokenizedText& text) : backend_(backend), text_(text) {}
+  Scorer(Backend& backend, const TokenizedText& text, AdapterId adapter)
+      : backend_(backend), text_(text), adapter_(adapter) {}
 
   /// Makes room for windows of `context` positions, used by each in turn.
   Result<void> reserve(std::int32_t context) {
@@ -189,6 +197,7 @@ class Scorer {
     BatchSequence sequence;
     sequence.num_tokens = static_cast<std::int32_t>(count);
     sequence.first_position = static_cast<std::int32_t>(done);
+    sequence.adapter = adapter_;
     for (std::size_t group = 0; group < backend_.info().page_groups.size(); ++group)
       add_page_table(backend_.info().page_groups[group].is_state, sequence, sequence.page_tables[group]);
     batch_.sequences.push_back(sequence);
@@ -229,6 +238,7 @@ class Scorer {
 
   Backend& backend_;
   const TokenizedText& text_;
+  const AdapterId adapter_;
   std::int32_t num_pages_ = 0;
   PageId state_ = 0;  // that the next step goes on from
   StepBatch batch_;
@@ -276,6 +286,8 @@ Result<PerplexityReport> measure_perplexity(const fs::path& model, const fs::pat
   const Tokenizer tokenizer = TRY(Tokenizer::open(model));
   const TokenizedText tokenized = TRY(read_text(text, tokenizer));
   TRY(check_vocabulary(tokenized, folder.spec().vocab_size));
+  std::optional<Adapter> adapter;
+  if (!options.adapter.empty()) adapter = TRY(Adapter::open(options.adapter, folder.spec()));
   const bool has_bos = tokenized.bos.has_value();
   const WindowSizes sizes = TRY(choose_sizes(options, folder.spec().context_tokens, has_bos));
   const auto num_tokens = static_cast<std::int64_t>(tokenized.tokens.size());
@@ -286,10 +298,11 @@ Result<PerplexityReport> measure_perplexity(const fs::path& model, const fs::pat
   for (const PerplexityWindow& window : windows)
     report.computed_tokens += window.end - window.begin - 1 + (has_bos ? 1 : 0);
   const std::unique_ptr<CpuBackend> backend = TRY(load_backend(folder, options));
+  if (adapter) TRY(attach(*backend, *adapter));
   report.load_seconds = seconds_since(load_begin);
 
   const TimePoint begin = Clock::real().now();
-  Scorer scorer(*backend, tokenized);
+  Scorer scorer(*backend, tokenized, adapter ? kOnlyAdapter : kNoAdapter);
   TRY(scorer.reserve(static_cast<std::int32_t>(std::min<std::int64_t>(sizes.context, num_tokens + 1))));
   Losses losses;
   std::int64_t done = 0;

@@ -33,6 +33,7 @@ struct PerplexityOptions {
   std::int32_t threads = 0;                     // 0: one for each core
   std::string kv_format{};                      // fp16, bf16 or int8; empty: fp16, or of the reference fp32
   std::int32_t activation_bits = 8;             // as in CpuOptions
+  std::filesystem::path adapter{};              // folder of an adapter of the model; empty: none
   std::function<void(double)> load_progress{};  // 0 … 1; may be empty
   std::function<void(double)> progress{};       // 0 … 1 over the windows; may be empty
 };

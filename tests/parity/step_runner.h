@@ -17,6 +17,7 @@ struct ScriptedSequence {
   std::vector<PageId> pages;
   std::int32_t done = 0;
   std::vector<std::vector<PageId>> group_pages{};  // by layer group; empty: `pages` in each
+  AdapterId adapter = kNoAdapter;
 };
 
 /// Resizes the pages of every layer group.
@@ -42,6 +43,7 @@ inline StepBatch make_batch(std::span<const StepPart> parts, const SampleSpec& s
     entry.first_token = static_cast<std::int32_t>(batch.tokens.size());
     entry.num_tokens = part.num_tokens;
     entry.first_position = part.sequence->done;
+    entry.adapter = part.sequence->adapter;
     const auto add_table = [&](const std::vector<PageId>& pages) {
       const auto begin = static_cast<std::int32_t>(batch.page_ids.size());
       batch.page_ids.insert(batch.page_ids.end(), pages.begin(), pages.end());

@@ -177,6 +177,12 @@ TEST(ModelList, tells_facts_of_loaded_models) {
       R"({"id":"c","object":"model","created":0,"owned_by":"mlxd","loaded":false,"capabilities":["completion"]}]})");
 }
 
+TEST(ModelList, names_the_model_that_an_adapter_is_of) {
+  EXPECT_EQ(
+      encode_model({.id = "m+a", .parent = "m", .created = 5}),
+      R"({"id":"m+a","parent":"m","object":"model","created":5,"owned_by":"mlxd","loaded":false,"capabilities":["completion"]})");
+}
+
 TEST(JsonText, is_valid_json_whatever_the_bytes) {
   std::string all;
   for (int c = 0; c < 256; ++c) all += static_cast<char>(c);

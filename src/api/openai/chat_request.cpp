@@ -111,6 +111,7 @@ constexpr auto kRefused = FieldUse::kRefused;
 
 constexpr Field<RequestDraft> kFields[] = {
     {"model", kHonoured, read_model},
+    {"adapter", kHonoured, read_adapter},
     {"messages", kHonoured, note_messages},
     {"temperature", kHonoured, read_temperature},
     {"top_p", kHonoured, read_top_p},

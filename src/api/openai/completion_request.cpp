@@ -82,6 +82,7 @@ constexpr auto kRefused = FieldUse::kRefused;
 
 constexpr Field<RequestDraft> kFields[] = {
     {"model", kHonoured, read_model},
+    {"adapter", kHonoured, read_adapter},
     {"prompt", kHonoured, read_prompt},
     {"max_tokens", kHonoured, read_max_tokens},
     {"temperature", kHonoured, read_temperature},

@@ -7,6 +7,10 @@ namespace mlxd::api::openai {
 std::string encode_model(const ModelEntry& model) {
   std::string out = R"({"id":)";
   append_json_string(out, model.id);
+  if (!model.parent.empty()) {
+    out += R"(,"parent":)";
+    append_json_string(out, model.parent);
+  }
   out += R"(,"object":"model","created":)";
   append_json_number(out, model.created);
   out += R"(,"owned_by":"mlxd","loaded":)";

@@ -15,6 +15,14 @@ Result<void> read_model(const json::value& value, std::string_view field, Reques
   return {};
 }
 
+Result<void> read_adapter(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.adapter = TRY(read_string(value, field));
+  if (!draft.call.adapter.empty()) return {};
+  return invalid_argument(
+      std::string(field) + " is empty: name an adapter, or leave it out for the model itself",
+      std::string(field));
+}
+
 Result<void> read_temperature(const json::value& value, std::string_view field, RequestDraft& draft) {
   draft.call.sampling.temperature = TRY(read_number(value, field, 0.0, 2.0));
   return {};

@@ -65,6 +65,18 @@ TEST(ChatRequest, takes_every_sampling_parameter) {
   EXPECT_EQ(call->conversation->template_variables_json, R"({"enable_thinking":false})");
 }
 
+TEST(ChatRequest, takes_an_adapter) {
+  for (const auto& call : {decode_chat_request(chat(R"("adapter":"sql")"), false),
+                           decode_completion_request(completion(R"("adapter":"sql")"))}) {
+    ASSERT_TRUE(call.ok()) << call.error().message;
+    EXPECT_EQ(call->model, "m");
+    EXPECT_EQ(call->adapter, "sql");
+  }
+  EXPECT_EQ(decode_chat_request(chat(R"("adapter":null)"), false)->adapter, "");
+  check_refused(decode_chat_request(chat(R"("adapter":"")"), false), {"", "adapter", "empty"});
+  check_refused(decode_completion_request(completion(R"("adapter":["sql"])")), {"", "adapter", "string"});
+}
+
 TEST(ChatRequest, has_openai_defaults_and_takes_null_for_absent) {
   for (const auto& body :
        {chat(""), chat(R"("temperature":null,"max_tokens":null,"stop":null,"seed":null,"tools":null,

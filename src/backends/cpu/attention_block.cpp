@@ -98,14 +98,24 @@ Result<AttentionBlock> AttentionBlock::create(const LayerSpec& spec, const Weigh
   return block;
 }
 
-Result<void> AttentionBlock::order(LinearLoader& loader) {
-  loader.add({spec_->o_proj}, &o_proj_);
-  if (latent_) return latent_->order(loader);
+std::vector<LinearSpec> AttentionBlock::qkv_parts() const {
   std::vector<LinearSpec> parts = {spec_->q_proj};
   if (spec_->has_kv()) parts.insert(parts.end(), {*spec_->k_proj, *spec_->v_proj});
   if (spec_->gate_proj) parts.push_back(*spec_->gate_proj);
-  qkv_bias_ = TRY(loader.add_without_bias(std::move(parts), &qkv_));
+  return parts;
+}
+
+Result<void> AttentionBlock::order(LinearLoader& loader) {
+  loader.add({spec_->o_proj}, &o_proj_);
+  if (latent_) return latent_->order(loader);
+  qkv_bias_ = TRY(loader.add_without_bias(qkv_parts(), &qkv_));
   return {};
+}
+
+Result<void> AttentionBlock::list_products(CpuAdapterBuilder& builder) const {
+  TRY(list_product(builder, o_proj_, {&spec_->o_proj, 1}));
+  if (latent_) return latent_->list_products(builder);
+  return list_product(builder, qkv_, qkv_parts());
 }
 
 void AttentionBlock::register_products(StepWorkspace& workspace, AttentionWorkspace& shared) const {
@@ -150,6 +160,7 @@ void AttentionBlock::project(const StepInput& step, StepWorkspace& workspace, At
   if (latent_) return latent_->project(step, workspace, shared, get(norm_), thread);
   // Errors of queries and keys grow in the exponentials of their scores: these get 16-bit activations.
   const Activations& input = workspace.quantize_normed(get(norm_), workspace.splits(qkv_), thread);
+  workspace.begin_adapters_of_norm({&qkv_}, get(norm_), StepStage::kQkv, thread);
   const std::int32_t head_dim = spec_->head_dim;
   const std::int32_t blocks_per_head = head_dim / kBlockRows;
   const std::int32_t rows = workspace.rows();
@@ -160,7 +171,7 @@ void AttentionBlock::project(const StepInput& step, StepWorkspace& workspace, At
   const auto run = [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     const ProductPiece piece(qkv_, static_cast<std::int32_t>(begin) * blocks_per_head,
                              static_cast<std::int32_t>(end) * blocks_per_head);
-    workspace.apply_piece(qkv_, input, rows, piece, out);
+    workspace.apply_adapted(qkv_, 0, input, piece, out);
     workspace.add_bias(qkv_bias_, rows, piece, out);
     if (wide) {
       for (std::int32_t row = 0; row < rows; ++row) {
@@ -287,6 +298,7 @@ void AttentionBlock::add_output(StepWorkspace& workspace, AttentionWorkspace& sh
   const float* values = latent_ ? LatentProjection::outputs(shared) : shared.attended();
   const Activations& input =
       workspace.quantize(values, spec_->o_proj.in_features, workspace.attention_activations(), thread);
+  workspace.begin_adapters_of({&o_proj_}, values, spec_->o_proj.in_features, StepStage::kOutput, thread);
   workspace.add_product(o_proj_, input, get(post_norm_), layer_->residual_scale, StepStage::kOutput, thread);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "backends/cpu/attention.h"
+#include "backends/cpu/cpu_adapter.h"
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/kv_pages.h"
 #include "backends/cpu/latent_projection.h"
@@ -77,6 +78,8 @@ class AttentionBlock {
   /// Once they are: adds what every step does to a profile's work.
   void count_work(const StepWorkspace& workspace, StepWork& work) const;
   std::size_t weight_bytes() const;
+  /// Tells an adapter's builder of the products.
+  Result<void> list_products(CpuAdapterBuilder& builder) const;
   void set_attention(PagedAttention* attention) { attention_ = attention; }
 
   /// Queries, keys and values of normed x; K/V go to their pages.
@@ -100,6 +103,7 @@ class AttentionBlock {
   };
 
   explicit AttentionBlock(const LayerSpec& spec) : layer_(&spec), spec_(&*spec.attention) {}
+  std::vector<LinearSpec> qkv_parts() const;
   std::int32_t num_heads() const;  // of all kinds
   Head head_at(std::int32_t index) const;
   bool has_wide_norm() const;

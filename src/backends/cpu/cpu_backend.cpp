@@ -40,6 +40,9 @@ class LoadedCpuBackend final : public CpuBackend {
   Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
   Result<void> collect(StepHandle handle, StepResult& result) override;
+  Result<PreparedAdapterPtr> prepare_adapter(const Adapter& adapter) const override;
+  Result<void> attach_adapter(AdapterId id, PreparedAdapterPtr adapter) override;
+  void detach_adapter(AdapterId id) override { executor_->detach_adapter(id); }
 
  private:
   struct RowSampler {
@@ -96,6 +99,7 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
                                  .window_tokens = spec.layer_groups[group].window_tokens,
                                  .is_state = spec.layer_groups[group].kind == LayerGroupKind::kRecurrent});
   }
+  info_.adapter_scratch_bytes = executor_->adapter_scratch_bytes();
   const auto max_tokens = static_cast<std::size_t>(options.max_batch_tokens);
   tokens_.reserve(max_tokens);
   positions_.reserve(max_tokens);
@@ -111,6 +115,7 @@ BackendMemory LoadedCpuBackend::memory() const {
   for (const KvPages& pages : executor_->pages())
     memory.page_bytes += static_cast<std::size_t>(pages.num_pages()) * pages.page_bytes();
   memory.scratch_bytes = executor_->scratch_bytes() + logits_.size() * sizeof(float);
+  memory.adapter_bytes = executor_->adapter_bytes();
   return memory;
 }
 
@@ -138,7 +143,8 @@ Result<void> LoadedCpuBackend::check(const StepBatch& batch) const {
   return check_step(batch, info_,
                     {.context_tokens = context_tokens_,
                      .num_pages = std::span(num_pages).first(info_.page_groups.size()),
-                     .previous_samples = previous_tokens_.size()});
+                     .previous_samples = previous_tokens_.size(),
+                     .adapters = executor_->adapters()});
 }
 
 /// What sequences say, said per token.
@@ -244,6 +250,18 @@ Result<void> LoadedCpuBackend::collect(StepHandle handle, StepResult& result) {
   result.clear();
   std::swap(result, results_[handle % kMaxOutstanding]);
   ++next_collect_;
+  return {};
+}
+
+Result<PreparedAdapterPtr> LoadedCpuBackend::prepare_adapter(const Adapter& adapter) const {
+  return PreparedAdapterPtr(TRY(executor_->prepare_adapter(adapter)));
+}
+
+Result<void> LoadedCpuBackend::attach_adapter(AdapterId id, PreparedAdapterPtr adapter) {
+  auto own = std::dynamic_pointer_cast<const CpuAdapter>(std::move(adapter));
+  if (own == nullptr || own->executor() != executor_.get())
+    return Error(ErrorKind::kInternal, "an adapter that was prepared by another backend");
+  executor_->attach_adapter(id, std::move(own));
   return {};
 }
 

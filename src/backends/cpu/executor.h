@@ -9,7 +9,9 @@
 #include <span>
 #include <vector>
 
+#include "backends/cpu/cpu_adapter.h"
 #include "backends/cpu/kv_pages.h"
+#include "base/result.h"
 #include "engine/step_batch.h"
 
 namespace mlxd {
@@ -101,6 +103,14 @@ class Executor {
   /// rows, and each row's peak. With `only_peaks` what is in `logits` afterwards is undefined.
   virtual void compute_logits(std::span<const std::int32_t> token_indices, float* logits,
                               std::span<Peak> peaks, bool only_peaks) = 0;
+
+  /// As in Backend; those attached are of this executor.
+  virtual Result<CpuAdapterPtr> prepare_adapter(const Adapter& adapter) const = 0;
+  virtual void attach_adapter(AdapterId id, CpuAdapterPtr adapter) = 0;
+  virtual void detach_adapter(AdapterId id) = 0;
+  virtual std::span<const AdapterId> adapters() const = 0;
+  virtual std::size_t adapter_bytes() const = 0;
+  virtual std::size_t adapter_scratch_bytes() const = 0;  // of attached ones, of any number, about
 
   /// Rows that one call of compute_logits takes: as many as share a pass over the vocabulary's weights well.
   static constexpr std::size_t kLogitRows = 16;

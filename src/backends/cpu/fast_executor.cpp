@@ -182,14 +182,40 @@ std::size_t FastExecutor::scratch_bytes() const {
   return bytes;
 }
 
+Result<CpuAdapterPtr> FastExecutor::prepare_adapter(const Adapter& adapter) const {
+  CpuAdapterBuilder builder(adapter, this, workspace_.kernels());
+  TRY(list_product(builder, lm_head_, {&spec_.lm_head, 1}));
+  if (!spec_.tied_embeddings) TRY(list_product(builder, embedding_, {&spec_.embedding, 1}));
+  for (const Layer& layer : layers_) {
+    if (layer.attention) TRY(layer.attention->list_products(builder));
+    if (layer.recurrent) TRY(layer.recurrent->list_products(builder));
+    if (layer.mlp) TRY(layer.mlp->list_products(builder));
+    if (layer.moe) TRY(layer.moe->list_products(builder));
+  }
+  if (per_layer_inputs_) TRY(per_layer_inputs_->list_products(builder));
+  return builder.finish();
+}
+
+void FastExecutor::attach_adapter(AdapterId id, CpuAdapterPtr adapter) {
+  workspace_.adapters().attached().attach(id, std::move(adapter));
+  workspace_.adapters().make_room();
+}
+
+void FastExecutor::detach_adapter(AdapterId id) {
+  workspace_.adapters().attached().detach(id);
+  workspace_.adapters().make_room();
+}
+
 void FastExecutor::forward(const StepInput& step) {
   const LayerPasses cut(step, layers_.size());
+  workspace_.adapters().begin(step);
   bool prepared = false;
   for (const LayerPass& pass : cut.passes()) {
     const auto rows = static_cast<std::int64_t>(pass.input.tokens.size());
     const auto whole = static_cast<std::int64_t>(cut.num_whole_tokens());
     const bool keeps = rows > whole && pass.last_layer < layers_.size();
     workspace_.set_rows(static_cast<std::int32_t>(rows));
+    workspace_.adapters().select_first(static_cast<std::int32_t>(rows));
     for (std::size_t i = 0; i < attentions_.size(); ++i) {
       attentions_[i]->plan(pass.input, *spec_.layers[attention_layers_[i]].attention);
     }
@@ -236,7 +262,7 @@ void FastExecutor::run_pass(const LayerPass& pass, std::int32_t thread) {
 void FastExecutor::prepare_tokens(const StepInput& step, std::size_t num_whole_tokens, std::int64_t begin,
                                   std::int64_t end) {
   const bool resumes = step.batch->slice.first_layer > 0;
-  const Linear& embedding = spec_.tied_embeddings ? lm_head_ : embedding_;
+  const Linear& embedding = token_embedding();
   const VectorKernels& kernels = workspace_.kernels();
   for (auto token = static_cast<std::size_t>(begin); token < static_cast<std::size_t>(end); ++token) {
     float* x = workspace_.x(static_cast<std::int32_t>(token));
@@ -246,6 +272,8 @@ void FastExecutor::prepare_tokens(const StepInput& step, std::size_t num_whole_t
       continue;
     }
     embedding.dequantize_row(step.tokens[token], x);
+    workspace_.adapters().adapt_embedding(static_cast<std::int32_t>(token), &embedding, step.tokens[token],
+                                          x);
     if (spec_.embedding_scale != 1.0F) kernels.scale(x, spec_.embedding_scale, x, spec_.hidden_size);
     if (spec_.position_embedding) {
       float* position = positions_scratch_.data() + token * static_cast<std::size_t>(spec_.hidden_size);
@@ -319,8 +347,9 @@ void FastExecutor::run_feed_forward(Layer& layer, std::int32_t thread) {
       if (thread == 0) workspace_.mlp_activations().reset(workspace_.rows(), layer.mlp->intermediate());
       workspace_.barrier(thread);
     }
-    layer.mlp->run_up(workspace_, workspace_.quantize_normed(get(layer.mlp_norm), false, thread), thread);
+    run_mlp_up(layer, thread);
     workspace_.barrier(thread);
+    layer.mlp->begin_down(workspace_, thread);
     workspace_.add_product(layer.mlp->down_proj(), workspace_.mlp_activations().activations,
                            get(layer.mlp_post_norm), scale, StepStage::kDown, thread);
   }
@@ -340,6 +369,14 @@ void FastExecutor::run_layer(const StepInput& step, Layer& layer, std::int32_t t
   }
 }
 
+void FastExecutor::run_mlp_up(Layer& layer, std::int32_t thread) {
+  const DenseNorm* const norm = get(layer.mlp_norm);
+  const Activations& input = workspace_.quantize_normed(norm, false, thread);
+  layer.mlp->run_up(workspace_, input, thread, [&](std::int32_t row, float* to) {
+    workspace_.normalize_row(workspace_.x(row), norm, 0, 0, to);
+  });
+}
+
 /// Attention and MLP of the same x: the MLP reads it before the attention's output is added.
 void FastExecutor::run_parallel_layer(const StepInput& step, Layer& layer, std::int32_t thread) {
   layer.attention->project(step, workspace_, attention_workspace_, thread);
@@ -349,13 +386,14 @@ void FastExecutor::run_parallel_layer(const StepInput& step, Layer& layer, std::
   }
   workspace_.barrier(thread);
 
-  layer.mlp->run_up(workspace_, workspace_.quantize_normed(get(layer.mlp_norm), false, thread), thread);
+  run_mlp_up(layer, thread);
   layer.attention->attend(step, workspace_, attention_workspace_, thread);
   workspace_.barrier(thread);
 
   layer.attention->add_output(workspace_, attention_workspace_, thread);
   workspace_.barrier(thread);
 
+  layer.mlp->begin_down(workspace_, thread);
   workspace_.add_product(layer.mlp->down_proj(), workspace_.mlp_activations().activations,
                          get(layer.mlp_post_norm), layer.spec->residual_scale, StepStage::kDown, thread);
   workspace_.barrier(thread);
@@ -388,6 +426,7 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
     std::fill(own.begin(), own.end(), Peak{});
   }
   const Activations& input = workspace_.hidden_activations().activations;
+  workspace_.adapters().select(token_indices);
   const std::int64_t grain = workspace_.piece_units(units, kVocabularyPiecesPerThread, input.rows());
   if (profile_ != nullptr) {
     work_.count_logits(num_rows, !only_peaks, *profile_);
@@ -397,6 +436,7 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
     StepWorkspace::ThreadScratch& scratch = workspace_.scratch(thread);
     const ProductPiece piece = ProductPiece::of_units(lm_head_, begin, end);
     workspace_.apply_piece(lm_head_, input, static_cast<std::int32_t>(num_rows), piece, scratch.first);
+    if (workspace_.adapters().any()) workspace_.add_adapters(lm_head_, 0, piece, scratch.first);
     workspace_.add_bias(lm_head_bias_, static_cast<std::int32_t>(num_rows), piece, scratch.first);
     for (std::size_t row = 0; row < num_rows; ++row) {
       float* out = scratch.first.data() + row * piece.stride;
@@ -412,6 +452,10 @@ void FastExecutor::compute_logits(std::span<const std::int32_t> token_indices, f
   };
   pool_.run([&](std::int32_t thread) {
     workspace_.end_stage(thread, StepStage::kWait);
+    workspace_.begin_adapters({&lm_head_}, StepStage::kVocabulary, thread, [&](std::int32_t row, float* to) {
+      workspace_.normalize_row(workspace_.x(token_indices[static_cast<std::size_t>(row)]), &final_norm_, 0, 0,
+                               to);
+    });
     pool_.share(thread, units, grain, multiply);
     workspace_.end_stage(thread, StepStage::kVocabulary);
   });

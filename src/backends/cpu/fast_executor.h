@@ -54,6 +54,12 @@ class FastExecutor : public Executor {
   void forward(const StepInput& step) override;
   void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks,
                       bool only_peaks) override;
+  Result<CpuAdapterPtr> prepare_adapter(const Adapter& adapter) const override;
+  void attach_adapter(AdapterId id, CpuAdapterPtr adapter) override;
+  void detach_adapter(AdapterId id) override;
+  std::span<const AdapterId> adapters() const override { return workspace_.adapters().attached().ids(); }
+  std::size_t adapter_bytes() const override { return workspace_.adapters().memory_bytes(); }
+  std::size_t adapter_scratch_bytes() const override { return workspace_.adapters().most_inner_bytes(); }
 
  private:
   /// At most one of `mlp` and `moe`.
@@ -72,6 +78,7 @@ class FastExecutor : public Executor {
   Result<void> make_layer(const LayerSpec& spec, LinearLoader& loader);
   void plan_attention(const Options& options);
   void plan_profile();
+  const Linear& token_embedding() const { return spec_.tied_embeddings ? lm_head_ : embedding_; }
 
   void prepare_tokens(const StepInput& step, std::size_t num_whole_tokens, std::int64_t begin,
                       std::int64_t end);
@@ -79,6 +86,7 @@ class FastExecutor : public Executor {
   void run_layer(const StepInput& step, Layer& layer, std::int32_t thread);
   void run_mixers(const StepInput& step, Layer& layer, std::int32_t thread);
   void run_feed_forward(Layer& layer, std::int32_t thread);
+  void run_mlp_up(Layer& layer, std::int32_t thread);
   void run_parallel_layer(const StepInput& step, Layer& layer, std::int32_t thread);
   void prepare_logits(std::span<const std::int32_t> token_indices);
 

@@ -1,6 +1,7 @@
 #include "backends/cpu/latent_projection.h"
 
 #include <algorithm>
+#include <array>
 
 #include "backends/cpu/attention_block.h"
 
@@ -44,7 +45,8 @@ LatentWorkspace::ThreadScratch::ThreadScratch(std::int32_t max_features, std::in
     : activations(2 * kHeadRows, max_features, options.isa, options.activation_bits),
       halves(2 * static_cast<std::size_t>(kHeadRows) * static_cast<std::size_t>(max_features)),
       outputs(2 * static_cast<std::size_t>(kHeadRows) *
-              static_cast<std::size_t>(max_outputs + kBlockRows + kPadding)) {}
+              static_cast<std::size_t>(max_outputs + kBlockRows + kPadding)),
+      inner(static_cast<std::size_t>(kHeadRows) * kMaxAdapterRank) {}
 
 LatentWorkspace::LatentWorkspace(const ModelSpec& spec, std::int32_t num_threads,
                                  const StepWorkspace::Options& options) {
@@ -86,7 +88,7 @@ std::size_t LatentWorkspace::memory_bytes() const {
   std::size_t floats = projected_.size() + query_input_.size() + head_queries_.size() + head_outputs_.size();
   std::size_t bytes = query_activations_ ? query_activations_->activations.memory_bytes() : 0;
   for (const auto& thread : threads_) {
-    floats += thread->halves.size() + thread->outputs.size();
+    floats += thread->halves.size() + thread->outputs.size() + thread->inner.size();
     bytes += thread->activations.memory_bytes();
   }
   return bytes + floats * sizeof(float);
@@ -102,9 +104,29 @@ Result<LatentProjection> LatentProjection::create(const AttentionSpec& spec, con
   return projection;
 }
 
+std::vector<LinearSpec> LatentProjection::down_parts() const {
+  return {compresses_queries() ? *latent_->q_a_proj : spec_->q_proj, latent_->kv_a_proj};
+}
+
+Result<void> LatentProjection::list_products(CpuAdapterBuilder& builder) const {
+  if (compresses_queries()) TRY(list_product(builder, q_proj_, {&spec_->q_proj, 1}));
+  if (latent_->embed_q_transposed) {
+    const auto nope = static_cast<std::size_t>(latent_->nope_dim);
+    const auto size = static_cast<std::size_t>(latent_->latent_dim);
+    TRY(builder.add({.address = &embed_q_dense_,
+                     .parts = {&latent_->embed_q, 1},
+                     .read_row = [this, nope, size](std::int32_t row, float* out) {
+                       const auto index = static_cast<std::size_t>(row);
+                       const float* head = embed_q_dense_.data() + index / nope * size * nope;
+                       for (std::size_t i = 0; i < size; ++i) out[i] = head[i * nope + index % nope];
+                     }}));
+    TRY(list_product(builder, unembed_out_, head_parts(latent_->unembed_out, spec_->num_heads)));
+  }
+  return list_product(builder, down_, down_parts());
+}
+
 Result<void> LatentProjection::order(LinearLoader& loader) {
-  const LinearSpec& first = compresses_queries() ? *latent_->q_a_proj : spec_->q_proj;
-  down_bias_ = TRY(loader.add_without_bias({first, latent_->kv_a_proj}, &down_));
+  down_bias_ = TRY(loader.add_without_bias(down_parts(), &down_));
   if (compresses_queries()) loader.add({spec_->q_proj}, &q_proj_);
   if (embed_q_dense_.empty()) loader.add(head_parts(latent_->embed_q, spec_->num_heads), &embed_q_);
   loader.add(head_parts(latent_->unembed_out, spec_->num_heads), &unembed_out_);
@@ -180,8 +202,23 @@ void LatentProjection::embed_queries(const StepInput& step, StepWorkspace& works
   std::ptrdiff_t out_stride = latent_->latent_dim;
   if (!embed_q_dense_.empty()) {
     const std::ptrdiff_t size = std::ptrdiff_t{nope} * latent_->latent_dim;
+    const StepAdapters& adapters = workspace.adapters();
+    const bool adapts = adapters.any() && adapters.adapts(&embed_q_dense_);
+    const auto inner = [&](std::int32_t row) {
+      return scratch.inner.data() + std::ptrdiff_t{row} * kMaxAdapterRank;
+    };
+    std::array<bool, kHeadRows> adapted{};
+    for (std::int32_t row = 0; adapts && row < rows; ++row) {
+      adapted[static_cast<std::size_t>(row)] = adapters.take_backwards(
+          first_row + row, &embed_q_dense_, head * nope, nope, queries + row * stride, inner(row));
+    }
     kernels.product(queries, stride, rows, embed_q_dense_.data() + head * size, nope, latent_->latent_dim,
                     scratch.outputs.data(), out_stride);
+    for (std::int32_t row = 0; row < rows; ++row) {
+      if (adapted[static_cast<std::size_t>(row)])
+        adapters.add_backwards(first_row + row, &embed_q_dense_, inner(row),
+                               scratch.outputs.data() + row * out_stride);
+    }
   } else {
     const bool split = workspace.splits(embed_q_);
     for (std::int32_t row = 0; split && row < rows; ++row) {
@@ -219,6 +256,7 @@ void LatentProjection::project(const StepInput& step, StepWorkspace& workspace, 
   const std::int32_t rows = workspace.rows();
   // As in AttentionBlock: what scores depend on gets 16-bit activations.
   const Activations& input = workspace.quantize_normed(norm, workspace.splits(down_), thread);
+  workspace.begin_adapters_of_norm({&down_}, norm, StepStage::kQkv, thread);
   workspace.multiply(down_, down_bias_, input, own.projected_.data(), own.projected_stride_, thread);
   workspace.barrier_after(thread, StepStage::kQkv);
 
@@ -238,6 +276,12 @@ void LatentProjection::project(const StepInput& step, StepWorkspace& workspace, 
                                   static_cast<std::int32_t>(end));
                });
     workspace.barrier_after(thread, StepStage::kNorm);
+    const std::ptrdiff_t low = workspace.splits(q_proj_) ? std::ptrdiff_t{rows} * size : 0;
+    workspace.begin_adapters({&q_proj_}, StepStage::kQkv, thread, [&](std::int32_t row, float* to) {
+      const float* from = own.query_input_.data() + std::ptrdiff_t{row} * size;
+      std::copy_n(from, size, to);
+      if (low > 0) workspace.kernels().add_to(from + low, to, size);
+    });
     workspace.multiply(q_proj_, {}, activations, own.head_queries_.data(), own.queries_stride_, thread);
     workspace.barrier_after(thread, StepStage::kQkv);
   } else {
@@ -262,6 +306,7 @@ void LatentProjection::project_back(StepWorkspace& workspace, AttentionWorkspace
   const std::int32_t chunks = chunks_of(all_rows);
   const std::ptrdiff_t in_stride = std::ptrdiff_t{spec_->num_heads} * spec_->head_dim;
   const std::ptrdiff_t out_stride = spec_->o_proj.in_features;
+  const StepAdapters& adapters = workspace.adapters();
   const auto run = [&](std::int64_t item, std::int64_t, std::int32_t) {
     const auto head = static_cast<std::int32_t>(item / chunks);
     const auto first = static_cast<std::int32_t>(item % chunks) * kHeadRows;
@@ -272,6 +317,12 @@ void LatentProjection::project_back(StepWorkspace& workspace, AttentionWorkspace
     const ProductPiece piece = head_piece(unembed_out_, head, spec_->num_heads);
     workspace.apply_piece(unembed_out_, scratch.activations, rows, piece, scratch.outputs);
     for (std::int32_t row = 0; row < rows; ++row) {
+      if (adapters.any()) {
+        adapters.adapt_part(
+            first + row, &unembed_out_, head,
+            shared.attended() + (first + row) * in_stride + std::ptrdiff_t{head} * spec_->head_dim, 0,
+            piece.columns, scratch.outputs.data() + static_cast<std::size_t>(row) * piece.stride);
+      }
       std::copy_n(
           scratch.outputs.data() + static_cast<std::size_t>(row) * piece.stride, piece.columns,
           own.head_outputs_.data() + (first + row) * out_stride + std::ptrdiff_t{head} * latent_->value_dim);

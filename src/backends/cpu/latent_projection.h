@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "backends/cpu/cpu_adapter.h"
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_loader.h"
@@ -37,6 +38,7 @@ class LatentWorkspace {
     Activations activations;
     std::vector<float> halves;   // [2 · rows, features]: what int8 holds of them, and what it loses
     std::vector<float> outputs;  // [2 · rows, outputs]
+    std::vector<float> inner;    // [rows, kMaxAdapterRank]
   };
 
   std::ptrdiff_t projected_stride_ = 0;
@@ -60,6 +62,8 @@ class LatentProjection {
   void register_products(StepWorkspace& workspace, LatentWorkspace& shared) const;
   /// Once they are: adds what every step does to a profile's work.
   void count_work(const StepWorkspace& workspace, StepWork& work) const;
+  /// Tells an adapter's builder of the products that it may change.
+  Result<void> list_products(CpuAdapterBuilder& builder) const;
   std::size_t weight_bytes() const;
 
   /// Keys, values and queries of norm(x), as AttentionBlock::project. Passes barriers, none at the end.
@@ -73,6 +77,7 @@ class LatentProjection {
  private:
   explicit LatentProjection(const AttentionSpec& spec) : spec_(&spec), latent_(&*spec.latent) {}
 
+  std::vector<LinearSpec> down_parts() const;
   bool compresses_queries() const { return latent_->q_a_proj.has_value(); }
   std::int32_t query_dim() const { return latent_->nope_dim + latent_->rope_dim; }
   void store_token(const StepInput& step, const StepWorkspace& workspace, AttentionWorkspace& shared,

@@ -324,6 +324,14 @@ void Linear::Impl::apply_segment(const Segment& segment, std::int32_t first, std
   kernels->affine(task);
 }
 
+float Linear::bias(std::int32_t row) const {
+  CHECK(row >= 0 && row < impl_->out_features);
+  if (impl_->bias.empty()) return 0.0F;
+  const Segment& segment = impl_->segment_of_row(row);
+  return impl_->bias[static_cast<std::size_t>(segment.first_block) * kBlockRows +
+                     static_cast<std::size_t>(row - segment.first_row)];
+}
+
 void Linear::dequantize_row(std::int32_t row, float* out) const {
   CHECK(row >= 0 && row < impl_->out_features);
   const Segment& segment = impl_->segment_of_row(row);

@@ -103,6 +103,8 @@ class Linear {
   /// disjoint blocks.
   void apply(const Activations& x, std::int32_t first_block, std::int32_t last_block, float* y,
              std::ptrdiff_t stride) const;
+  /// What `apply` adds to an output row; 0 if the layer has no bias of its own.
+  float bias(std::int32_t row) const;
   /// Output row `row` of the weights in fp32, [in_features] (embedding lookup).
   void dequantize_row(std::int32_t row, float* out) const;
 

@@ -99,18 +99,32 @@ Result<MoeBlock> MoeBlock::create(const MoeSpec& spec, const WeightMap& weights)
   return block;
 }
 
-Result<void> MoeBlock::order(LinearLoader& loader) {
-  std::vector<LinearSpec> gates;
-  std::vector<LinearSpec> ups;
-  std::vector<LinearSpec> downs;
+MoeBlock::ExpertParts MoeBlock::expert_parts() const {
+  ExpertParts parts;
   for (const MlpSpec& expert : spec_->experts) {
-    if (expert.gate_proj) gates.push_back(*expert.gate_proj);
-    ups.push_back(expert.up_proj);
-    downs.push_back(expert.down_proj);
+    if (expert.gate_proj) parts.gates.push_back(*expert.gate_proj);
+    parts.ups.push_back(expert.up_proj);
+    parts.downs.push_back(expert.down_proj);
   }
-  loader.add(std::move(downs), &down_proj_);
-  if (!gates.empty()) loader.add(std::move(gates), &gate_proj_);
-  loader.add(std::move(ups), &up_proj_);
+  return parts;
+}
+
+Result<void> MoeBlock::list_products(CpuAdapterBuilder& builder) const {
+  // A router with an input of its own is left out: adapters of it are refused.
+  if (!reads_residual()) TRY(list_product(builder, &router_, router_.gate, {}, spec_->router.gate));
+  if (spec_->shared_gate) TRY(list_product(builder, &shared_gate_, shared_gate_, {}, *spec_->shared_gate));
+  const ExpertParts parts = expert_parts();
+  if (!parts.gates.empty()) TRY(list_product(builder, gate_proj_, parts.gates));
+  TRY(list_product(builder, up_proj_, parts.ups));
+  TRY(list_product(builder, down_proj_, parts.downs));
+  return shared_ ? shared_->list_products(builder) : Result<void>();
+}
+
+Result<void> MoeBlock::order(LinearLoader& loader) {
+  ExpertParts parts = expert_parts();
+  loader.add(std::move(parts.downs), &down_proj_);
+  if (!parts.gates.empty()) loader.add(std::move(parts.gates), &gate_proj_);
+  loader.add(std::move(parts.ups), &up_proj_);
   if (shared_) TRY(shared_->order(loader));
   return {};
 }
@@ -136,10 +150,18 @@ void MoeBlock::route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_
   const std::int32_t hidden = workspace.hidden();
   const std::int32_t rows = workspace.rows();
   const auto experts = static_cast<std::size_t>(num_experts());
+  const StepAdapters& adapters = workspace.adapters();
+  workspace.begin_adapters_of({&router_, &shared_gate_}, shared.input_.data(), hidden, StepStage::kGateUp,
+                              thread);
   const auto multiply = [&](std::int64_t begin, std::int64_t end, std::int32_t) {
+    const auto count = static_cast<std::int32_t>(end - begin);
     const float* input = reads_residual() ? workspace.x(0) : shared.input_.data();
-    kernels.product(input, hidden, rows, router_.gate.data() + begin * hidden, hidden,
-                    static_cast<std::int32_t>(end - begin), shared.logits_.data() + begin, num_experts());
+    kernels.product(input, hidden, rows, router_.gate.data() + begin * hidden, hidden, count,
+                    shared.logits_.data() + begin, num_experts());
+    if (adapters.any()) {
+      adapters.add_up(&router_, 0, static_cast<std::int32_t>(begin), count, shared.logits_.data() + begin,
+                      num_experts());
+    }
   };
   workspace.pool().share(thread, num_experts(), kRouterOutputs, multiply);
   workspace.barrier_after(thread, StepStage::kGateUp);
@@ -160,6 +182,7 @@ void MoeBlock::route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_
       float* gate = &shared.shared_gates_[row];
       kernels.product(shared_input(shared).data() + row * static_cast<std::size_t>(hidden), hidden, 1,
                       shared_gate_.data(), hidden, 1, gate, 1);
+      if (adapters.any()) adapters.add_up_row(&shared_gate_, 1, static_cast<std::int32_t>(row), gate);
       kernels.gate(Activation::kSigmoid, gate, nullptr, gate, 1);
     }
   };
@@ -245,7 +268,11 @@ void MoeBlock::run_up(StepWorkspace& workspace, MoeWorkspace& shared, const MoeW
     own.activations.reset(rows, hidden, forms);
     own.activations.fill(own.gathered.data(), hidden, 0, num_activation_groups(hidden));
     workspace.apply_piece(up_proj_, own.activations, rows, piece, own.second);
-    if (gated) workspace.apply_piece(gate_proj_, own.activations, rows, piece, own.first);
+    adapt_slots(workspace, shared, item, up_proj_, slot, rows, own.gathered.data(), piece, own.second);
+    if (gated) {
+      workspace.apply_piece(gate_proj_, own.activations, rows, piece, own.first);
+      adapt_slots(workspace, shared, item, gate_proj_, slot, rows, own.gathered.data(), piece, own.first);
+    }
     for (std::int32_t row = 0; row < rows; ++row) {
       const std::size_t offset = static_cast<std::size_t>(row) * piece.stride;
       const float* up = own.second.data() + offset;
@@ -253,6 +280,23 @@ void MoeBlock::run_up(StepWorkspace& workspace, MoeWorkspace& shared, const MoeW
           expert.activation, gated ? own.first.data() + offset : up, gated ? up : nullptr,
           shared.inner_.data() + std::ptrdiff_t{slot + row} * inner + column, piece.columns);
     }
+  }
+}
+
+/// Adds to a piece of an expert's outputs what the adapters of `rows` slots make of their inputs.
+void MoeBlock::adapt_slots(const StepWorkspace& workspace, const MoeWorkspace& shared,
+                           const MoeWorkspace::Item& item, const Linear& linear, std::int32_t first_slot,
+                           std::int32_t rows, const float* inputs, const ProductPiece& piece,
+                           std::vector<float>& out) const {
+  const StepAdapters& adapters = workspace.adapters();
+  if (!adapters.any()) return;
+  const std::int32_t outputs = linear.out_features() / num_experts();
+  for (std::int32_t row = 0; row < rows; ++row) {
+    const std::int32_t pair = shared.slot_pairs_[static_cast<std::size_t>(first_slot + row)];
+    adapters.adapt_part(pair / per_token(), &linear, item.expert,
+                        inputs + std::ptrdiff_t{row} * linear.in_features(),
+                        piece.first_column - item.expert * outputs, piece.columns,
+                        out.data() + static_cast<std::size_t>(row) * piece.stride);
   }
 }
 
@@ -272,6 +316,8 @@ void MoeBlock::run_down(StepWorkspace& workspace, MoeWorkspace& shared, const Mo
     own.activations.fill(shared.inner_.data() + std::ptrdiff_t{slot} * inner, inner, 0,
                          num_activation_groups(inner));
     workspace.apply_piece(down_proj_, own.activations, rows, piece, own.first);
+    adapt_slots(workspace, shared, item, down_proj_, slot, rows,
+                shared.inner_.data() + std::ptrdiff_t{slot} * inner, piece, own.first);
     for (std::int32_t row = 0; row < rows; ++row) {
       std::copy_n(own.first.data() + static_cast<std::size_t>(row) * piece.stride, piece.columns,
                   shared.outputs_.data() + std::ptrdiff_t{slot + row} * hidden + column);
@@ -332,13 +378,17 @@ void MoeBlock::run(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNo
   if (shared_) {
     const Activations& input = workspace.quantize(shared_input(shared).data(), workspace.hidden(),
                                                   workspace.hidden_activations(), thread);
-    shared_->run_up(workspace, input, thread);
+    shared_->run_up(workspace, input, thread, [&](std::int32_t row, float* to) {
+      std::copy_n(shared_input(shared).data() + std::ptrdiff_t{row} * workspace.hidden(), workspace.hidden(),
+                  to);
+    });
   }
   workspace.barrier_after(thread, StepStage::kGateUp);
   const auto num_up = static_cast<std::int64_t>(shared.up_items_.size());
   pool.share(thread, num_up, 1, [&](std::int64_t item, std::int64_t, std::int32_t) {
     run_up(workspace, shared, shared.up_items_[static_cast<std::size_t>(item)], thread);
   });
+  if (shared_) shared_->begin_down(workspace, thread);
   if (shared_) workspace.set_branch(shared_->down_proj(), workspace.mlp_activations().activations, thread);
   workspace.barrier_after(thread, StepStage::kGateUp);
   const auto num_down = static_cast<std::int64_t>(shared.down_items_.size());

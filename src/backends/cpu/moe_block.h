@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "backends/cpu/cpu_adapter.h"
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/expert_routing.h"
 #include "backends/cpu/linear.h"
@@ -73,6 +74,8 @@ class MoeBlock {
   /// Once they are: adds what every step does to a profile's work: the shared expert's, for which others are
   /// read depends on the tokens.
   void count_work(const StepWorkspace& workspace, StepWork& work) const;
+  /// Tells an adapter's builder of the products.
+  Result<void> list_products(CpuAdapterBuilder& builder) const;
   std::size_t weight_bytes() const;
 
   /// Every thread: x += scale · post(mixture(norm(x))); norms may be null. Passes barriers, none at the end.
@@ -90,12 +93,19 @@ class MoeBlock {
   }
   void normalize_inputs(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNorm* norm,
                         std::int32_t thread) const;
+  struct ExpertParts {
+    std::vector<LinearSpec> gates, ups, downs;
+  };
+  ExpertParts expert_parts() const;
   void route(StepWorkspace& workspace, MoeWorkspace& shared, std::int32_t thread) const;
   void plan(const StepWorkspace& workspace, MoeWorkspace& shared) const;
   void cut(const StepWorkspace& workspace, const MoeWorkspace& shared, const Linear& linear,
            std::vector<MoeWorkspace::Item>& items) const;
   void run_up(StepWorkspace& workspace, MoeWorkspace& shared, const MoeWorkspace::Item& item,
               std::int32_t thread) const;
+  void adapt_slots(const StepWorkspace& workspace, const MoeWorkspace& shared, const MoeWorkspace::Item& item,
+                   const Linear& linear, std::int32_t first_slot, std::int32_t rows, const float* inputs,
+                   const ProductPiece& piece, std::vector<float>& out) const;
   void run_down(StepWorkspace& workspace, MoeWorkspace& shared, const MoeWorkspace::Item& item,
                 std::int32_t thread) const;
   void combine_row(StepWorkspace& workspace, MoeWorkspace& shared, const DenseNorm* post, float scale,

@@ -50,6 +50,15 @@ void PerLayerInputs::count_work(const StepWorkspace& workspace, StepWork& work) 
   }
 }
 
+Result<void> PerLayerInputs::list_products(CpuAdapterBuilder& builder) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const PerLayerInputSpec& spec = *spec_->layers[i].per_layer_input;
+    TRY(list_product(builder, layers_[i].gate, {&spec.gate, 1}));
+    TRY(list_product(builder, layers_[i].projection, {&spec.projection, 1}));
+  }
+  return {};
+}
+
 std::size_t PerLayerInputs::weight_bytes() const {
   std::size_t bytes = embedding_.memory_bytes() + projection_.memory_bytes();
   for (const Layer& layer : layers_) {
@@ -97,11 +106,12 @@ void PerLayerInputs::add_to(StepWorkspace& workspace, std::size_t index, std::in
   const std::int32_t dim = embedding_spec_->dim;
   const std::int32_t rows = workspace.rows();
   const Activations& x = workspace.quantize_normed(nullptr, false, thread);
+  workspace.begin_adapters_of_norm({&layer.gate}, nullptr, StepStage::kGateUp, thread);
   const std::int64_t units = num_units(layer.gate);
   const auto gate = [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     std::vector<float>& out = workspace.scratch(thread).first;
     const ProductPiece piece = ProductPiece::of_units(layer.gate, begin, end);
-    workspace.apply_piece(layer.gate, x, rows, piece, out);
+    workspace.apply_adapted(layer.gate, 0, x, piece, out);
     for (std::int32_t row = 0; row < rows; ++row) {
       const std::ptrdiff_t first = std::ptrdiff_t{row} * width_ + static_cast<std::ptrdiff_t>(index) * dim;
       workspace.kernels().gate(spec.activation, out.data() + static_cast<std::size_t>(row) * piece.stride,
@@ -113,6 +123,7 @@ void PerLayerInputs::add_to(StepWorkspace& workspace, std::size_t index, std::in
   if (thread == 0) gate_activations_.reset(rows, dim);
   workspace.barrier_after(thread, StepStage::kGateUp);
   const Activations& gates = workspace.quantize(gates_.data(), dim, gate_activations_, thread);
+  workspace.begin_adapters_of({&layer.projection}, gates_.data(), dim, StepStage::kDown, thread);
   workspace.add_product(layer.projection, gates, &layer.post_norm, 1.0F, StepStage::kDown, thread);
 }
 

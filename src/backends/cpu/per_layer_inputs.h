@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "backends/cpu/cpu_adapter.h"
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_loader.h"
@@ -31,6 +32,8 @@ class PerLayerInputs {
   void register_products(StepWorkspace& workspace);
   /// Once they are there: adds what every step does to a profile's work.
   void count_work(const StepWorkspace& workspace, StepWork& work) const;
+  /// Tells an adapter's builder of the layers' products.
+  Result<void> list_products(CpuAdapterBuilder& builder) const;
   std::size_t weight_bytes() const;
   std::size_t memory_bytes() const;
 

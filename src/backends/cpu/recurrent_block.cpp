@@ -85,12 +85,23 @@ Result<RecurrentBlock> RecurrentBlock::create(const LayerSpec& layer, const Weig
   return block;
 }
 
-Result<void> RecurrentBlock::order(LinearLoader& loader) {
-  loader.add({spec_->out_proj}, &out_proj_);
+std::vector<LinearSpec> RecurrentBlock::in_parts() const {
   std::vector<LinearSpec> parts = spec_->inputs;
   if (spec_->input_gate_proj) parts.push_back(*spec_->input_gate_proj);
   parts.push_back(spec_->gate_proj);
-  in_bias_ = TRY(loader.add_without_bias(std::move(parts), &in_proj_));
+  return parts;
+}
+
+Result<void> RecurrentBlock::list_products(CpuAdapterBuilder& builder) const {
+  TRY(list_product(builder, in_proj_, in_parts()));
+  if (spec_->decay_proj) TRY(list_product(builder, decay_proj_, {&*spec_->decay_proj, 1}));
+  if (spec_->beta_proj) TRY(list_product(builder, beta_proj_, {&*spec_->beta_proj, 1}));
+  return list_product(builder, out_proj_, {&spec_->out_proj, 1});
+}
+
+Result<void> RecurrentBlock::order(LinearLoader& loader) {
+  loader.add({spec_->out_proj}, &out_proj_);
+  in_bias_ = TRY(loader.add_without_bias(in_parts(), &in_proj_));
   if (spec_->decay_proj) decay_bias_ = TRY(loader.add_without_bias({*spec_->decay_proj}, &decay_proj_));
   if (spec_->beta_proj) beta_bias_ = TRY(loader.add_without_bias({*spec_->beta_proj}, &beta_proj_));
   return {};
@@ -125,12 +136,25 @@ std::size_t RecurrentBlock::weight_bytes() const {
 void RecurrentBlock::project(StepWorkspace& workspace, RecurrentWorkspace& shared, std::int32_t thread) {
   // Errors stay in the state: as queries and keys, these get 16-bit activations.
   const Activations& input = workspace.quantize_normed(get(norm_), workspace.splits(in_proj_), thread);
+  workspace.begin_adapters_of_norm({&in_proj_}, get(norm_), StepStage::kQkv, thread);
   workspace.multiply(in_proj_, in_bias_, input, shared.projected_.data(), width(), thread);
   if (spec_->decay_proj)
-    workspace.multiply(decay_proj_, decay_bias_, input, shared.decays_.data(), spec_->num_heads, thread);
+    project_rates(decay_proj_, decay_bias_, input, shared.decays_.data(), workspace, thread);
   if (spec_->beta_proj)
-    workspace.multiply(beta_proj_, beta_bias_, input, shared.factors_.data(), spec_->num_heads, thread);
+    project_rates(beta_proj_, beta_bias_, input, shared.factors_.data(), workspace, thread);
   workspace.end_stage(thread, StepStage::kQkv);
+}
+
+/// Every thread: a rate of each head.
+void RecurrentBlock::project_rates(const Linear& linear, const std::vector<float>& bias,
+                                   const Activations& input, float* out, StepWorkspace& workspace,
+                                   std::int32_t thread) const {
+  if (workspace.adapters().adapts(&linear)) {
+    // The product before may still read its adapters' inner values, which lie in the same lane.
+    workspace.barrier_after(thread, StepStage::kQkv);
+    workspace.begin_adapters_of_norm({&linear}, get(norm_), StepStage::kQkv, thread);
+  }
+  workspace.multiply(linear, bias, input, out, spec_->num_heads, thread);
 }
 
 const float* RecurrentBlock::state_before(const StepInput& step, const KvPages& pages,
@@ -380,6 +404,8 @@ void RecurrentBlock::finish(StepWorkspace& workspace, RecurrentWorkspace& shared
 }
 
 void RecurrentBlock::add_output(StepWorkspace& workspace, RecurrentWorkspace& shared, std::int32_t thread) {
+  workspace.begin_adapters_of({&out_proj_}, shared.outputs_.data(), spec_->inner(), StepStage::kOutput,
+                              thread);
   const Activations& input =
       workspace.quantize(shared.outputs_.data(), spec_->inner(), workspace.attention_activations(), thread);
   workspace.add_product(out_proj_, input, get(post_norm_), layer_->residual_scale, StepStage::kOutput,

@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "backends/cpu/cpu_adapter.h"
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/executor.h"
 #include "backends/cpu/kv_pages.h"
@@ -52,6 +53,8 @@ class RecurrentBlock {
   /// kernels lack.
   static Result<RecurrentBlock> create(const LayerSpec& spec, const WeightMap& weights);
 
+  /// Tells an adapter's builder of the products.
+  Result<void> list_products(CpuAdapterBuilder& builder) const;
   /// Orders the weights; the block must stay where it is until they are loaded.
   Result<void> order(LinearLoader& loader);
   /// Once they are: tells the workspace what the products read.
@@ -79,6 +82,9 @@ class RecurrentBlock {
   RecurrentBlock(const LayerSpec& layer, RecurrentWeights weights)
       : layer_(&layer), spec_(&*layer.recurrent), weights_(std::move(weights)) {}
 
+  std::vector<LinearSpec> in_parts() const;
+  void project_rates(const Linear& linear, const std::vector<float>& bias, const Activations& input,
+                     float* out, StepWorkspace& workspace, std::int32_t thread) const;
   std::int32_t width() const { return in_proj_.out_features(); }  // of a projected row
   std::int32_t num_pieces() const;
   struct Piece {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backends/cpu/reference_adapters.h"
 #include "backends/cpu/vector.h"
 
 namespace mlxd {
@@ -206,6 +207,21 @@ void ReferenceExecutor::apply(const DenseLinear& linear, const Rows& x, std::siz
           }
         }
       });
+  adapt(linear, x, rows, y);
+}
+
+const LowRankProduct* ReferenceExecutor::row_product(std::size_t row, const DenseLinear& linear) const {
+  return row_adapters_.empty() ? nullptr : find_product(row_adapters_[row], &linear);
+}
+
+void ReferenceExecutor::adapt(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) const {
+  for (std::size_t row = 0; row < rows; ++row) {
+    const LowRankProduct* const low = row_product(row, linear);
+    if (low == nullptr) continue;
+    const float* from = x.data() + row * static_cast<std::size_t>(linear.in_features);
+    add_outer(*low, inner_values(*low, from), 0, linear.out_features,
+              y.data() + row * static_cast<std::size_t>(linear.out_features));
+  }
 }
 
 /// y = norm(x), or x if there is none; y may be x.
@@ -287,11 +303,18 @@ void ReferenceExecutor::project_latent(const AttentionSpec& attention, const Den
   }
   apply(layer.q_proj, latent.q_a_proj ? compressed_ : input, rows, head_queries_);
   for (std::size_t row = 0; row < rows; ++row) {
+    const LowRankProduct* const low = row_product(row, latent.embed_q);
     for (std::size_t h = 0; h < heads; ++h) {
-      const float* from = head_queries_.data() + (row * heads + h) * (nope + rope);
+      float* from = head_queries_.data() + (row * heads + h) * (nope + rope);
       float* to = q_.data() + (row * heads + h) * head_dim;
       const float* weights = latent.embed_q.weights.data() + h * latent_dim * nope;
+      std::vector<float> inner;
+      if (low != nullptr) {
+        inner = take_backwards(*low, static_cast<std::int32_t>(h * nope),
+                               static_cast<std::int32_t>((h + 1) * nope), from);
+      }
       for (std::size_t i = 0; i < latent_dim; ++i) to[i] = dot(weights + i * nope, from, nope);
+      if (low != nullptr) add_backwards(*low, inner, to);
       std::copy_n(from + nope, rope, to + latent_dim);
     }
   }
@@ -312,11 +335,16 @@ void ReferenceExecutor::unembed_latent(const AttentionSpec& attention, const Den
   const auto value_dim = static_cast<std::size_t>(attention.latent->value_dim);
   const auto heads = static_cast<std::size_t>(attention.num_heads);
   for (std::size_t row = 0; row < rows; ++row) {
+    const LowRankProduct* const low = row_product(row, latent.unembed_out);
     for (std::size_t h = 0; h < heads; ++h) {
       const float* from = attended_.data() + (row * heads + h) * static_cast<std::size_t>(attention.head_dim);
       float* to = head_outputs_.data() + (row * heads + h) * value_dim;
       const float* weights = latent.unembed_out.weights.data() + h * value_dim * latent_dim;
       for (std::size_t i = 0; i < value_dim; ++i) to[i] = dot(weights + i * latent_dim, from, latent_dim);
+      if (low == nullptr) continue;
+      add_outer(*low, inner_values(*low, from), static_cast<std::int32_t>(h * value_dim),
+                static_cast<std::int32_t>((h + 1) * value_dim),
+                head_outputs_.data() + row * heads * value_dim);
     }
   }
 }
@@ -488,18 +516,14 @@ void ReferenceExecutor::route(const MoeSpec& spec, const DenseMoe& moe, const Ro
   const std::size_t num_experts = moe.experts.size();
   const auto per_token = static_cast<std::size_t>(spec.router.experts_per_token);
   const bool reads_residual = !spec.router.input_scales.empty();
+  apply(moe.router, reads_residual ? x_ : input, rows, router_logits_);
   for (std::size_t row = 0; row < rows; ++row) {
-    const float* x = (reads_residual ? x_ : input).data() + row * hidden;
-    const float factor =
-        reads_residual
-            ? 1.0F / std::sqrt(dot(x, x, hidden) / static_cast<float>(hidden) + spec.router.input_eps)
-            : 1.0F;
-    float* logits = &router_logits_[row * num_experts];
-    for (std::size_t e = 0; e < num_experts; ++e) {
-      logits[e] = dot(x, &moe.router.gate[e * hidden], hidden) * factor;
-      if (!moe.router.bias.empty()) logits[e] += moe.router.bias[e];
-    }
-    route_token(spec.router, moe.router, {logits, num_experts}, routing_,
+    const std::span<float> logits = std::span(router_logits_).subspan(row * num_experts, num_experts);
+    const float* x = x_.data() + row * hidden;
+    const float mean = dot(x, x, hidden) / static_cast<float>(hidden);
+    for (float& logit : logits)
+      logit *= reads_residual ? 1.0F / std::sqrt(mean + spec.router.input_eps) : 1.0F;
+    route_token(spec.router, moe.routing, logits, routing_,
                 std::span(chosen).subspan(row * per_token, per_token));
   }
 }
@@ -523,7 +547,13 @@ void ReferenceExecutor::run_moe(const MoeSpec& spec, const DenseMoe& moe, const 
         expert_input_[i * hidden + d] = input[pairs[i] / per_token * hidden + d] * factor;
     }
     if (pairs.empty()) continue;
+    std::vector<const CpuAdapter*> adapters;
+    for (const std::size_t pair : pairs) {
+      if (!step_adapters_.empty()) adapters.push_back(step_adapters_[pair / per_token]);
+    }
+    row_adapters_ = adapters;
     run_mlp(spec.experts[expert], moe.experts[expert], expert_input_, pairs.size(), expert_output_);
+    row_adapters_ = step_adapters_;
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       const float factor = spec.router.weigh_input ? 1.0F : chosen[pairs[i]].weight;
       for (std::size_t d = 0; d < hidden; ++d)
@@ -586,7 +616,10 @@ void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
     const float* token =
         model_.embedding.weights.data() + static_cast<std::size_t>(step.tokens[row]) * hidden;
     float* x = x_.data() + row * hidden;
-    for (std::size_t d = 0; d < hidden; ++d) x[d] = token[d] * spec_.embedding_scale;
+    std::copy_n(token, hidden, x);
+    if (const LowRankProduct* const low = row_product(row, model_.embedding))
+      adapt_embedding(*low, step.tokens[row], x);
+    for (std::size_t d = 0; d < hidden; ++d) x[d] *= spec_.embedding_scale;
     if (!model_.position_embedding) continue;
     const float* position =
         model_.position_embedding->weights.data() + static_cast<std::size_t>(step.positions[row]) * hidden;
@@ -595,10 +628,29 @@ void ReferenceExecutor::embed(const StepInput& step, std::size_t rows) {
   if (model_.embedding_norm) normalize(x_, rows, model_.embedding_norm, x_);
 }
 
+Result<CpuAdapterPtr> ReferenceExecutor::prepare_adapter(const Adapter& adapter) const {
+  CpuAdapterBuilder builder(adapter, this, kernels_);
+  TRY(list_products(builder, model_, spec_));
+  return builder.finish();
+}
+
+void ReferenceExecutor::note_adapters(const StepInput& step) {
+  step_adapters_.clear();
+  const bool any = std::any_of(step.sequences.begin(), step.sequences.end(),
+                               [](const BatchSequence& each) { return each.adapter != kNoAdapter; });
+  for (const BatchSequence& sequence : step.sequences) {
+    if (!any) break;
+    step_adapters_.insert(step_adapters_.end(), static_cast<std::size_t>(sequence.num_tokens),
+                          adapters_.find(sequence.adapter));
+  }
+  row_adapters_ = step_adapters_;
+}
+
 void ReferenceExecutor::forward(const StepInput& step) {
   const LayerPasses cut(step, model_.layers.size());
   const auto hidden = static_cast<std::size_t>(spec_.hidden_size);
   const bool resumes = step.batch->slice.first_layer > 0;
+  note_adapters(step);
   embed(step, resumes ? cut.num_whole_tokens() : step.tokens.size());
   if (model_.per_layer_embedding) make_layer_inputs(step);
   for (std::size_t row = cut.num_whole_tokens(); resumes && row < step.tokens.size(); ++row)
@@ -647,11 +699,21 @@ void ReferenceExecutor::compute_logits(std::span<const std::int32_t> token_indic
                   hidden, normed_.data() + i * hidden);
   }
   const DenseLinear& head = model_.lm_head ? *model_.lm_head : model_.embedding;
+  std::vector<const LowRankProduct*> low(rows);
+  std::vector<std::vector<float>> inner(rows);
+  for (std::size_t i = 0; i < rows && !step_adapters_.empty(); ++i) {
+    low[i] = find_product(step_adapters_[static_cast<std::size_t>(token_indices[i])], &head);
+    if (low[i] != nullptr) inner[i] = inner_values(*low[i], normed_.data() + i * hidden);
+  }
   pool_.parallel_for(spec_.vocab_size, kPieceRows, [&](std::int64_t begin, std::int64_t end, std::int32_t) {
     kernels_.product(normed_.data(), spec_.hidden_size, static_cast<std::int32_t>(rows),
                      head.weights.data() + static_cast<std::size_t>(begin) * hidden, spec_.hidden_size,
                      static_cast<std::int32_t>(end - begin), logits + begin, spec_.vocab_size);
     for (std::size_t i = 0; i < rows; ++i) {
+      if (low[i] != nullptr) {
+        add_outer(*low[i], inner[i], static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end),
+                  logits + i * vocab);
+      }
       for (auto o = static_cast<std::size_t>(begin); o < static_cast<std::size_t>(end); ++o) {
         float& logit = logits[i * vocab + o];
         if (!head.bias.empty()) logit += head.bias[o];

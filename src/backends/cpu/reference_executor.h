@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "backends/cpu/executor.h"
@@ -40,17 +42,29 @@ class ReferenceExecutor : public Executor {
   void forward(const StepInput& step) override;
   void compute_logits(std::span<const std::int32_t> token_indices, float* logits, std::span<Peak> peaks,
                       bool only_peaks) override;
+  Result<CpuAdapterPtr> prepare_adapter(const Adapter& adapter) const override;
+  void attach_adapter(AdapterId id, CpuAdapterPtr adapter) override {
+    adapters_.attach(id, std::move(adapter));
+  }
+  void detach_adapter(AdapterId id) override { adapters_.detach(id); }
+  std::span<const AdapterId> adapters() const override { return adapters_.ids(); }
+  std::size_t adapter_bytes() const override { return adapters_.memory_bytes(); }
+  std::size_t adapter_scratch_bytes() const override { return 0; }
 
  private:
   using Rows = std::vector<float>;  // [rows, features]
 
   ReferenceExecutor(const ModelSpec& spec, ThreadPool& pool, const Options& options);
 
-  /// y [rows, out_features] = x [rows, in_features] · weightsᵀ + bias
+  /// y [rows, out_features] = x [rows, in_features] · weightsᵀ + bias, with the adapters of row_adapters_
   void apply(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y);
   void normalize(const Rows& x, std::size_t rows, const std::optional<DenseNorm>& norm, Rows& y) const;
   /// x_ += post(y_) · residual_scale
   void add_to_residual(const std::optional<DenseNorm>& post, float scale, std::size_t rows);
+  /// What a row's adapter changes of a product; nullptr: nothing.
+  const LowRankProduct* row_product(std::size_t row, const DenseLinear& linear) const;
+  void adapt(const DenseLinear& linear, const Rows& x, std::size_t rows, Rows& y) const;
+  void note_adapters(const StepInput& step);
   void embed(const StepInput& step, std::size_t rows);
   void run_pass(const LayerPass& pass);
   void run_attention(const StepInput& step, const AttentionSpec& spec, const DenseLayer& layer,
@@ -82,6 +96,9 @@ class ReferenceExecutor : public Executor {
   std::vector<KvPages> pages_;  // by layer group
   std::vector<RopeTable> ropes_;
   DenseModel model_;
+  AttachedAdapters adapters_;
+  std::vector<const CpuAdapter*> step_adapters_;     // of the step's rows; empty: none has one
+  std::span<const CpuAdapter* const> row_adapters_;  // of the rows of the products at hand
   KeptRows kept_rows_;
   // Scratch, [max_batch_tokens, features].
   Rows x_, normed_, q_, k_, v_, attended_, head_gates_, gate_, up_, y_;

@@ -47,8 +47,12 @@ class Reader {
 
   Result<DenseMoe> read(const MoeSpec& spec) {
     DenseMoe moe;
-    moe.router = TRY(RouterWeights::read(spec.router, weights_));
-    num_floats_ += moe.router.num_floats();
+    moe.routing = TRY(RouterWeights::read(spec.router, weights_));
+    num_floats_ += moe.routing.num_floats();
+    moe.router.in_features = spec.router.gate.in_features;
+    moe.router.out_features = spec.router.gate.out_features;
+    moe.router.weights = std::exchange(moe.routing.gate, {});
+    moe.router.bias = std::exchange(moe.routing.bias, {});
     moe.shared_norm = TRY(read(spec.shared_norm));
     moe.shared_post_norm = TRY(read(spec.shared_post_norm));
     moe.experts_post_norm = TRY(read(spec.experts_post_norm));

@@ -29,7 +29,8 @@ struct DenseMlp {
 };
 
 struct DenseMoe {
-  RouterWeights router;
+  DenseLinear router;     // times its scales
+  RouterWeights routing;  // the rest of it
   std::vector<DenseMlp> experts;
   std::optional<DenseMlp> shared;
   std::optional<DenseLinear> shared_gate;

@@ -74,7 +74,9 @@ StepWorkspace::StepWorkspace(const ModelSpec& spec, ThreadPool& pool, const Opti
       hidden_activations_(2 * std::max<std::int32_t>(options.max_rows, Executor::kLogitRows),
                           spec.hidden_size, options.isa, options.activation_bits),
       attention_activations_(options.max_rows, widest(spec).queries, options.isa, options.activation_bits),
-      mlp_activations_(options.max_rows, widest(spec).intermediate, options.isa, options.activation_bits) {
+      mlp_activations_(options.max_rows, widest(spec).intermediate, options.isa, options.activation_bits),
+      adapters_(std::max<std::int32_t>(options.max_rows, Executor::kLogitRows), widest(spec).intermediate,
+                pool.num_threads(), kernels_) {
   const Widths widths = widest(spec);
   const auto rows = static_cast<std::size_t>(options.max_rows);
   const auto hidden = static_cast<std::size_t>(spec.hidden_size);
@@ -227,7 +229,7 @@ void StepWorkspace::multiply(const Linear& linear, const std::vector<float>& bia
   pool_.share(thread, units, piece_units(units, kPiecesPerThread, input.rows()),
               [&](std::int64_t begin, std::int64_t end, std::int32_t) {
                 const ProductPiece piece = ProductPiece::of_units(linear, begin, end);
-                apply_piece(linear, input, rows_, piece, scratch_out);
+                apply_adapted(linear, 0, input, piece, scratch_out);
                 add_bias(bias, rows_, piece, scratch_out);
                 for (std::int32_t row = 0; row < rows_; ++row) {
                   std::copy_n(scratch_out.data() + static_cast<std::size_t>(row) * piece.stride,
@@ -270,7 +272,7 @@ void StepWorkspace::add_product(const Linear& linear, const Activations& input, 
   pool_.share(thread, units, piece_units(units, kPiecesPerThread, rows_),
               [&](std::int64_t begin, std::int64_t end, std::int32_t) {
                 const ProductPiece piece = ProductPiece::of_units(linear, begin, end);
-                apply_piece(linear, input, rows_, piece, own.first);
+                apply_adapted(linear, 0, input, piece, own.first);
                 for (std::int32_t row = 0; row < rows_; ++row) {
                   add_to(own.first.data() + static_cast<std::size_t>(row) * piece.stride, scale,
                          x(row) + piece.first_column, piece.columns);

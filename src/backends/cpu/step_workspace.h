@@ -3,14 +3,17 @@
 // ThreadPool::run() in the same order, and may pass barriers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/executor.h"
 #include "backends/cpu/linear.h"
+#include "backends/cpu/step_adapters.h"
 #include "backends/cpu/thread_pool.h"
 #include "backends/cpu/vector_kernels.h"
 #include "engine/step_profile.h"
@@ -107,6 +110,39 @@ class StepWorkspace {
   SharedActivations& attention_activations() { return attention_activations_; }
   SharedActivations& mlp_activations() { return mlp_activations_; }
 
+  StepAdapters& adapters() { return adapters_; }
+  const StepAdapters& adapters() const { return adapters_; }
+  /// Every thread, before products of one input, at most a lane each: what the adapters of the step's rows
+  /// need of it; fetch(row, to) writes a row. Passes a barrier if there are any.
+  template <typename Fetch>
+  void begin_adapters(std::initializer_list<const void*> products, StepStage stage, std::int32_t thread,
+                      const Fetch& fetch) {
+    if (!adapters_.any()) return;
+    int lane = 0;
+    bool waits = false;
+    for (const void* const product : products) {
+      if (adapters_.adapts(product)) {
+        adapters_.run_down(product, lane, fetch, pool_, thread);
+        waits = true;
+      }
+      ++lane;
+    }
+    if (waits) barrier_after(thread, stage);
+  }
+  /// The same of norm(x).
+  void begin_adapters_of_norm(std::initializer_list<const void*> products, const DenseNorm* norm,
+                              StepStage stage, std::int32_t thread) {
+    begin_adapters(products, stage, thread,
+                   [&](std::int32_t row, float* to) { normalize_row(x(row), norm, 0, 0, to); });
+  }
+  /// The same of values [rows, features].
+  void begin_adapters_of(std::initializer_list<const void*> products, const float* values,
+                         std::int32_t features, StepStage stage, std::int32_t thread) {
+    begin_adapters(products, stage, thread, [&](std::int32_t row, float* to) {
+      std::copy_n(values + std::ptrdiff_t{row} * features, features, to);
+    });
+  }
+
   /// Whether a product that needs it gets what 8-bit activations lose as rows of their own.
   bool splits(const Linear& linear) const;
   /// How often a product goes through each row, for a profile: once for each 8 bits of its integers.
@@ -130,12 +166,25 @@ class StepWorkspace {
   /// A piece of a product for `rows` rows; if the input has them twice, split in two, the sum of both halves.
   void apply_piece(const Linear& linear, const Activations& input, std::int32_t rows,
                    const ProductPiece& piece, std::vector<float>& out) const;
+  /// The same for all rows of the step, with their adapters.
+  void apply_adapted(const Linear& linear, int lane, const Activations& input, const ProductPiece& piece,
+                     std::vector<float>& out) const {
+    apply_piece(linear, input, rows_, piece, out);
+    if (adapters_.any()) add_adapters(linear, lane, piece, out);
+  }
+  /// Adds what begin_adapters prepared to a piece of a product.
+  void add_adapters(const Linear& linear, int lane, const ProductPiece& piece,
+                    std::vector<float>& out) const {
+    adapters_.add_up(&linear, lane, piece.first_column, piece.columns, out.data(),
+                     static_cast<std::ptrdiff_t>(piece.stride));
+  }
   /// Adds a bias, if there is one, to the piece's columns of `rows` rows.
   void add_bias(const std::vector<float>& bias, std::int32_t rows, const ProductPiece& piece,
                 std::vector<float>& out) const;
   /// Units in a piece: few enough that pieces balance, few enough that their outputs stay in cache.
   std::int64_t piece_units(std::int64_t units, std::int64_t pieces_per_thread, std::int32_t rows) const;
 
+  // With the rows' adapters, prepared in lane 0:
   /// Every thread: out [rows, stride] = linear(input) + bias, which may be empty.
   void multiply(const Linear& linear, const std::vector<float>& bias, const Activations& input, float* out,
                 std::ptrdiff_t stride, std::int32_t thread);
@@ -161,6 +210,7 @@ class StepWorkspace {
   std::int32_t rows_ = 0;
   std::vector<float> x_, branch_, normed_;
   SharedActivations hidden_activations_, attention_activations_, mlp_activations_;
+  StepAdapters adapters_;
   std::vector<std::unique_ptr<ThreadScratch>> threads_;
 };
 

@@ -99,6 +99,9 @@ struct VectorKernels {
   void (*add_to)(const float* y, float* x, std::int32_t n);
   /// x += y · factor
   void (*add_scaled)(const float* y, float factor, float* x, std::int32_t n);
+  /// y[i] = fma(inner[k], up[k][i], y[i]) for k = 0 … rank - 1 in this order; up [rank, stride]
+  void (*add_low_rank)(const float* inner, std::int32_t rank, const float* up, std::ptrdiff_t stride,
+                       float* y, std::int32_t n);
   /// x = cap · tanh(x / cap)
   void (*softcap)(float* x, float cap, std::int32_t n);
   /// out = activation(gate) · up (+ 1 and clamped, of kClampedSwiGlu); up may be null: activation(gate). out

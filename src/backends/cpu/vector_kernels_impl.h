@@ -56,6 +56,28 @@ struct VectorKernelsOf {
       store_up_to(x + i, V::fma(load_up_to(y + i, n - i), factors, load_up_to(x + i, n - i)), n - i);
   }
 
+  static void add_low_rank(const float* inner, std::int32_t rank, const float* up, std::ptrdiff_t stride,
+                           float* y, std::int32_t n) {
+    std::int32_t i = 0;
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+      F sums[4];
+      for (int part = 0; part < 4; ++part) sums[part] = V::load(y + i + part * kLanes);
+      for (std::int32_t k = 0; k < rank; ++k) {
+        const F factors = V::broadcast(inner[k]);
+        const float* from = up + k * stride + i;
+        for (int part = 0; part < 4; ++part)
+          sums[part] = V::fma(factors, V::load(from + part * kLanes), sums[part]);
+      }
+      for (int part = 0; part < 4; ++part) V::store(y + i + part * kLanes, sums[part]);
+    }
+    for (; i < n; i += kLanes) {
+      F sum = load_up_to(y + i, n - i);
+      for (std::int32_t k = 0; k < rank; ++k)
+        sum = V::fma(V::broadcast(inner[k]), load_up_to(up + k * stride + i, n - i), sum);
+      store_up_to(y + i, sum, n - i);
+    }
+  }
+
   static float mean(const float* x, std::int32_t n) {
     F sum = V::zero();
     for (std::int32_t i = 0; i < n; i += kLanes) sum = V::add(sum, load_up_to(x + i, n - i));
@@ -314,6 +336,7 @@ struct VectorKernelsOf {
             .normalize_centered = normalize_centered,
             .add_to = add_to,
             .add_scaled = add_scaled,
+            .add_low_rank = add_low_rank,
             .softcap = softcap,
             .gate = gate,
             .rotate = rotate,

@@ -69,6 +69,22 @@ TEST(VectorKernels, EveryInstructionSetHasTheScalarBits) {
       both("scale", [&](const VectorKernels& k, Floats& out) { k.scale(x.data(), 0.125F, out.data(), n); });
       both("add_scaled",
            [&](const VectorKernels& k, Floats& out) { k.add_scaled(y.data(), 0.3F, out.data(), n); });
+      for (const std::int32_t rank : {0, 1, 5, 16}) {
+        const std::ptrdiff_t stride = n + 3;
+        const Floats inner = random_floats(16, 1.0F, 3);
+        const Floats up = random_floats(16 * static_cast<std::size_t>(stride), 1.0F, 4);
+        both("add_low_rank", [&](const VectorKernels& k, Floats& out) {
+          k.add_low_rank(inner.data(), rank, up.data(), stride, out.data(), n);
+        });
+        Floats expected = x;
+        for (std::size_t k = 0; k < static_cast<std::size_t>(rank); ++k) {
+          for (std::size_t i = 0; i < size; ++i)
+            expected[i] = std::fma(inner[k], up[k * static_cast<std::size_t>(stride) + i], expected[i]);
+        }
+        Floats got = x;
+        fast.add_low_rank(inner.data(), rank, up.data(), stride, got.data(), n);
+        EXPECT_TRUE(same_bits(got, expected));
+      }
       both("softcap", [&](const VectorKernels& k, Floats& out) { k.softcap(out.data(), 1.5F, n); });
       EXPECT_EQ(fast.mean(x.data(), n), scalar().mean(x.data(), n));
       EXPECT_EQ(fast.inverse_deviation(x.data(), 0.2F, n, 1e-5F),

@@ -16,6 +16,12 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31U);
 }
 
+struct FakeAdapter : PreparedAdapter {
+  explicit FakeAdapter(std::size_t size) : bytes(size) {}
+  std::size_t memory_bytes() const override { return bytes; }
+  std::size_t bytes;
+};
+
 }  // namespace
 
 FakeBackend::FakeBackend(Options options) : options_(std::move(options)) {
@@ -46,8 +52,22 @@ BackendMemory FakeBackend::memory() const {
   for (const auto& group : states_) num_states += group.size();
   return {.weight_bytes = 0,
           .page_bytes = num_slots * sizeof(Slot) + num_states * options_.state_page_bytes,
-          .scratch_bytes = 0};
+          .scratch_bytes = 0,
+          .adapter_bytes = adapters_.size() * options_.adapter_bytes};
 }
+
+Result<PreparedAdapterPtr> FakeBackend::prepare_adapter(const Adapter& /*adapter*/) const {
+  return PreparedAdapterPtr(std::make_shared<FakeAdapter>(options_.adapter_bytes));
+}
+
+Result<void> FakeBackend::attach_adapter(AdapterId id, PreparedAdapterPtr adapter) {
+  if (in_flight_) return wrong("an adapter is attached while a step is in flight");
+  if (adapter == nullptr || id == kNoAdapter) return wrong("no adapter is attached");
+  adapters_.push_back(id);
+  return {};
+}
+
+void FakeBackend::detach_adapter(AdapterId id) { std::erase(adapters_, id); }
 
 Result<void> FakeBackend::resize_pages(std::size_t group, std::int32_t num_pages) {
   if (num_pages > options_.max_pages)
@@ -122,6 +142,10 @@ Result<void> FakeBackend::check_shape(const StepBatch& batch) const {
   for (const BatchSequence& sequence : batch.sequences) {
     if (sequence.first_token != next_token || sequence.num_tokens < 1)
       return wrong("sequences do not cover the tokens in order");
+    if (sequence.adapter != kNoAdapter &&
+        std::find(adapters_.begin(), adapters_.end(), sequence.adapter) == adapters_.end()) {
+      return wrong("adapter " + std::to_string(sequence.adapter) + " is not attached");
+    }
     next_token += sequence.num_tokens;
     for (std::size_t group = 0; group < slots_.size(); ++group) TRY(check_table(batch, sequence, group));
   }
@@ -277,14 +301,17 @@ Result<void> FakeBackend::write_token(const StepBatch& batch, const BatchSequenc
     return wrong("the slot of position " + std::to_string(position) + " has not been through layer " +
                  std::to_string(layers.first));
   }
-  std::uint64_t before = mix(options_.model_seed);
+  std::uint64_t before = mix(options_.model_seed + 0x51ED2701U * sequence.adapter);
   if (position > 0) {
     const Slot& previous = slot(batch, sequence, group, position - 1);
     if (previous.position != position - 1 || previous.layers < layers.last)
       return wrong("a token is written after one that is not there");
+    if (previous.adapter != sequence.adapter)
+      return wrong("a token of one adapter is written after one of another");
     before = previous.prefix_hash;
   }
-  target = {token, position, step_, mix(before * 31 + static_cast<std::uint64_t>(token) + 1), layers.last};
+  target = {token,       position,        step_, mix(before * 31 + static_cast<std::uint64_t>(token) + 1),
+            layers.last, sequence.adapter};
   return {};
 }
 
@@ -310,6 +337,8 @@ Result<void> FakeBackend::read_prefix(const StepBatch& batch, const BatchSequenc
       if (source.position != position)
         return wrong("position " + std::to_string(position) + " reads a slot written for position " +
                      std::to_string(source.position));
+      if (source.adapter != sequence.adapter)
+        return wrong("position " + std::to_string(position) + " reads a slot of another adapter");
       if (group == first_kv_group_) prefix_.push_back(source.token);
       hash_ = mix(hash_ * 31 + source.prefix_hash + static_cast<std::uint64_t>(source.token));
     }

@@ -35,6 +35,7 @@ class FakeBackend : public Backend {
     std::function<TokenId(std::span<const TokenId> prefix)> script = {};
     /// Its logit; the hashed ones are between -4 and 4.
     float script_logit = 100.0F;
+    std::size_t adapter_bytes = 1 << 20;  // that each takes
     /// Called at the start of each submit; an error is the step's.
     std::function<Result<void>(const StepBatch&)> on_submit = {};
     /// Called at the start of each collect; an error is the step's.
@@ -49,6 +50,10 @@ class FakeBackend : public Backend {
   Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
   Result<void> collect(StepHandle handle, StepResult& result) override;
+  /// Any will do: which one it was is in the logits by its id.
+  Result<PreparedAdapterPtr> prepare_adapter(const Adapter& adapter) const override;
+  Result<void> attach_adapter(AdapterId id, PreparedAdapterPtr adapter) override;
+  void detach_adapter(AdapterId id) override;
 
  private:
   struct Slot {
@@ -57,6 +62,7 @@ class FakeBackend : public Backend {
     std::uint64_t written_in_step = 0;
     std::uint64_t prefix_hash = 0;  // of all tokens up to this one
     std::int32_t layers = 0;        // that it has been through
+    AdapterId adapter = kNoAdapter;
   };
   /// What a sliced token's row has to go on with.
   struct KeptRow {
@@ -100,6 +106,7 @@ class FakeBackend : public Backend {
   Options options_;
   BackendInfo info_;
   Sampler sampler_;
+  std::vector<AdapterId> adapters_;
   std::vector<std::vector<Slot>> slots_;                  // by group, [pages, kPageTokens]
   std::vector<std::vector<StatePage>> states_;            // by group, [pages]
   std::vector<std::vector<std::uint64_t>> state_hashes_;  // by group, [tokens of the step]: in its last layer

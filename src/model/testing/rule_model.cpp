@@ -64,6 +64,32 @@ std::vector<std::byte> make_data(const TensorRule& rule) {
   return data;
 }
 
+namespace {
+
+struct FileNames {
+  const char* config;
+  const char* tensors;
+};
+
+Result<void> write_folder(const fs::path& folder, const json::value& config,
+                          const std::vector<TensorRule>& rules, const FileNames& names) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return Error(ErrorKind::kIo, "cannot create " + folder.string() + ": " + error.message());
+  std::vector<TensorLayout> layouts;
+  for (const TensorRule& rule : rules) layouts.push_back({rule.name, rule.dtype, rule.shape});
+  SafetensorsWriter writer = TRY(SafetensorsWriter::create(folder / names.tensors, std::move(layouts)));
+  for (const TensorRule& rule : rules) TRY(writer.write(rule.name, make_data(rule)));
+  TRY(writer.finish());
+  std::ofstream out(folder / names.config, std::ios::binary | std::ios::trunc);
+  out << to_pretty_json(config);
+  out.close();
+  if (!out) return Error(ErrorKind::kIo, "cannot write " + (folder / names.config).string());
+  return {};
+}
+
+}  // namespace
+
 std::vector<TensorRule> read_rules(const json::object& tensors) {
   std::vector<TensorRule> rules;
   for (const auto& [key, value] : tensors) {
@@ -89,19 +115,12 @@ std::vector<TensorRule> read_rules(const json::object& tensors) {
 
 Result<void> write_rule_model(const fs::path& folder, const json::value& config,
                               const std::vector<TensorRule>& rules) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return Error(ErrorKind::kIo, "cannot create " + folder.string() + ": " + error.message());
-  std::vector<TensorLayout> layouts;
-  for (const TensorRule& rule : rules) layouts.push_back({rule.name, rule.dtype, rule.shape});
-  SafetensorsWriter writer = TRY(SafetensorsWriter::create(folder / "model.safetensors", std::move(layouts)));
-  for (const TensorRule& rule : rules) TRY(writer.write(rule.name, make_data(rule)));
-  TRY(writer.finish());
-  std::ofstream out(folder / "config.json", std::ios::binary | std::ios::trunc);
-  out << to_pretty_json(config);
-  out.close();
-  if (!out) return Error(ErrorKind::kIo, "cannot write " + (folder / "config.json").string());
-  return {};
+  return write_folder(folder, config, rules, {"config.json", "model.safetensors"});
+}
+
+Result<void> write_rule_adapter(const fs::path& folder, const json::value& config,
+                                const std::vector<TensorRule>& rules) {
+  return write_folder(folder, config, rules, {"adapter_config.json", "adapters.safetensors"});
 }
 
 }  // namespace mlxd::testing

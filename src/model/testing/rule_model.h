@@ -35,4 +35,8 @@ std::vector<std::byte> make_data(const TensorRule& rule);
 Result<void> write_rule_model(const std::filesystem::path& folder, const boost::json::value& config,
                               const std::vector<TensorRule>& rules);
 
+/// Writes adapter_config.json and adapters.safetensors into FOLDER, which is created.
+Result<void> write_rule_adapter(const std::filesystem::path& folder, const boost::json::value& config,
+                                const std::vector<TensorRule>& rules);
+
 }  // namespace mlxd::testing
