@@ -45,8 +45,17 @@ class Collector {
     if (attention.latent->embed_q_transposed) add(attention.latent->embed_q);
   }
 
+  void add(const RecurrentSpec& recurrent) {
+    for (const LinearSpec& input : recurrent.inputs) add(input);
+    add(recurrent.input_gate_proj);
+    add(recurrent.gate_proj);
+    add(recurrent.decay_proj);
+    add(recurrent.beta_proj);
+    add(recurrent.out_proj);
+  }
+
   void add(const MoeSpec& moe) {
-    add(moe.router.gate);
+    if (moe.router.input_scales.empty()) add(moe.router.gate);
     add(moe.shared_gate);
     if (moe.shared) add(*moe.shared);
     const MlpSpec& first = moe.experts.front();
@@ -94,7 +103,8 @@ AdapterTargets adapter_targets(const ModelSpec& spec) {
   for (std::size_t i = 0; i < spec.layers.size(); ++i) {
     const LayerSpec& layer = spec.layers[i];
     collector.set_layer(i);
-    collector.add(layer.attention);
+    if (layer.attention) collector.add(*layer.attention);
+    if (layer.recurrent) collector.add(*layer.recurrent);
     if (layer.mlp) collector.add(*layer.mlp);
     if (layer.moe) collector.add(*layer.moe);
     if (layer.per_layer_input) {
