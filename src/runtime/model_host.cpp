@@ -74,16 +74,16 @@ bool is_recurrent(const ModelSpec& spec) {
                      [](const LayerGroup& group) { return group.kind == LayerGroupKind::kRecurrent; });
 }
 
-// Layers with states cannot forget wrong guesses.
+// Layers with states cannot forget wrong guesses: nothing is guessed for them.
 Result<SpeculationOptions::Method> speculation_of(const ModelFolder& folder,
                                                   const ModelHostOptions& options) {
   using Method = SpeculationOptions::Method;
   const Method method = TRY(check_speculation(options.speculation, !options.draft_model.empty()));
-  if (!is_recurrent(folder.spec()) || method == Method::kOff) return method;
-  if (options.speculation == "auto" && method != Method::kDraftModel) return Method::kOff;
-  return invalid_argument("nothing can be guessed for " + folder.path().filename().string() +
-                              ", whose layers are recurrent: leave speculation and draft model out",
-                          method == Method::kDraftModel ? "draft-model" : "speculation");
+  if (!is_recurrent(folder.spec())) return method;
+  if (method != Method::kDraftModel) return Method::kOff;
+  return invalid_argument("nothing can draft for " + folder.path().filename().string() +
+                              ", whose layers are recurrent: leave the draft model out",
+                          "draft-model");
 }
 
 // The small model, whose ids must mean what the large one's mean.
