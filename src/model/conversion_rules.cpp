@@ -40,11 +40,45 @@ constexpr std::array kRules = {
 
 // Types that run, but whose conversions have not been compared with mlx-lm's: latent attention is taken apart
 // there, others have modules or names of their own.
-constexpr std::array<std::string_view, 25> kWithoutRules = {
-    "deepseek_v2",   "deepseek_v3", "exaone_moe", "gemma4",   "gemma4_text",     "gemma4_unified", "gpt2",
-    "glm4_moe_lite", "gpt_bigcode", "gpt_neox",   "kimi_k2",  "joyai_llm_flash", "kimi_k25",       "kimi_vl",
-    "minicpm3",      "mistral4",    "pixtral",    "llava",    "qwen2_vl",        "qwen2_5_vl",     "qwen3_vl",
-    "qwen3_vl_moe",  "solar_open",  "telechat3",  "youtu_llm"};
+constexpr std::array kWithoutRules = std::to_array<std::string_view>({"deepseek_v2",
+                                                                      "deepseek_v3",
+                                                                      "exaone_moe",
+                                                                      "falcon_h1",
+                                                                      "gemma4",
+                                                                      "gemma4_text",
+                                                                      "gemma4_unified",
+                                                                      "glm4_moe_lite",
+                                                                      "gpt2",
+                                                                      "gpt_bigcode",
+                                                                      "gpt_neox",
+                                                                      "granitemoehybrid",
+                                                                      "joyai_llm_flash",
+                                                                      "kimi_k2",
+                                                                      "kimi_k25",
+                                                                      "kimi_vl",
+                                                                      "lfm2",
+                                                                      "lfm2-vl",
+                                                                      "lfm2_moe",
+                                                                      "llava",
+                                                                      "mamba2",
+                                                                      "mellum",
+                                                                      "minicpm3",
+                                                                      "mistral4",
+                                                                      "nemotron_h",
+                                                                      "pixtral",
+                                                                      "qwen",
+                                                                      "qwen2_5_vl",
+                                                                      "qwen2_vl",
+                                                                      "qwen3_5",
+                                                                      "qwen3_5_moe",
+                                                                      "qwen3_5_moe_text",
+                                                                      "qwen3_5_text",
+                                                                      "qwen3_next",
+                                                                      "qwen3_vl",
+                                                                      "qwen3_vl_moe",
+                                                                      "solar_open",
+                                                                      "telechat3",
+                                                                      "youtu_llm"});
 
 bool matches(std::string_view name, std::string_view pattern) {
   if (pattern.starts_with('*')) return name.find(pattern.substr(1)) != std::string_view::npos;

@@ -529,7 +529,9 @@ TEST_F(ImportTest, scales_too_small_for_half_precision_are_kept_in_single) {
     ASSERT_TRUE(model.ok());
     const LinearSpec& linear = model->spec().layers[0].attention->o_proj;
     const bool keeps_codes = type == GgufType::kQ4_K;
-    if (!keeps_codes) EXPECT_EQ(model->weights().find(linear.name + ".scales")->dtype, DType::kF32);
+    if (!keeps_codes) {
+      EXPECT_EQ(model->weights().find(linear.name + ".scales")->dtype, DType::kF32);
+    }
     expect_rows_near(values_of(*model, linear), testing::dequantize_blocks(type, data), 256,
                      kTypes.at(type).tolerance);
   }

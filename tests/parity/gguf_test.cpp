@@ -177,7 +177,7 @@ TEST_P(GgufModels, ComputeAfterImportWhatLlamaCppComputes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GgufModels, ::testing::ValuesIn(case_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& each) { return each.param; });
 
 }  // namespace
 }  // namespace mlxd::testing

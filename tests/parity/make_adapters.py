@@ -77,6 +77,14 @@ add("deepseek_v2_dora", "deepseek_v2", "dora", keys=["self_attn.kv_b_proj", "sel
 add("deepseek_v3_quantized", "deepseek_v3_quantized")
 add("gemma4_text", "gemma4_text")
 add("gemma4_text_quantized", "gemma4_text_quantized")
+# Recurrent layers, alone and beside attention.
+add("lfm2", "lfm2")
+add("qwen3_next", "qwen3_next")
+add("qwen3_5_quantized", "qwen3_5_quantized", dtype="F16", rank=6)
+add("qwen3_next_dora", "qwen3_next", "dora", keys=["linear_attn.in_proj_qkvz", "linear_attn.in_proj_ba", "linear_attn.out_proj"])
+add("granitemoehybrid", "granitemoehybrid")
+add("nemotron_h", "nemotron_h")
+add("falcon_h1", "falcon_h1")
 
 
 def make_model(name):
