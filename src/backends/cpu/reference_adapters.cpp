@@ -24,11 +24,12 @@ Result<void> list_embed_q(CpuAdapterBuilder& builder, const DenseLinear& embed_q
 }  // namespace
 
 Result<void> list_products(CpuAdapterBuilder& builder, const DenseModel& model, const ModelSpec& spec) {
-  const auto list = [&](const DenseLinear& linear, const LinearSpec& spec) {
-    return list_product(builder, &linear, linear.weights, linear.bias, spec);
+  const auto list = [&](const DenseLinear& linear, const LinearSpec& linear_spec) {
+    return list_product(builder, &linear, linear.weights, linear.bias, linear_spec);
   };
-  const auto list_if = [&](const std::optional<DenseLinear>& linear, const std::optional<LinearSpec>& spec) {
-    return linear ? list(*linear, *spec) : Result<void>();
+  const auto list_if = [&](const std::optional<DenseLinear>& linear,
+                           const std::optional<LinearSpec>& linear_spec) {
+    return linear ? list(*linear, *linear_spec) : Result<void>();
   };
   const auto list_mlp = [&](const DenseMlp& mlp, const MlpSpec& mlp_spec) -> Result<void> {
     TRY(list_if(mlp.gate_proj, mlp_spec.gate_proj));
