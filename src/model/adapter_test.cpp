@@ -139,7 +139,7 @@ TEST_F(AdapterTest, refuses_what_the_configuration_lies_about) {
   expect_refused(ErrorKind::kCorruptData, "lora_parameters.keys", with_parameter("keys", json::array{1}),
                  rules());
   // The rank of the tensors is another one; modules and layers that it does not name.
-  expect_refused(ErrorKind::kCorruptData, "shape [64, 4]", with_parameter("rank", 8), rules());
+  expect_refused(ErrorKind::kCorruptData, "make it [128, 8]", with_parameter("rank", 8), rules());
   expect_refused(ErrorKind::kCorruptData, "model.layers.0.mlp.down_proj.lora_a",
                  with_parameter("keys", json::array{"self_attn.q_proj"}), rules({.keys = {"mlp.down_proj"}}));
   expect_refused(ErrorKind::kCorruptData, "model.layers.0", with("num_layers", 1), rules());
@@ -180,7 +180,7 @@ TEST_F(AdapterTest, refuses_tensors_that_are_not_the_models) {
   std::vector<TensorRule> half = rules();
   std::erase_if(half, [&](const TensorRule& rule) { return rule.name == kQuery; });
   expect_refused(ErrorKind::kCorruptData, kQuery, config(), half);
-  expect_refused(ErrorKind::kCorruptData, "self_attn.q_proj.m", config(), rules({.method = "dora"}));
+  expect_refused(ErrorKind::kCorruptData, ".m belongs to DoRA", config(), rules({.method = "dora"}));
   expect_refused(ErrorKind::kCorruptData, "no tensors", config(), {});
 }
 

@@ -40,7 +40,7 @@ struct ModelHostOptions {
   /// Folder of a small model of the same vocabulary that drafts for this one; empty: none. Its weights, pages
   /// and scratch count with the model's.
   std::filesystem::path draft_model;
-  AdapterPlaces adapters;  // where adapters are looked for, beside the model's own folder
+  AdapterPlaces adapters = {};  // where adapters are looked for, beside the model's own folder
   std::size_t adapter_bytes = std::size_t{1} << 30U;  // most for loaded adapters; part of memory_bytes
   std::function<void(float)> progress;                // 0 … 1 while loading
 };

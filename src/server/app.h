@@ -35,7 +35,7 @@ struct AppOptions {
   std::int32_t max_running = 64;                      // sequences in one step
   std::string speculation = "auto";                   // auto | off | lookup | draft
   std::filesystem::path draft_model;                  // drafts for each model; empty: none does
-  AdapterPlaces adapters;                             // beside each model's own folder `adapters`
+  AdapterPlaces adapters = {};                        // beside each model's own folder `adapters`
   std::size_t adapter_bytes = std::size_t{1} << 30U;  // most for the loaded adapters of each model
   /// Refuse what is otherwise tolerated: keys inside messages that nothing reads.
   bool strict = false;

@@ -9,7 +9,7 @@ namespace mlxd::api::openai {
 
 struct ModelEntry {
   std::string id;
-  std::string parent{};             // of MODEL+ADAPTER the model; empty: it is one itself
+  std::string parent = {};          // of MODEL+ADAPTER the model; empty: it is one itself
   std::int64_t created = 0;         // seconds since 1970
   std::int64_t context_tokens = 0;  // 0: not known before loading
   std::int64_t num_parameters = 0;  // 0: not known before loading
