@@ -54,11 +54,14 @@ class AdapterServer : public ::testing::Test {
     return json::parse(answer->body);
   }
   static std::string asking(const std::string& model, const std::string& more = {}) {
-    return R"("model":")" + model + R"(","temperature":0,"max_tokens":24,"prompt":")" + std::string(70, 'q') +
-           "\"" + more;
+    return R"("model":")" + model + R"(","temperature":0,"logprobs":1,"max_tokens":24,"prompt":")" +
+           std::string(70, 'q') + "\"" + more;
   }
+  /// The text and how probable each token was: of random weights texts may all be replacement characters.
   static std::string text_of(const json::value& answer) {
-    return std::string(answer.at("choices").at(0).at("text").as_string());
+    const json::value& choice = answer.at("choices").at(0);
+    return std::string(choice.at("text").as_string()) +
+           json::serialize(choice.at("logprobs").at("token_logprobs"));
   }
   static std::int64_t cached(const json::value& answer) {
     return answer.at("usage").at("prompt_tokens_details").at("cached_tokens").as_int64();
@@ -144,7 +147,8 @@ TEST_F(AdapterServer, lists_adapters_with_their_models) {
   const auto client = http::Client::create(app_->url()).take_value();
   const auto names = [&] {
     std::string list;
-    for (const json::value& model : json::parse(client.get("/v1/models")->body).at("data").as_array()) {
+    const json::value reply = json::parse(client.get("/v1/models")->body);
+    for (const json::value& model : reply.at("data").as_array()) {
       list += std::string(model.at("id").as_string()) + " ";
       if (const json::value* parent = model.as_object().if_contains("parent"))
         list += "of " + std::string(parent->as_string()) + " ";

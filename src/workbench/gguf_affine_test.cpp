@@ -47,22 +47,34 @@ TEST(GgufAffine, kept_codes_have_the_files_values_up_to_the_rounding_of_scale_an
   EXPECT_EQ(rounded.bias, round_to(DType::kF16, -0.7F));
 }
 
-TEST(GgufAffine, one_half_stays_exact_where_the_grid_has_room) {
+TEST(GgufAffine, two_scales_lose_no_more_than_an_even_division_of_the_range) {
   constexpr unsigned kSeed = 3;
   SCOPED_TRACE("seed " + std::to_string(kSeed));
   std::mt19937 random(kSeed);
   for (int round = 0; round < 200; ++round) {
-    // Powers of two: no rounding to blur what is exact.
     const float larger = 0x1p-7F;
     const float smaller = larger * static_cast<float>(1 + random() % 126) / 127.0F;
     const GgufGroup group = make_group(random, larger, smaller, 64);
-    const AffineGroup stored = quantize_again(group, 8, DType::kF32);
     const auto values = values_of(group);
-    double halves[2] = {0.0, 0.0};
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      halves[i / 16] += std::abs(static_cast<double>(stored.value(i)) - static_cast<double>(values[i]));
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    const double step = (static_cast<double>(*high) - static_cast<double>(*low)) / 255.0;
+    double even = 0.0;
+    for (const float value : values) {
+      const double steps = (static_cast<double>(value) - static_cast<double>(*low)) / step;
+      even += std::pow((steps - std::round(steps)) * step, 2);
     }
-    EXPECT_LT(std::min(halves[0], halves[1]), 1e-6 * static_cast<double>(larger)) << round;
+    EXPECT_LE(squared_error(group, quantize_again(group, 8, DType::kF32)), even * 1.001) << round;
+  }
+}
+
+TEST(GgufAffine, a_scale_of_whole_steps_of_the_other_loses_nothing) {
+  std::mt19937 random(5);
+  for (const float parts : {2.0F, 3.0F}) {
+    // The smaller one's grid holds the larger one's values as well.
+    const GgufGroup group = make_group(random, 0x1p-7F * parts, 0x1p-7F, 64);
+    const auto values = values_of(group);
+    const AffineGroup stored = quantize_again(group, 8, DType::kF32);
+    for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(stored.value(i), values[i], 1e-7F) << parts;
   }
 }
 
