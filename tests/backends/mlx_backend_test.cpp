@@ -153,8 +153,8 @@ TEST(MlxBackend, EachLayerGroupHasItsOwnPages) {
   LayerGroup group = spec.layer_groups[0];
   group.num_layers = 1;
   spec.layer_groups = {group, group};
-  spec.layers[1].attention.layer_group = 1;
-  spec.layers[1].attention.index_in_group = 0;
+  spec.layers[1].attention->layer_group = 1;
+  spec.layers[1].attention->index_in_group = 0;
   const auto one = loaded(MlxBackend::load(model), 8);
   const auto two = loaded(MlxBackend::load(spec, model.weights()), 8);
   ASSERT_TRUE(one && two);
