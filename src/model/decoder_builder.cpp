@@ -80,6 +80,7 @@ class Builder {
   }
 
   Result<LinearSpec> linear(const std::string& name, std::int64_t in, std::int64_t out, bool bias) {
+    if (plan_.transposed) return make_transposed_linear(input_, prefix_ + name, 1, in, out, bias);
     return mlxd::make_linear(input_, prefix_ + name, in, out, bias);
   }
 
@@ -252,6 +253,10 @@ class Builder {
       }
       return experts;
     }
+    if (plan.gated && input_.weights.find(stacked) == nullptr &&
+        input_.weights.find(prefix_ + plan.fused_gate_up + ".weight") != nullptr) {
+      return make_fused_experts(plan);
+    }
     const std::int64_t inner = plan.intermediate;
     LinearSpec gate;
     if (plan.gated)
@@ -265,6 +270,30 @@ class Builder {
       expert.activation = plan.activation;
       if (plan.gated) expert.gate_proj = take_rows(gate, i * inner, inner, inner, inner);
       expert.up_proj = take_rows(up, i * inner, inner, inner, inner);
+      expert.down_proj = take_rows(down, i * plan_.hidden, plan_.hidden, plan_.hidden, plan_.hidden);
+      experts.push_back(std::move(expert));
+    }
+    return experts;
+  }
+
+  Result<LinearSpec> fused_linear(const MoePlan& plan, const std::string& name, std::int64_t in,
+                                  std::int64_t out) {
+    const std::int64_t all = plan.num_experts * out;
+    if (!plan.fused_transposed) return linear(name, in, all, plan.expert_bias);
+    return make_transposed_linear(input_, prefix_ + name, plan.num_experts, in, all, plan.expert_bias);
+  }
+
+  Result<std::vector<MlpSpec>> make_fused_experts(const MoePlan& plan) {
+    const std::int64_t inner = plan.intermediate;
+    const LinearSpec gate_up = TRY(fused_linear(plan, plan.fused_gate_up, plan_.hidden, 2 * inner));
+    const LinearSpec down = TRY(fused_linear(plan, plan.fused_down, inner, plan_.hidden));
+    const std::int64_t run = plan.fused_interleaved ? 1 : inner;
+    std::vector<MlpSpec> experts;
+    for (std::int64_t i = 0; i < plan.num_experts; ++i) {
+      MlpSpec expert;
+      expert.activation = plan.activation;
+      expert.gate_proj = take_rows(gate_up, i * 2 * inner, inner, run, 2 * run);
+      expert.up_proj = take_rows(gate_up, i * 2 * inner + run, inner, run, 2 * run);
       expert.down_proj = take_rows(down, i * plan_.hidden, plan_.hidden, plan_.hidden, plan_.hidden);
       experts.push_back(std::move(expert));
     }

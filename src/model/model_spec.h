@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "model/tensor.h"
+
 namespace mlxd {
 
 enum class QuantizationMode : std::uint8_t { kNone, kAffine, kMxfp4, kMxfp8, kNvfp4 };
@@ -43,6 +45,12 @@ struct StoredRows {
   }
 };
 
+/// How files hold a layer's weights. Of all but kMlx, model/weight_rows.h makes what Quantization describes.
+enum class WeightStorage : std::uint8_t {
+  kMlx,         // as Quantization describes
+  kTransposed,  // dense: NAME.weight [in, out], or of stacked experts [experts, in, out of each]
+};
+
 /// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales, if affine
 /// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32. Tensors of stacked experts have
 /// one dimension more in front.
@@ -50,9 +58,10 @@ struct LinearSpec {
   std::string name;
   std::int32_t in_features = 0;
   std::int32_t out_features = 0;
-  Quantization quantization;
+  Quantization quantization;  // in which it is computed with
   bool has_bias = false;
   StoredRows rows;
+  WeightStorage storage = WeightStorage::kMlx;
 
   std::int64_t stored_rows() const { return rows.total == 0 ? out_features : rows.total; }
 };

@@ -2,8 +2,11 @@
 
 `module` is mlx-lm's (mlx_lm/models/MODULE.py), `config` a config.json. Options: norm_offset: norms add 1 to their weights; tied:
 leave out lm_head; ranges: limits for tensors whose name contains a text; skip_cache: mlx-lm's own caches disagree with its
-computation without one.
+computation without one; raw: functions of raw_checkpoints.py that turn the rules of MLX's tensors into those of a checkpoint as
+transformers writes it, which mlx-lm then loads itself.
 """
+
+import raw_checkpoints as raw_forms
 
 SIZES = {
     "hidden_size": 64,
@@ -297,3 +300,30 @@ GEMMA4_MOE = {**GEMMA4, "enable_moe_block": True, "num_experts": 8, "top_k_exper
 GEMMA4_MOE_OPTIONS = {"ranges": {**GEMMA4_OPTIONS["ranges"], "router.scale": [3.0, 6.0], "per_expert_scale": [0.5, 1.5]}}
 add("gemma4_text_moe", "gemma4_text", without=("rope_theta", "tie_word_embeddings"), num_kv_shared_layers=0,
     hidden_size_per_layer_input=0, attention_k_eq_v=True, num_global_key_value_heads=1, **GEMMA4_MOE, options=GEMMA4_MOE_OPTIONS)
+
+# Checkpoints as transformers writes them.
+def add_raw(case, *forms, config=None, **options):
+    source = CASES[case]
+    CASES[case + "_raw"] = {**source, "config": config or source["config"], "raw": forms, **options}
+
+
+EXPERTS_FUSED = raw_forms.fused("experts.gate_up_proj", "experts.down_proj")
+LINEARS_FUSED = raw_forms.fused("input_linear.weight", "output_linear.weight")
+add_raw("mistral3", raw_forms.nested)
+add_raw("qwen2_vl", raw_forms.at_the_top)
+add_raw("qwen3_vl_moe", raw_forms.nested, raw_forms.fused("experts.gate_up_proj", "experts.down_proj", transposed=True))
+add_raw("qwen3_5", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested)
+add_raw("qwen3_5_moe", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested, EXPERTS_FUSED)
+add_raw("mistral4", EXPERTS_FUSED)
+add_raw("gpt_oss", raw_forms.gpt_oss, config={**CASES["gpt_oss"]["config"], "quantization_config": {
+    "quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens"]}})
+add_raw("granitemoe", LINEARS_FUSED)
+add_raw("granitemoehybrid", raw_forms.whole_convolutions, LINEARS_FUSED)
+add_raw("lfm2_moe", raw_forms.whole_convolutions, raw_forms.single_experts({"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}),
+        raw_forms.renamed((r"feed_forward\.gate_proj\.", "feed_forward.w1."), (r"feed_forward\.up_proj\.", "feed_forward.w3."),
+                          (r"feed_forward\.down_proj\.", "feed_forward.w2.")))
+add_raw("nemotron_h_moe", raw_forms.whole_convolutions, raw_forms.single_experts({"fc1": "up_proj", "fc2": "down_proj"}))
+add_raw("exaone_moe", raw_forms.renamed((r"mlp\.gate\.e_score", "mlp.e_score")))
+add_raw("gpt2", raw_forms.transposed("c_attn.weight", "c_proj.weight", "c_fc.weight"), raw_forms.renamed((r"^model\.", "")),
+        raw_forms.with_extra(**{"h.0.attn.bias": ["F32", [1, 1, 8, 8], 0.0, 1.0]}))
+add_raw("gpt_neox", raw_forms.renamed((r"^model\.h\.", "gpt_neox.layers."), (r"^model\.embed_out", "embed_out"), (r"^model\.", "gpt_neox.")))
