@@ -45,8 +45,7 @@ Result<LinearSpec> begin_linear(const ArchitectureInput& input, std::string name
 Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
                                std::int64_t out_features, bool has_bias) {
   LinearSpec linear = TRY(begin_linear(input, std::move(name), in_features, out_features, has_bias));
-  linear.quantization =
-      TRY(input.quantization.of_module(input.weights, linear.name, linear.in_features, linear.out_features));
+  TRY(input.quantization.complete(input.weights, linear));
   return linear;
 }
 

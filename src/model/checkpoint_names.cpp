@@ -32,6 +32,15 @@ void rename_text_model(std::string& name) {
   }
 }
 
+/// compressed-tensors' mxfp4: the bytes of MLX's, [out, in / 2] of which are [out, in / 8] words.
+void rename_packed_bytes(std::string& name, TensorView& tensor) {
+  if (tensor.dtype != DType::kU8 || tensor.shape.empty()) return;
+  if (replace_suffix(name, ".weight_scale", ".scales") || tensor.shape.back() % 4 != 0) return;
+  if (!replace_suffix(name, ".weight_packed", ".weight")) return;
+  tensor.dtype = DType::kU32;
+  tensor.shape.back() /= 4;
+}
+
 /// Blocks of 16 bytes, 32 e2m1 numbers each: [out, blocks, 16] U8 is [out, 4 · blocks] U32.
 void view_blocks_as_words(TensorView& tensor) {
   std::vector<std::int64_t>& shape = tensor.shape;
@@ -47,6 +56,7 @@ void rename_experts(std::string& name, TensorView& tensor) {
     const std::string stem(matrix);
     if (replace_suffix(name, stem, stem + ".weight")) return;
     if (replace_suffix(name, stem + "_bias", stem + ".bias")) return;
+    if (replace_suffix(name, stem + "_scale_inv", stem + ".weight_scale_inv")) return;
     if (replace_suffix(name, stem + "_scales", stem + ".scales")) return;
     if (replace_suffix(name, stem + "_blocks", stem + ".weight")) {
       view_blocks_as_words(tensor);
@@ -66,6 +76,9 @@ void rename_for_type(std::string_view model_type, std::string& name) {
     name.insert(0, "model.");
   } else if (model_type == "exaone_moe") {
     replace_suffix(name, ".mlp.e_score_correction_bias", ".mlp.gate.e_score_correction_bias");
+  } else if (model_type == "granitemoe" || model_type == "granitemoehybrid") {
+    replace_suffix(name, ".block_sparse_moe.output_linear.weight",
+                   ".block_sparse_moe.switch_mlp.down_proj.weight");
   }
 }
 
@@ -81,6 +94,7 @@ Result<void> use_mlx_names(const ConfigReader& config, WeightMap& weights) {
     if (beside_vision) rename_text_model(name);
     rename_for_type(model_type, name);
     rename_experts(name, tensor);
+    rename_packed_bytes(name, tensor);
     return name;
   });
 }

@@ -12,7 +12,8 @@ namespace mlxd {
 /// - Text models beside a vision tower: model.language_model.X, or model.X where the tower is called visual,
 ///   is language_model.model.X, and lm_head.X language_model.lm_head.X.
 /// - Stacked experts without ".weight" get it; NAME_blocks and NAME_scales are mxfp4 words and their scales.
-/// - Names of single model types: gpt2, gpt_neox, exaone_moe.
+/// - compressed-tensors' mxfp4 as MLX's.
+/// - Names of single model types: gpt2, gpt_neox, exaone_moe, granitemoe, granitemoehybrid.
 /// Errors: kCorruptData if a model has a tensor in both forms.
 Result<void> use_mlx_names(const ConfigReader& config, WeightMap& weights);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/decoder_plan.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -243,9 +244,8 @@ class Builder {
   Result<std::vector<MlpSpec>> make_experts(const MoePlan& plan) {
     std::vector<MlpSpec> experts;
     const std::int64_t count = plan.num_experts;
-    const std::string stacked = prefix_ + plan.experts + "." + plan.stacked_up + ".weight";
-    if (input_.weights.find(stacked) == nullptr &&
-        input_.weights.find(prefix_ + plan.single_experts + ".0." + plan.up_proj + ".weight") != nullptr) {
+    const bool stacked = has_module(input_.weights, prefix_ + plan.experts + "." + plan.stacked_up);
+    if (!stacked && has_module(input_.weights, prefix_ + plan.single_experts + ".0." + plan.up_proj)) {
       for (std::int64_t i = 0; i < count; ++i) {
         const std::string name = plan.single_experts + "." + std::to_string(i) + ".";
         experts.push_back(TRY(make_expert(name + plan.gate_proj, name + plan.up_proj, name + plan.down_proj,
@@ -253,10 +253,8 @@ class Builder {
       }
       return experts;
     }
-    if (plan.gated && input_.weights.find(stacked) == nullptr &&
-        input_.weights.find(prefix_ + plan.fused_gate_up + ".weight") != nullptr) {
+    if (plan.gated && !stacked && has_module(input_.weights, prefix_ + plan.fused_gate_up))
       return make_fused_experts(plan);
-    }
     const std::int64_t inner = plan.intermediate;
     LinearSpec gate;
     if (plan.gated)
@@ -434,7 +432,7 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
   }
   spec.final_norm = TRY(builder.make_whole_norm(plan.names.final_norm));
   // Where the configuration is silent the tensors decide: mlx-lm and transformers have opposite defaults.
-  spec.tied_embeddings = plan.tied.value_or(input.weights.find(plan.names.lm_head + ".weight") == nullptr);
+  spec.tied_embeddings = plan.tied.value_or(!has_module(input.weights, plan.names.lm_head));
   spec.lm_head =
       spec.tied_embeddings
           ? spec.embedding

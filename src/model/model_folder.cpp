@@ -71,12 +71,20 @@ std::int64_t count_parameters(const ModelSpec& spec) {
   return count;
 }
 
+/// Scales of activations and of K/V, which nothing here quantizes by them.
+bool is_of_activations(std::string_view name) {
+  for (const std::string_view part : {".input_scale", "activation_scale", ".k_scale", ".v_scale"}) {
+    if (name.ends_with(part)) return true;
+  }
+  return false;
+}
+
 // A tensor that the spec does not name would be ignored silently, and the answers would be wrong.
 Result<void> check_all_used(const ModelSpec& spec, const WeightMap& weights,
                             const Architecture& architecture) {
   const auto used = tensors_used(spec);
   for (const auto& [name, tensor] : weights.tensors()) {
-    if (used.contains(name) || architecture.is_unused(spec, name)) continue;
+    if (used.contains(name) || is_of_activations(name) || architecture.is_unused(spec, name)) continue;
     return corrupt_data(weights.folder().string() + ": tensor " + tensor.name + " is not part of a " +
                         spec.model_type +
                         " model as config.json describes it; config.json and the weights disagree");

@@ -49,6 +49,21 @@ struct StoredRows {
 enum class WeightStorage : std::uint8_t {
   kMlx,         // as Quantization describes
   kTransposed,  // dense: NAME.weight [in, out], or of stacked experts [experts, in, out of each]
+  // Integers of other tools, affine here, with NAME.scales and NAME.qzeros [groups, out]:
+  kAwq,     // AutoAWQ: NAME.qweight [in, out · 4 / 32]
+  kGptq,    // AutoGPTQ: NAME.qweight [in · bits / 32, out], zeros less 1
+  kGptqV2,  // GPTQModel: the same with zeros as they are
+  // compressed-tensors: NAME.weight_packed [out, in · bits / 32], NAME.weight_scale [out, groups]
+  kCompressedInt,
+  // e4m3, dense BF16 here: NAME.weight and NAME.weight_scale_inv or NAME.weight_scale, one for each block
+  kFp8,
+};
+
+/// Of a matrix, what one scale of kFp8 is for where there is not one for each row or for all.
+struct ScaleBlock {
+  std::int32_t rows = 128;
+  std::int32_t columns = 128;
+  bool operator==(const ScaleBlock&) const = default;
 };
 
 /// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales, if affine
@@ -62,7 +77,11 @@ struct LinearSpec {
   bool has_bias = false;
   StoredRows rows;
   WeightStorage storage = WeightStorage::kMlx;
+  ScaleBlock scale_block;  // of kFp8
+  /// Dense in its tensors, quantized when it is loaded: of values rounded to this type, as by mlxd convert.
+  std::optional<DType> quantize_from;
 
+  bool is_quantized_in_file() const { return quantization.mode != QuantizationMode::kNone && !quantize_from; }
   std::int64_t stored_rows() const { return rows.total == 0 ? out_features : rows.total; }
 };
 

@@ -40,6 +40,11 @@ class RowSource {
 /// One for each WeightStorage. Errors: as of WeightRowReader::open.
 Result<std::unique_ptr<RowSource>> open_mlx_rows(const LinearSpec& linear, const WeightMap& weights);
 Result<std::unique_ptr<RowSource>> open_transposed_rows(const LinearSpec& linear, const WeightMap& weights);
+Result<std::unique_ptr<RowSource>> open_packed_int_rows(const LinearSpec& linear, const WeightMap& weights);
+Result<std::unique_ptr<RowSource>> open_fp8_rows(const LinearSpec& linear, const WeightMap& weights);
+
+/// Which tensor has the scales of a module that is stored as kFp8.
+std::string fp8_scale_name(const std::string& module, const WeightMap& weights);
 
 /// A tensor of `elements` elements. Errors: kCorruptData naming it.
 Result<const TensorView*> find_tensor(const WeightMap& weights, const std::string& name,

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "model/float_formats.h"
+#include "model/quantize.h"
 #include "model/row_source.h"
 
 namespace mlxd {
@@ -104,6 +105,68 @@ class TransposedRows final : public RowSource {
   std::size_t columns_ = 0;
   std::size_t matrix_rows_ = 0;
 };
+
+// No weight is so large; beyond it scales would not be finite.
+constexpr float kAbsurd = 0x1p120F;
+
+/// Rows of another source, which are dense, quantized.
+class QuantizingRows final : public RowSource {
+ public:
+  QuantizingRows(const LinearSpec& linear, std::unique_ptr<RowSource> dense)
+      : form_(linear.quantization),
+        dtype_(*linear.quantize_from),
+        columns_(static_cast<std::size_t>(linear.in_features)),
+        dense_(std::move(dense)) {
+    float_type_ = biases_type_ = dtype_;
+    tensors_.assign(dense_->tensors().begin(), dense_->tensors().end());
+  }
+
+  Result<void> append(std::span<const std::int64_t> rows, WeightRows& out) const override {
+    WeightRows stored;
+    TRY(dense_->append(rows, stored));
+    const std::size_t width = size_of(dense_->float_type());
+    std::vector<float> values(rows.size() * columns_);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const float value = load_float(stored.weight.data() + i * width, dense_->float_type());
+      values[i] = round_to(dtype_, value);
+      if (!std::isfinite(value)) return not_finite(weight_name());
+      if (!(std::abs(values[i]) <= kAbsurd)) {
+        return corrupt_data("tensor " + weight_name() + " holds " + std::to_string(value) +
+                            ", which cannot be quantized as " + std::string(to_string(dtype_)));
+      }
+    }
+    QuantizedRows codes;
+    quantize_rows(values, form_, dtype_, codes);
+    const auto words = std::as_bytes(std::span(codes.words));
+    out.weight.insert(out.weight.end(), words.begin(), words.end());
+    out.scales.insert(out.scales.end(), codes.scales.begin(), codes.scales.end());
+    out.biases.insert(out.biases.end(), codes.biases.begin(), codes.biases.end());
+    return {};
+  }
+
+ private:
+  const Quantization form_;
+  const DType dtype_;
+  const std::size_t columns_;
+  const std::unique_ptr<RowSource> dense_;
+};
+
+Result<std::unique_ptr<RowSource>> open_rows(const LinearSpec& linear, const WeightMap& weights) {
+  switch (linear.storage) {
+    case WeightStorage::kMlx:
+      return open_mlx_rows(linear, weights);
+    case WeightStorage::kTransposed:
+      return open_transposed_rows(linear, weights);
+    case WeightStorage::kAwq:
+    case WeightStorage::kGptq:
+    case WeightStorage::kGptqV2:
+    case WeightStorage::kCompressedInt:
+      return open_packed_int_rows(linear, weights);
+    case WeightStorage::kFp8:
+      return open_fp8_rows(linear, weights);
+  }
+  return unsupported("'" + linear.name + "' is stored in an unknown way");
+}
 
 bool all_finite(const std::vector<std::byte>& floats, DType dtype) {
   const std::size_t width = size_of(dtype);
@@ -231,24 +294,50 @@ Result<std::unique_ptr<RowSource>> open_transposed_rows(const LinearSpec& linear
 }
 
 std::vector<std::string> weight_tensor_names(const LinearSpec& linear) {
-  std::vector<std::string> names = {linear.name + ".weight"};
-  if (linear.quantization.mode == QuantizationMode::kNone) return names;
-  names.push_back(linear.name + ".scales");
-  if (linear.quantization.mode == QuantizationMode::kAffine) names.push_back(linear.name + ".biases");
+  std::vector<std::string> names;
+  const auto add = [&](std::initializer_list<const char*> parts) {
+    for (const char* part : parts) names.push_back(linear.name + part);
+  };
+  switch (linear.storage) {
+    case WeightStorage::kMlx:
+      add({".weight"});
+      if (!linear.is_quantized_in_file()) break;
+      add({".scales"});
+      if (linear.quantization.mode == QuantizationMode::kAffine) add({".biases"});
+      break;
+    case WeightStorage::kTransposed:
+      add({".weight"});
+      break;
+    case WeightStorage::kAwq:
+    case WeightStorage::kGptq:
+    case WeightStorage::kGptqV2:
+      add({".qweight", ".qzeros", ".scales", ".g_idx"});
+      break;
+    case WeightStorage::kCompressedInt:
+      add({".weight_packed", ".weight_scale", ".weight_shape", ".weight_zero_point"});
+      break;
+    case WeightStorage::kFp8:
+      add({".weight", ".weight_scale", ".weight_scale_inv"});
+      break;
+  }
   return names;
+}
+
+bool has_module(const WeightMap& weights, const std::string& name) {
+  return weights.find(name + ".weight") != nullptr || weights.find(name + ".qweight") != nullptr ||
+         weights.find(name + ".weight_packed") != nullptr;
 }
 
 Result<WeightRowReader> WeightRowReader::open(const LinearSpec& linear, const WeightMap& weights) {
   WeightRowReader reader;
   reader.linear_ = linear;
-  switch (linear.storage) {
-    case WeightStorage::kMlx:
-      reader.source_ = TRY(open_mlx_rows(linear, weights));
-      break;
-    case WeightStorage::kTransposed:
-      reader.source_ = TRY(open_transposed_rows(linear, weights));
-      break;
+  if (!linear.quantize_from) {
+    reader.source_ = TRY(open_rows(linear, weights));
+    return reader;
   }
+  LinearSpec dense = linear;
+  dense.quantization = {};
+  reader.source_ = std::make_shared<QuantizingRows>(linear, TRY(open_rows(dense, weights)));
   return reader;
 }
 

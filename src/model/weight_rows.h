@@ -29,8 +29,12 @@ struct WeightRows {
   }
 };
 
-/// The tensors that hold a layer's weights, its bias left out.
+/// The tensors that may hold a layer's weights, its bias left out: those of its storage, not all of which
+/// every model has.
 std::vector<std::string> weight_tensor_names(const LinearSpec& linear);
+
+/// Whether there are weights of a module of this name, in whatever storage.
+bool has_module(const WeightMap& weights, const std::string& name);
 
 class RowSource;
 

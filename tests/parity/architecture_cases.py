@@ -327,3 +327,21 @@ add_raw("exaone_moe", raw_forms.renamed((r"mlp\.gate\.e_score", "mlp.e_score")))
 add_raw("gpt2", raw_forms.transposed("c_attn.weight", "c_proj.weight", "c_fc.weight"), raw_forms.renamed((r"^model\.", "")),
         raw_forms.with_extra(**{"h.0.attn.bias": ["F32", [1, 1, 8, 8], 0.0, 1.0]}))
 add_raw("gpt_neox", raw_forms.renamed((r"^model\.h\.", "gpt_neox.layers."), (r"^model\.embed_out", "embed_out"), (r"^model\.", "gpt_neox.")))
+
+# Quantized by other tools.
+SINGLE_EXPERTS = raw_forms.single_experts({n: n for n in ("gate_proj", "up_proj", "down_proj")})
+add("llama_awq", "llama", num_hidden_layers=2, quantization_config={
+    "quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True, "version": "gemm"})
+CASES["llama_awq"]["raw"] = (raw_forms.in_halves, raw_forms.awq(64))
+add("deepseek_v3_fp8", "deepseek_v3", without=("tie_word_embeddings",), intermediate_size=192, q_lora_rank=48,
+    rope_scaling=None, n_group=1, topk_group=1, **LATENT, **V3, quantization_config={
+        "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]})
+CASES["deepseek_v3_fp8"]["raw"] = (raw_forms.joined_latents, SINGLE_EXPERTS, raw_forms.fp8(128))
+add("minimax_fp8", "minimax", num_local_experts=8, num_experts_per_tok=2, intermediate_size=192,
+    head_dim=32, rotary_dim=16, use_qk_norm=True, scoring_func="sigmoid", shared_intermediate_size=0, quantization_config={
+        "quant_method": "fp8", "weight_block_size": [128, 128]})
+CASES["minimax_fp8"]["raw"] = (raw_forms.single_experts({"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}), raw_forms.fp8(128))
+add("deepseek_v3_int4", "deepseek_v3", without=("tie_word_embeddings",), q_lora_rank=48, rope_scaling=None, n_group=1, topk_group=1,
+    **LATENT, **V3, quantization_config={"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {
+        "group_0": {"weights": {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}}}})
+CASES["deepseek_v3_int4"]["raw"] = (raw_forms.joined_latents, SINGLE_EXPERTS, raw_forms.packed_experts)

@@ -131,14 +131,16 @@ def load_raw(config, rules):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config))
         write_tensors(Path(folder) / "model.safetensors", rules)
-        return load_model(Path(folder))[0]
+        model = load_model(Path(folder))[0]
+        model.set_dtype(mx.float32)
+        return model
 
 
 def make_case(name, case):
     module = importlib.import_module("mlx_lm.models." + case["module"])
     config = case["config"]
     model = module.Model(module.ModelArgs.from_dict(json.loads(json.dumps(config))))
-    if "quantization" in config:
+    if "quantization" in config and not case.get("raw"):
         quantize(model, config["quantization"])
     bits_of = widths(model)
     rules = {n: rule_of(n, a, case, bits_of) for n, a in sorted(tree_flatten(model.parameters()))}

@@ -124,3 +124,80 @@ def transposed(*suffixes):
 def with_extra(**tensors):
     """Tensors beside the model's that nothing uses."""
     return lambda rules: {**rules, **tensors}
+
+
+def in_halves(rules):
+    """All floats in F16."""
+    return {n: ["F16" if r[0] == "F32" else r[0], *r[1:]] for n, r in rules.items()}
+
+
+def joined_latents(rules):
+    """DeepSeek's kv_b_proj, which mlx-lm takes apart: rows of keys without position, then of values, head after head."""
+    result = {}
+    for name, rule in rules.items():
+        if name.endswith("embed_q.weight"):
+            heads, rank, keys = rule[1]
+            values = rules[name.replace("embed_q", "unembed_out")][1][1]
+            result[name.replace("embed_q", "kv_b_proj")] = [rule[0], [heads * (keys + values), rank], *rule[2:]]
+        elif not name.endswith("unembed_out.weight"):
+            result[name] = rule
+    return result
+
+
+def is_projection(name, rule):
+    return re.search(r"(_proj|\.w[123])\.weight$", name) is not None and len(rule[1]) == 2
+
+
+def awq(group_size):
+    """AutoAWQ's packing of all projections: random codes and zeros."""
+
+    def convert(rules):
+        result = {}
+        for name, rule in rules.items():
+            if not is_projection(name, rule):
+                result[name] = rule
+                continue
+            module = name.removesuffix(".weight")
+            out, inputs = rule[1]
+            result[module + ".qweight"] = ["I32", [inputs, out // 8], 0, 0]
+            result[module + ".qzeros"] = ["I32", [inputs // group_size, out // 8], 0, 0]
+            scale = float(f"{0.1 / inputs**0.5:.4g}")
+            result[module + ".scales"] = ["F16", [inputs // group_size, out], scale, 2 * scale]
+        return result
+
+    return convert
+
+
+def fp8(block):
+    """e4m3 with a scale for each block of rows and columns, in all projections."""
+
+    def convert(rules):
+        result = {}
+        for name, rule in rules.items():
+            if not is_projection(name, rule):
+                result[name] = rule
+                continue
+            out, inputs = rule[1]
+            scale = float(f"{1.7 / inputs**0.5 / 200:.4g}")
+            result[name] = ["F8_E4M3", rule[1], -200.0, 200.0]
+            result[name + "_scale_inv"] = ["F32", [-(-out // block), -(-inputs // block)], 0.7 * scale, 1.3 * scale]
+        return result
+
+    return convert
+
+
+def packed_experts(rules):
+    """compressed-tensors' int4 in groups of 32, in the experts, as Kimi K2 has them."""
+    result = {}
+    for name, rule in rules.items():
+        if ".experts." not in name:
+            result[name] = rule
+            continue
+        module = name.removesuffix("weight")
+        out, inputs = rule[1]
+        assert out == inputs, "weight_shape is a random number from a range"
+        scale = float(f"{0.1 / inputs**0.5:.4g}")
+        result[module + "weight_packed"] = ["I32", [out, inputs // 8], 0, 0]
+        result[module + "weight_scale"] = ["BF16", [out, inputs // 32], 2 * scale, 4 * scale]
+        result[module + "weight_shape"] = ["I64", [2], out, out + 1]
+    return result

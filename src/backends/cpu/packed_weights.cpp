@@ -496,7 +496,7 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
     return corrupt_data("'" + spec.name + "' is " + std::to_string(spec.out_features) + " × " +
                         std::to_string(spec.in_features) + ", which is no matrix");
   }
-  if (spec.storage != WeightStorage::kMlx) {
+  if (spec.storage != WeightStorage::kMlx || spec.quantize_from) {
     TRY(open_reader(spec, weights, source));
   } else {
     source.weight = TRY(weights.get(spec.name + ".weight"));

@@ -6,6 +6,7 @@
 
 #include "model/decoder_plan.h"
 #include "model/nested_text_model.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -90,7 +91,7 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   plan.names.k_norm = "self_attn.k_layernorm";
   // mlx-lm's conversion of models with experts renames the others' tensors as well.
   const std::string first = std::string(prefix) + "model.layers.0.feed_forward.";
-  const bool renamed = has_moe && input.weights.find(first + "w1.weight") == nullptr;
+  const bool renamed = has_moe && !has_module(input.weights, first + "w1");
   plan.names.gate_proj = renamed ? "feed_forward.gate_proj" : "feed_forward.w1";
   plan.names.up_proj = renamed ? "feed_forward.up_proj" : "feed_forward.w3";
   plan.names.down_proj = renamed ? "feed_forward.down_proj" : "feed_forward.w2";
