@@ -21,8 +21,11 @@ std::string supported_model_types() {
   return text;
 }
 
-Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
-                               std::int64_t out_features, bool has_bias) {
+namespace {
+
+/// A layer of these sizes, its weights not looked at yet.
+Result<LinearSpec> begin_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
+                                std::int64_t out_features, bool has_bias) {
   if (in_features > INT32_MAX || out_features > INT32_MAX) {
     return corrupt_data(input.weights.folder().string() + ": tensor " + name +
                         ".weight: config.json makes it " + std::to_string(out_features) + " × " +
@@ -33,10 +36,35 @@ Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name,
   linear.in_features = static_cast<std::int32_t>(in_features);
   linear.out_features = static_cast<std::int32_t>(out_features);
   linear.has_bias = has_bias;
-  linear.quantization =
-      TRY(input.quantization.of_module(input.weights, linear.name, linear.in_features, linear.out_features));
   if (has_bias) TRY(check_vector(input, linear.name + ".bias", out_features));
   return linear;
+}
+
+}  // namespace
+
+Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
+                               std::int64_t out_features, bool has_bias) {
+  LinearSpec linear = TRY(begin_linear(input, std::move(name), in_features, out_features, has_bias));
+  TRY(input.quantization.complete(input.weights, linear));
+  return linear;
+}
+
+Result<LinearSpec> make_transposed_linear(const ArchitectureInput& input, std::string name,
+                                          std::int64_t matrices, std::int64_t in_features,
+                                          std::int64_t out_features, bool has_bias) {
+  LinearSpec linear = TRY(begin_linear(input, std::move(name), in_features, out_features, has_bias));
+  linear.storage = WeightStorage::kTransposed;
+  const TensorView* weight = TRY(input.weights.get(linear.name + ".weight"));
+  const std::size_t rank = weight->shape.size();
+  const bool fits = (rank == 3 && weight->shape[0] == matrices) || (rank == 2 && matrices == 1);
+  if (is_float(weight->dtype) && fits && weight->shape[rank - 2] == in_features &&
+      weight->shape[rank - 1] * matrices == out_features) {
+    return linear;
+  }
+  return corrupt_data(input.weights.folder().string() + ": tensor " + weight->name +
+                      ": must be F16, BF16 or F32 [" +
+                      (rank == 3 ? std::to_string(matrices) + ", " : std::string()) +
+                      std::to_string(in_features) + ", " + std::to_string(out_features / matrices) + "]");
 }
 
 Result<NormSpec> make_norm(const ArchitectureInput& input, const NormSpec& like, std::string name,

@@ -116,7 +116,8 @@ ConversionRule conversion_rule(std::string_view model_type, std::string_view nam
 }
 
 std::string_view stacked_experts_name(std::string_view model_type) {
-  return model_type == "afmoe" || model_type == "dots1" ? "experts" : "switch_mlp";
+  const bool own_name = model_type == "afmoe" || model_type == "dots1" || model_type == "gpt_oss";
+  return own_name ? "experts" : "switch_mlp";
 }
 
 std::optional<MixedRecipe> find_mixed_recipe(std::string_view name) {

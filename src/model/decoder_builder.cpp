@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/decoder_plan.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -80,6 +81,7 @@ class Builder {
   }
 
   Result<LinearSpec> linear(const std::string& name, std::int64_t in, std::int64_t out, bool bias) {
+    if (plan_.transposed) return make_transposed_linear(input_, prefix_ + name, 1, in, out, bias);
     return mlxd::make_linear(input_, prefix_ + name, in, out, bias);
   }
 
@@ -242,9 +244,8 @@ class Builder {
   Result<std::vector<MlpSpec>> make_experts(const MoePlan& plan) {
     std::vector<MlpSpec> experts;
     const std::int64_t count = plan.num_experts;
-    const std::string stacked = prefix_ + plan.experts + "." + plan.stacked_up + ".weight";
-    if (input_.weights.find(stacked) == nullptr &&
-        input_.weights.find(prefix_ + plan.single_experts + ".0." + plan.up_proj + ".weight") != nullptr) {
+    const bool stacked = has_module(input_.weights, prefix_ + plan.experts + "." + plan.stacked_up);
+    if (!stacked && has_module(input_.weights, prefix_ + plan.single_experts + ".0." + plan.up_proj)) {
       for (std::int64_t i = 0; i < count; ++i) {
         const std::string name = plan.single_experts + "." + std::to_string(i) + ".";
         experts.push_back(TRY(make_expert(name + plan.gate_proj, name + plan.up_proj, name + plan.down_proj,
@@ -252,6 +253,8 @@ class Builder {
       }
       return experts;
     }
+    if (plan.gated && !stacked && has_module(input_.weights, prefix_ + plan.fused_gate_up))
+      return make_fused_experts(plan);
     const std::int64_t inner = plan.intermediate;
     LinearSpec gate;
     if (plan.gated)
@@ -265,6 +268,30 @@ class Builder {
       expert.activation = plan.activation;
       if (plan.gated) expert.gate_proj = take_rows(gate, i * inner, inner, inner, inner);
       expert.up_proj = take_rows(up, i * inner, inner, inner, inner);
+      expert.down_proj = take_rows(down, i * plan_.hidden, plan_.hidden, plan_.hidden, plan_.hidden);
+      experts.push_back(std::move(expert));
+    }
+    return experts;
+  }
+
+  Result<LinearSpec> fused_linear(const MoePlan& plan, const std::string& name, std::int64_t in,
+                                  std::int64_t out) {
+    const std::int64_t all = plan.num_experts * out;
+    if (!plan.fused_transposed) return linear(name, in, all, plan.expert_bias);
+    return make_transposed_linear(input_, prefix_ + name, plan.num_experts, in, all, plan.expert_bias);
+  }
+
+  Result<std::vector<MlpSpec>> make_fused_experts(const MoePlan& plan) {
+    const std::int64_t inner = plan.intermediate;
+    const LinearSpec gate_up = TRY(fused_linear(plan, plan.fused_gate_up, plan_.hidden, 2 * inner));
+    const LinearSpec down = TRY(fused_linear(plan, plan.fused_down, inner, plan_.hidden));
+    const std::int64_t run = plan.fused_interleaved ? 1 : inner;
+    std::vector<MlpSpec> experts;
+    for (std::int64_t i = 0; i < plan.num_experts; ++i) {
+      MlpSpec expert;
+      expert.activation = plan.activation;
+      expert.gate_proj = take_rows(gate_up, i * 2 * inner, inner, run, 2 * run);
+      expert.up_proj = take_rows(gate_up, i * 2 * inner + run, inner, run, 2 * run);
       expert.down_proj = take_rows(down, i * plan_.hidden, plan_.hidden, plan_.hidden, plan_.hidden);
       experts.push_back(std::move(expert));
     }
@@ -405,7 +432,7 @@ Result<ModelSpec> build_decoder(const ArchitectureInput& input, const DecoderPla
   }
   spec.final_norm = TRY(builder.make_whole_norm(plan.names.final_norm));
   // Where the configuration is silent the tensors decide: mlx-lm and transformers have opposite defaults.
-  spec.tied_embeddings = plan.tied.value_or(input.weights.find(plan.names.lm_head + ".weight") == nullptr);
+  spec.tied_embeddings = plan.tied.value_or(!has_module(input.weights, plan.names.lm_head));
   spec.lm_head =
       spec.tied_embeddings
           ? spec.embedding

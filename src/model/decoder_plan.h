@@ -123,6 +123,11 @@ struct MoePlan {
   /// Where those are missing, one by one: NAME.<expert>.{names of `parts`}.
   std::string single_experts = "mlp.experts";
   std::string gate_proj = "gate_proj", up_proj = "up_proj", down_proj = "down_proj";  // of single experts
+  /// Where those are missing too, as transformers stacks them: NAME [experts, 2 · intermediate, in], each
+  /// gate before its up, and NAME [experts, out, intermediate].
+  std::string fused_gate_up = "mlp.experts.gate_up_proj", fused_down = "mlp.experts.down_proj";
+  bool fused_transposed = false;   // [experts, in, out]
+  bool fused_interleaved = false;  // rows of gate and up in turns
   bool expert_bias = false;
   Activation activation = Activation::kSilu;
   bool gated = true;  // the shared expert too
@@ -203,6 +208,8 @@ struct DecoderPlan {
   bool sinks = false;
   bool parallel = false;
   bool gated = true;
+  /// The matrices of layers are stored [in, out].
+  bool transposed = false;
   Activation activation = Activation::kSilu;
 
   std::optional<LatentPlan> latent;

@@ -5,10 +5,12 @@
 #include <system_error>
 
 #include "model/architectures/architecture.h"
+#include "model/checkpoint_names.h"
 #include "model/config_reader.h"
 #include "model/json.h"
 #include "model/quantization.h"
 #include "model/spec_modules.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -43,11 +45,8 @@ std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
   visit_modules(
       spec,
       [&](const LinearSpec& linear) {
-        names.insert(linear.name + ".weight");
+        for (std::string& name : weight_tensor_names(linear)) names.insert(std::move(name));
         if (linear.has_bias) names.insert(linear.name + ".bias");
-        if (linear.quantization.mode == QuantizationMode::kNone) return;
-        names.insert(linear.name + ".scales");
-        if (linear.quantization.mode == QuantizationMode::kAffine) names.insert(linear.name + ".biases");
       },
       [&](const NormSpec& norm) {
         if (norm.has_weight) names.insert(norm.name + ".weight");
@@ -72,13 +71,21 @@ std::int64_t count_parameters(const ModelSpec& spec) {
   return count;
 }
 
+/// Scales of activations and of K/V, which nothing here quantizes by them.
+bool is_of_activations(std::string_view name) {
+  for (const std::string_view part : {".input_scale", "activation_scale", ".k_scale", ".v_scale"}) {
+    if (name.ends_with(part)) return true;
+  }
+  return false;
+}
+
 // A tensor that the spec does not name would be ignored silently, and the answers would be wrong.
 Result<void> check_all_used(const ModelSpec& spec, const WeightMap& weights,
                             const Architecture& architecture) {
   const auto used = tensors_used(spec);
   for (const auto& [name, tensor] : weights.tensors()) {
-    if (used.contains(name) || architecture.is_unused(spec, name)) continue;
-    return corrupt_data(weights.folder().string() + ": tensor " + name + " is not part of a " +
+    if (used.contains(name) || is_of_activations(name) || architecture.is_unused(spec, name)) continue;
+    return corrupt_data(weights.folder().string() + ": tensor " + tensor.name + " is not part of a " +
                         spec.model_type +
                         " model as config.json describes it; config.json and the weights disagree");
   }
@@ -105,6 +112,7 @@ Result<ModelFolder> ModelFolder::open(const std::filesystem::path& folder) {
   }
   const QuantizationConfig quantization = TRY(QuantizationConfig::read(config));
   model.weights_ = TRY(WeightMap::open(model.path_));
+  TRY(use_mlx_names(config, model.weights_));
   model.spec_ = TRY(architecture->build({config, quantization, model.weights_}));
   TRY(check_all_used(model.spec_, model.weights_, *architecture));
   model.num_parameters_ = count_parameters(model.spec_);

@@ -277,8 +277,8 @@ TEST_F(ModelFolderTest, compares_quantization_with_the_tensors) {
           "tensor model.layers.0.mlp.up_proj.scales exists, but config.json says");
   refuses(R"({"quantization": {"bits": 4, "group_size": 32, "mode": "mxfp4"}})",
           "in groups of 32, but config.json says 4 bits in groups of 32 (mxfp4)");
-  refuses(R"({"quantization": null, "quantization_config": {"quant_method": "gptq", "bits": 4}})",
-          "quantization_config.quant_method: \"gptq\" is not supported", ErrorKind::kUnsupported);
+  refuses(R"({"quantization": null, "quantization_config": {"quant_method": "bitnet", "bits": 4}})",
+          "quantization_config.quant_method: \"bitnet\" is not supported", ErrorKind::kUnsupported);
   accepts(R"({"quantization": null})");
   accepts(R"({"quantization": null, "quantization_config": {"bits": 4, "group_size": 32}})");
   accepts(

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "model/tensor.h"
+
 namespace mlxd {
 
 enum class QuantizationMode : std::uint8_t { kNone, kAffine, kMxfp4, kMxfp8, kNvfp4 };
@@ -43,6 +45,27 @@ struct StoredRows {
   }
 };
 
+/// How files hold a layer's weights. Of all but kMlx, model/weight_rows.h makes what Quantization describes.
+enum class WeightStorage : std::uint8_t {
+  kMlx,         // as Quantization describes
+  kTransposed,  // dense: NAME.weight [in, out], or of stacked experts [experts, in, out of each]
+  // Integers of other tools, affine here, with NAME.scales and NAME.qzeros [groups, out]:
+  kAwq,     // AutoAWQ: NAME.qweight [in, out · 4 / 32]
+  kGptq,    // AutoGPTQ: NAME.qweight [in · bits / 32, out], zeros less 1
+  kGptqV2,  // GPTQModel: the same with zeros as they are
+  // compressed-tensors: NAME.weight_packed [out, in · bits / 32], NAME.weight_scale [out, groups]
+  kCompressedInt,
+  // e4m3, dense BF16 here: NAME.weight and NAME.weight_scale_inv or NAME.weight_scale, one for each block
+  kFp8,
+};
+
+/// Of a matrix, what one scale of kFp8 is for where there is not one for each row or for all.
+struct ScaleBlock {
+  std::int32_t rows = 128;
+  std::int32_t columns = 128;
+  bool operator==(const ScaleBlock&) const = default;
+};
+
 /// y[out] = W[out, in] x[in] (+ bias[out]). Tensors NAME.weight, and if quantized NAME.scales, if affine
 /// NAME.biases; if has_bias NAME.bias. Dense weights are F16, BF16 or F32. Tensors of stacked experts have
 /// one dimension more in front.
@@ -50,10 +73,15 @@ struct LinearSpec {
   std::string name;
   std::int32_t in_features = 0;
   std::int32_t out_features = 0;
-  Quantization quantization;
+  Quantization quantization;  // in which it is computed with
   bool has_bias = false;
   StoredRows rows;
+  WeightStorage storage = WeightStorage::kMlx;
+  ScaleBlock scale_block;  // of kFp8
+  /// Dense in its tensors, quantized when it is loaded: of values rounded to this type, as by mlxd convert.
+  std::optional<DType> quantize_from;
 
+  bool is_quantized_in_file() const { return quantization.mode != QuantizationMode::kNone && !quantize_from; }
   std::int64_t stored_rows() const { return rows.total == 0 ? out_features : rows.total; }
 };
 

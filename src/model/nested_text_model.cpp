@@ -10,7 +10,8 @@ Result<ModelSpec> build_text_model(const ArchitectureInput& input, BuildText bui
 }
 
 bool is_of_vision(std::string_view tensor_name) {
-  return tensor_name.starts_with("visual.") || tensor_name.find("vision_tower") != std::string_view::npos ||
+  return tensor_name.starts_with("visual.") || tensor_name.starts_with("model.visual.") ||
+         tensor_name.find("vision_tower") != std::string_view::npos ||
          tensor_name.starts_with("mm_projector.") ||
          tensor_name.find("multi_modal_projector") != std::string_view::npos ||
          tensor_name.find("vision_model") != std::string_view::npos;

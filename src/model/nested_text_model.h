@@ -1,5 +1,6 @@
 // Text models that a checkpoint may hold beside a vision tower: their configuration is then under
-// text_config, their tensors under "language_model.", and the rest of the file is left alone.
+// text_config, their tensors under "language_model." (checkpoint_names.h sees to that), and the rest of the
+// file is left alone.
 #pragma once
 
 #include <string_view>

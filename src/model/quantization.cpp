@@ -158,14 +158,19 @@ std::string_view to_string(QuantizationMode mode) {
 
 Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config) {
   QuantizationConfig result;
-  const bool own = config.has("quantization");
-  const auto section = TRY(config.object(own ? "quantization" : "quantization_config"));
+  auto section = TRY(config.object("quantization"));
+  if (!section) section = TRY(config.object("quantization_config"));
+  if (!section) {
+    const auto text = TRY(config.object("text_config"));
+    if (text) section = TRY(text->object("quantization_config"));
+  }
   if (!section) return result;
   const std::string method = TRY(section->string_or("quant_method", ""));
-  if (!method.empty() && method != "mxfp4") {
-    return section->refuse_unsupported("quant_method", "convert the model to one of MLX's quantizations");
+  if (!method.empty() && method != "mxfp4" && method != "mxfp8") {
+    result.foreign_ = TRY(ForeignForms::read(*section, method));
+    return result;
   }
-  result.default_ = TRY(read_parameters(*section, method.empty() ? "affine" : "mxfp4"));
+  result.default_ = TRY(read_parameters(*section, method.empty() ? "affine" : method));
   for (const auto& [key, value] : section->values()) {
     const std::string name(key);
     if (value.is_object()) {
@@ -181,9 +186,16 @@ Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config) 
   return result;
 }
 
-Result<Quantization> QuantizationConfig::of_module(const WeightMap& weights, const std::string& name,
-                                                   std::int32_t in_features,
-                                                   std::int32_t out_features) const {
+Result<void> QuantizationConfig::complete(const WeightMap& weights, LinearSpec& linear) const {
+  const bool is_foreign = TRY(foreign_.find(weights, linear));
+  if (!is_foreign) linear.quantization = TRY(of_module(weights, linear));
+  return {};
+}
+
+Result<Quantization> QuantizationConfig::of_module(const WeightMap& weights, const LinearSpec& linear) const {
+  const std::string& name = linear.name;
+  const std::int32_t in_features = linear.in_features;
+  const std::int32_t out_features = linear.out_features;
   const TensorView* weight = TRY(weights.get(name + ".weight"));
   const TensorView* scales = weights.find(name + ".scales");
   const auto entry = entries_.find(name);

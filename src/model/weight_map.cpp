@@ -86,6 +86,20 @@ Result<WeightMap> WeightMap::open(const fs::path& folder) {
   return map;
 }
 
+Result<void> WeightMap::rename(const std::function<std::string(TensorView&)>& rename) {
+  std::map<std::string, TensorView, std::less<>> renamed;
+  for (auto& [old_name, tensor] : tensors_) {
+    std::string name = rename(tensor);
+    const auto [other, is_new] = renamed.try_emplace(std::move(name), std::move(tensor));
+    if (!is_new) {
+      return corrupt_data(folder_.string() + ": tensors " + other->second.name + " and " + old_name +
+                          " are the same part of the model, which may have one of them");
+    }
+  }
+  tensors_ = std::move(renamed);
+  return {};
+}
+
 const TensorView* WeightMap::find(std::string_view name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;

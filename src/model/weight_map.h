@@ -1,8 +1,10 @@
-// All tensors of a model folder, mapped, by name. Thread-safe for reading; views live as long as the map.
+// All tensors of a model folder, mapped, by name. Thread-safe for reading; views live as long as the map. A
+// tensor may go by another name than its file's (rename), which its view keeps for messages.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -26,6 +28,10 @@ class WeightMap {
   const std::map<std::string, TensorView, std::less<>>& tensors() const { return tensors_; }
   std::size_t total_bytes() const { return total_bytes_; }
   const std::filesystem::path& folder() const { return folder_; }
+
+  /// Lets every tensor go by the name that `rename` returns for its own. It may also give the view another
+  /// type and shape of as many bytes. Errors: kCorruptData if two would have one name.
+  Result<void> rename(const std::function<std::string(TensorView&)>& rename);
 
   /// The tensor's data has been copied elsewhere: give its page-cache mapping back.
   void drop_pages(const TensorView& tensor) const;

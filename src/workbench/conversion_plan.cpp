@@ -10,6 +10,7 @@
 #include "model/conversion_rules.h"
 #include "model/quantize.h"
 #include "model/spec_modules.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -39,20 +40,35 @@ std::optional<DType> configured_dtype(const json::object& config) {
   return nested == nullptr ? std::nullopt : dtype_named(*nested, "dtype");
 }
 
-/// Single experts by the name of each of their modules: what they are stacked into.
+/// Tells the parts of one stored tensor from each other.
+std::string key_of(const LinearSpec& linear) {
+  return linear.rows.total == 0 ? linear.name : linear.name + " from " + std::to_string(linear.rows.first);
+}
+
+/// Experts by key_of: the module that they are stacked into. Empty for those that are stacked already.
 std::map<std::string, std::string> stacked_names(const ModelSpec& spec) {
   std::map<std::string, std::string> names;
   for (const LayerSpec& layer : spec.layers) {
     if (!layer.moe) continue;
     for (std::size_t i = 0; i < layer.moe->experts.size(); ++i) {
       const MlpSpec& expert = layer.moe->experts[i];
-      // "….experts.3.w1" → "….switch_mlp.gate_proj"
+      // "….experts.3.w1" → "….switch_mlp.gate_proj", and so with "….experts.gate_up_proj" of which it is a
+      // part, and the down_proj beside it.
       const std::string number = "experts." + std::to_string(i) + ".";
+      const bool is_fused = expert.gate_proj && expert.gate_proj->rows.total != 0 &&
+                            expert.gate_proj->name == expert.up_proj.name;
+      const std::string stack(stacked_experts_name(spec.model_type));
       const auto add = [&](const LinearSpec& linear, const char* part) {
+        if (is_fused) {
+          std::string holder = linear.name.substr(0, linear.name.rfind('.'));
+          if (holder.ends_with(".experts") || holder.ends_with(".switch_mlp"))
+            holder.resize(holder.rfind('.'));
+          names[key_of(linear)] = holder + "." + stack + "." + part;
+          return;
+        }
         const std::size_t at = linear.name.rfind(number);
         if (at == std::string::npos || linear.rows.total != 0) return;
-        names[linear.name] =
-            linear.name.substr(0, at) + std::string(stacked_experts_name(spec.model_type)) + "." + part;
+        names[linear.name] = linear.name.substr(0, at) + stack + "." + part;
       };
       if (expert.gate_proj) add(*expert.gate_proj, "gate_proj");
       add(expert.up_proj, "up_proj");
@@ -74,12 +90,17 @@ class Planner {
 
   Result<ConversionPlan> make() {
     collect();
+    if (!fused_bias_.empty()) {
+      return unsupported(source_.path().string() + ": tensor " + fused_bias_ +
+                         " holds the biases of two layers of each expert, which cannot be converted; take a "
+                         "conversion of the model to MLX's layout");
+    }
     if (!options_.recipe.empty()) TRY(read_recipe());
     for (ConvertedModule& module : plan_.modules) {
       module.form = TRY(choose_form(module));
       module.kept = is_kept(module);
       if (module.kept && module.form.mode == QuantizationMode::kAffine)
-        module.dtype = weights_.find(module.parts.front().name + ".scales")->dtype;
+        module.dtype = own_dtype(module.parts.front());
     }
     const bool any = std::any_of(
         plan_.modules.begin(), plan_.modules.end(),
@@ -97,10 +118,16 @@ class Planner {
     visit_modules(
         source_.spec(),
         [&](const LinearSpec& linear) {
-          const auto stacked = stacked_.find(linear.name);
-          const std::string& name = stacked == stacked_.end() ? linear.name : stacked->second;
-          if (seen_.insert(linear.name + ".weight").second) add_part(linear, name);
-          if (linear.has_bias) add_tensor(name + ".bias", linear.name + ".bias");
+          const auto stacked = stacked_.find(key_of(linear));
+          if (stacked == stacked_.end()) {
+            if (seen_.insert(linear.name + ".weight").second) add_whole(linear);
+            if (linear.has_bias) add_tensor(linear.name + ".bias", linear.name + ".bias");
+            return;
+          }
+          if (seen_.insert(stacked->first + ".weight").second) add_expert(linear, stacked->second);
+          if (!linear.has_bias) return;
+          if (linear.rows.total != 0) fused_bias_ = linear.name + ".bias";
+          add_tensor(stacked->second + ".bias", linear.name + ".bias");
         },
         [&](const NormSpec& norm) {
           if (norm.has_weight) add_tensor(norm.name + ".weight", norm.name + ".weight");
@@ -128,33 +155,44 @@ class Planner {
     plan_.tensors.push_back(std::move(made));
   }
 
-  void add_part(const LinearSpec& linear, const std::string& name) {
+  /// What is stored as one module, with all its rows.
+  void add_whole(const LinearSpec& linear) {
     LinearSpec whole = linear;
     whole.out_features = static_cast<std::int32_t>(linear.stored_rows());
     whole.rows = {};
+    ConvertedModule module;
+    module.name = linear.name;
+    module.shape = {whole.out_features, linear.in_features};
+    if (linear.storage == WeightStorage::kMlx) {
+      module.shape = weights_.find(linear.name + ".weight")->shape;
+      module.shape.back() = linear.in_features;
+    }
+    module.dtype = configured_dtype_.value_or(own_dtype(whole));
+    module.parts.push_back(std::move(whole));
+    plan_.modules.push_back(std::move(module));
+  }
+
+  /// One of several that become the module `name`.
+  void add_expert(const LinearSpec& linear, const std::string& name) {
     const auto [at, is_new] = module_at_.emplace(name, plan_.modules.size());
     if (!is_new) {
       ConvertedModule& module = plan_.modules[at->second];
-      module.parts.push_back(std::move(whole));
+      module.parts.push_back(linear);
       module.shape.front() += 1;
       return;
     }
     ConvertedModule module;
     module.name = name;
-    module.shape = weights_.find(linear.name + ".weight")->shape;
-    module.shape.back() = linear.in_features;
-    if (name != linear.name) module.shape.insert(module.shape.begin(), 1);
+    module.shape = {1, linear.out_features, linear.in_features};
     module.dtype = configured_dtype_.value_or(own_dtype(linear));
-    module.parts.push_back(std::move(whole));
+    module.parts.push_back(linear);
     plan_.modules.push_back(std::move(module));
   }
 
+  /// Of its floats. Opening the folder has checked its tensors.
   DType own_dtype(const LinearSpec& linear) const {
-    if (linear.quantization.mode == QuantizationMode::kNone)
-      return weights_.find(linear.name + ".weight")->dtype;
-    // MLX's default where the format has no floats of its own.
-    if (linear.quantization.mode != QuantizationMode::kAffine) return DType::kBF16;
-    return weights_.find(linear.name + ".scales")->dtype;
+    const Result<WeightRowReader> reader = WeightRowReader::open(linear, weights_);
+    return reader.ok() ? reader->float_type() : DType::kF32;
   }
 
   Result<void> read_recipe() {
@@ -212,9 +250,7 @@ class Planner {
              if (part.quantization != module.form) return false;
              if (module.form.mode != QuantizationMode::kAffine) return true;
              // All of one type: that asked for, or where nothing is asked that of the first.
-             const DType dtype = weights_.find(part.name + ".scales")->dtype;
-             const DType first = weights_.find(module.parts.front().name + ".scales")->dtype;
-             return dtype == options_.dtype.value_or(first);
+             return own_dtype(part) == options_.dtype.value_or(own_dtype(module.parts.front()));
            });
   }
 
@@ -278,6 +314,7 @@ class Planner {
   const std::map<std::string, std::string> stacked_;
   std::optional<MixedRecipe> recipe_;
   std::int32_t layer_part_ = 0;
+  std::string fused_bias_;      // of experts; empty: none
   std::set<std::string> seen_;  // tensors of the source
   std::map<std::string, std::size_t> module_at_;
   std::map<std::string, std::size_t> tensor_at_;

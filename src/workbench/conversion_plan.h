@@ -19,7 +19,7 @@ namespace mlxd {
 /// A linear layer or embedding, as it is stored: fused projections and stacked experts are one.
 struct ConvertedModule {
   std::string name;  // without ".weight"
-  /// Whole stored modules of the source, stacked one after the other: one, or single experts.
+  /// Of the source, stacked one after the other: one whole stored module, or those of each expert.
   std::vector<LinearSpec> parts;
   std::vector<std::int64_t> shape;  // of its numbers: […, in]
   Quantization form;                // kNone: plain floats

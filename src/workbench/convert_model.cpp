@@ -14,6 +14,7 @@
 #include "model/json.h"
 #include "model/model_folder.h"
 #include "model/quantize.h"
+#include "model/weight_rows.h"
 #include "workbench/conversion_plan.h"
 #include "workbench/staging_folder.h"
 
@@ -75,9 +76,11 @@ class ModuleWriter {
     const std::int64_t rows_at_once = std::max<std::int64_t>(1, kPieceElements / module_.columns());
     std::int64_t first_row = 0;
     for (const LinearSpec& part : module_.parts) {
+      const WeightRowReader reader = TRY(WeightRowReader::open(part, weights_));
       for (std::int64_t row = 0; row < part.out_features; row += rows_at_once) {
         const std::int64_t count = std::min(rows_at_once, part.out_features - row);
-        const std::uint64_t written = TRY(write_rows(part, row, count, first_row + row));
+        const std::uint64_t written = TRY(write_rows(reader, part, row, count, first_row + row));
+        for (const TensorView* tensor : reader.tensors()) weights_.drop_pages(*tensor);
         TRY(progress.add(written));
       }
       first_row += part.out_features;
@@ -88,18 +91,17 @@ class ModuleWriter {
  private:
   // Rows [row, row + count) of a part, which are rows from `target` on of the module. Returns the bytes
   // written.
-  Result<std::uint64_t> write_rows(const LinearSpec& part, std::int64_t row, std::int64_t count,
-                                   std::int64_t target) {
-    LinearSpec piece = part;
-    piece.out_features = static_cast<std::int32_t>(count);
-    piece.rows = {.total = part.out_features, .first = row, .run = count, .period = count};
+  Result<std::uint64_t> write_rows(const WeightRowReader& reader, const LinearSpec& part, std::int64_t row,
+                                   std::int64_t count, std::int64_t target) {
     // Also where its codes are kept: they are checked so.
-    std::vector<float> values = TRY(read_linear(piece, weights_));
-    if (module_.kept) return copy_rows(part, row, count, target);
-    if (part.quantization.mode != QuantizationMode::kNone ||
-        weights_.find(part.name + ".weight")->dtype != module_.dtype) {
-      TRY(round_values(values, module_.dtype, part.name + ".weight"));
+    std::vector<float> values;
+    TRY(reader.append_values(row, count, values));
+    if (module_.kept) {
+      TRY(reader.read(row, count, kept_));
+      return write_parts(kept_.weight, kept_.scales, kept_.biases, count, target);
     }
+    if (part.quantization.mode != QuantizationMode::kNone || reader.float_type() != module_.dtype)
+      TRY(round_values(values, module_.dtype, part.name + ".weight"));
     rows_.clear();
     floats_.clear();
     if (module_.form.mode == QuantizationMode::kNone) {
@@ -115,20 +117,6 @@ class ModuleWriter {
     }
     quantize_rows(values, module_.form, module_.dtype, rows_);
     return write_parts(std::as_bytes(std::span(rows_.words)), rows_.scales, rows_.biases, count, target);
-  }
-
-  Result<std::uint64_t> copy_rows(const LinearSpec& part, std::int64_t row, std::int64_t count,
-                                  std::int64_t target) {
-    const auto rows_of = [&](const char* suffix) {
-      const TensorView* tensor = weights_.find(part.name + suffix);
-      if (tensor == nullptr) return std::span<const std::byte>();
-      const std::size_t row_bytes = tensor->data.size() / static_cast<std::size_t>(part.out_features);
-      return tensor->data.subspan(static_cast<std::size_t>(row) * row_bytes,
-                                  static_cast<std::size_t>(count) * row_bytes);
-    };
-    const bool is_affine = module_.form.mode == QuantizationMode::kAffine;
-    return write_parts(rows_of(".weight"), rows_of(".scales"),
-                       is_affine ? rows_of(".biases") : std::span<const std::byte>(), count, target);
   }
 
   Result<std::uint64_t> write_parts(std::span<const std::byte> weight, std::span<const std::byte> scales,
@@ -149,6 +137,7 @@ class ModuleWriter {
   const ConvertedModule& module_;
   WeightFilesWriter& writer_;
   QuantizedRows rows_;
+  WeightRows kept_;
   std::vector<std::byte> floats_;
 };
 

@@ -2,8 +2,11 @@
 
 `module` is mlx-lm's (mlx_lm/models/MODULE.py), `config` a config.json. Options: norm_offset: norms add 1 to their weights; tied:
 leave out lm_head; ranges: limits for tensors whose name contains a text; skip_cache: mlx-lm's own caches disagree with its
-computation without one.
+computation without one; raw: functions of raw_checkpoints.py that turn the rules of MLX's tensors into those of a checkpoint as
+transformers writes it, which mlx-lm then loads itself.
 """
+
+import raw_checkpoints as raw_forms
 
 SIZES = {
     "hidden_size": 64,
@@ -297,3 +300,48 @@ GEMMA4_MOE = {**GEMMA4, "enable_moe_block": True, "num_experts": 8, "top_k_exper
 GEMMA4_MOE_OPTIONS = {"ranges": {**GEMMA4_OPTIONS["ranges"], "router.scale": [3.0, 6.0], "per_expert_scale": [0.5, 1.5]}}
 add("gemma4_text_moe", "gemma4_text", without=("rope_theta", "tie_word_embeddings"), num_kv_shared_layers=0,
     hidden_size_per_layer_input=0, attention_k_eq_v=True, num_global_key_value_heads=1, **GEMMA4_MOE, options=GEMMA4_MOE_OPTIONS)
+
+# Checkpoints as transformers writes them.
+def add_raw(case, *forms, config=None, **options):
+    source = CASES[case]
+    CASES[case + "_raw"] = {**source, "config": config or source["config"], "raw": forms, **options}
+
+
+EXPERTS_FUSED = raw_forms.fused("experts.gate_up_proj", "experts.down_proj")
+LINEARS_FUSED = raw_forms.fused("input_linear.weight", "output_linear.weight")
+add_raw("mistral3", raw_forms.nested)
+add_raw("qwen2_vl", raw_forms.at_the_top)
+add_raw("qwen3_vl_moe", raw_forms.nested, raw_forms.fused("experts.gate_up_proj", "experts.down_proj", transposed=True))
+add_raw("qwen3_5", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested)
+add_raw("qwen3_5_moe", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested, EXPERTS_FUSED)
+add_raw("mistral4", EXPERTS_FUSED)
+add_raw("gpt_oss", raw_forms.gpt_oss, config={**CASES["gpt_oss"]["config"], "quantization_config": {
+    "quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens"]}})
+add_raw("granitemoe", LINEARS_FUSED)
+add_raw("granitemoehybrid", raw_forms.whole_convolutions, LINEARS_FUSED)
+add_raw("lfm2_moe", raw_forms.whole_convolutions, raw_forms.single_experts({"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}),
+        raw_forms.renamed((r"feed_forward\.gate_proj\.", "feed_forward.w1."), (r"feed_forward\.up_proj\.", "feed_forward.w3."),
+                          (r"feed_forward\.down_proj\.", "feed_forward.w2.")))
+add_raw("nemotron_h_moe", raw_forms.whole_convolutions, raw_forms.single_experts({"fc1": "up_proj", "fc2": "down_proj"}))
+add_raw("exaone_moe", raw_forms.renamed((r"mlp\.gate\.e_score", "mlp.e_score")))
+add_raw("gpt2", raw_forms.transposed("c_attn.weight", "c_proj.weight", "c_fc.weight"), raw_forms.renamed((r"^model\.", "")),
+        raw_forms.with_extra(**{"h.0.attn.bias": ["F32", [1, 1, 8, 8], 0.0, 1.0]}))
+add_raw("gpt_neox", raw_forms.renamed((r"^model\.h\.", "gpt_neox.layers."), (r"^model\.embed_out", "embed_out"), (r"^model\.", "gpt_neox.")))
+
+# Quantized by other tools.
+SINGLE_EXPERTS = raw_forms.single_experts({n: n for n in ("gate_proj", "up_proj", "down_proj")})
+add("llama_awq", "llama", num_hidden_layers=2, quantization_config={
+    "quant_method": "awq", "bits": 4, "group_size": 64, "zero_point": True, "version": "gemm"})
+CASES["llama_awq"]["raw"] = (raw_forms.in_halves, raw_forms.awq(64))
+add("deepseek_v3_fp8", "deepseek_v3", without=("tie_word_embeddings",), intermediate_size=192, q_lora_rank=48,
+    rope_scaling=None, n_group=1, topk_group=1, **LATENT, **V3, quantization_config={
+        "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]})
+CASES["deepseek_v3_fp8"]["raw"] = (raw_forms.joined_latents, SINGLE_EXPERTS, raw_forms.fp8(128))
+add("minimax_fp8", "minimax", num_local_experts=8, num_experts_per_tok=2, intermediate_size=192,
+    head_dim=32, rotary_dim=16, use_qk_norm=True, scoring_func="sigmoid", shared_intermediate_size=0, quantization_config={
+        "quant_method": "fp8", "weight_block_size": [128, 128]})
+CASES["minimax_fp8"]["raw"] = (raw_forms.single_experts({"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}), raw_forms.fp8(128))
+add("deepseek_v3_int4", "deepseek_v3", without=("tie_word_embeddings",), q_lora_rank=48, rope_scaling=None, n_group=1, topk_group=1,
+    **LATENT, **V3, quantization_config={"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {
+        "group_0": {"weights": {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}}}})
+CASES["deepseek_v3_int4"]["raw"] = (raw_forms.joined_latents, SINGLE_EXPERTS, raw_forms.packed_experts)

@@ -13,12 +13,16 @@ import json
 import math
 import os
 import re
+import struct
 import sys
+import tempfile
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model
+from pathlib import Path
 
 from architecture_cases import CASES
 from rule_numbers import numbers
@@ -29,12 +33,19 @@ NUM_TOKENS = 80
 ROWS = [0, 9, 33, 57, 79]
 
 
+FLOATS = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
+INTEGERS = {"U8": np.uint8, "I32": np.int32, "U32": np.uint32, "I64": np.int64}
+
+
 def make_tensor(name, dtype, shape, low, high):
     words = numbers(name, math.prod(shape))
-    if dtype == "U32":
-        return mx.array(words.astype(np.uint32).reshape(shape))
     uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return mx.array((low + (high - low) * uniform).astype(np.float32).reshape(shape))
+    if dtype in INTEGERS:
+        if high > low:
+            words = np.floor(low + (high - low) * uniform).astype(np.int64)
+        return mx.array(words.astype(INTEGERS[dtype]).reshape(shape))
+    values = mx.array((low + (high - low) * uniform).astype(np.float32).reshape(shape))
+    return mx.to_fp8(values) if dtype == "F8_E4M3" else values.astype(FLOATS[dtype])
 
 
 def collapse(rules):
@@ -104,20 +115,44 @@ def widths(model):
     return found
 
 
+def write_tensors(path, rules):
+    """A safetensors file; mlx's own writer does not know all types that others use."""
+    header, data = {}, b""
+    for name, rule in rules.items():
+        bytes_ = bytes(memoryview(mx.view(make_tensor(name, *rule).reshape(-1), mx.uint8)))
+        header[name] = {"dtype": rule[0], "shape": rule[1], "data_offsets": [len(data), len(data) + len(bytes_)]}
+        data += bytes_
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def load_raw(config, rules):
+    """The model that mlx-lm's loader makes of a checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        write_tensors(Path(folder) / "model.safetensors", rules)
+        model = load_model(Path(folder))[0]
+        model.set_dtype(mx.float32)
+        return model
+
+
 def make_case(name, case):
     module = importlib.import_module("mlx_lm.models." + case["module"])
     config = case["config"]
     model = module.Model(module.ModelArgs.from_dict(json.loads(json.dumps(config))))
-    if "quantization" in config:
+    if "quantization" in config and not case.get("raw"):
         quantize(model, config["quantization"])
     bits_of = widths(model)
     rules = {n: rule_of(n, a, case, bits_of) for n, a in sorted(tree_flatten(model.parameters()))}
     rules = {n: [*r[:2], float(f"{r[2]:.4g}"), float(f"{r[3]:.4g}")] for n, r in rules.items()}
-    weights = {n: make_tensor(n, *rule) for n, rule in rules.items()}
     if case.get("tied"):
-        weights = {n: w for n, w in weights.items() if not n.endswith("lm_head.weight")}
-        rules = {n: rules[n] for n in weights}
-    if hasattr(model, "sanitize"):
+        rules = {n: rule for n, rule in rules.items() if not n.endswith("lm_head.weight")}
+    for form in case.get("raw", ()):
+        rules = form(rules)
+    weights = {n: make_tensor(n, *rule) for n, rule in rules.items()}
+    if case.get("raw"):
+        model = load_raw(config, rules)
+    elif hasattr(model, "sanitize"):
         model.load_weights(list(model.sanitize(dict(weights)).items()), strict=not case.get("tied"))
     else:
         model.load_weights(list(weights.items()))

@@ -66,9 +66,8 @@ class WeightFormatsTest : public ::testing::Test {
     spec.name = format.name;
     spec.in_features = kColumns;
     spec.out_features = kRows;
-    const auto derived = quantization->of_module(weights_, format.name, kColumns, kRows);
-    EXPECT_TRUE(derived.ok()) << derived.error().message;
-    if (derived.ok()) spec.quantization = *derived;
+    const Result<void> completed = quantization->complete(weights_, spec);
+    EXPECT_TRUE(completed.ok()) << completed.error().message;
     return spec;
   }
 

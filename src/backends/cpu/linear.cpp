@@ -164,9 +164,7 @@ struct LinearPacking::Impl {
   template <typename Function>
   void for_each_tensor(Function&& function) const {
     for (const WeightSource& source : sources) {
-      for (const TensorView* tensor : {source.weight, source.scales, source.biases, source.bias}) {
-        if (tensor != nullptr) function(*tensor);
-      }
+      for (const TensorView* tensor : source.tensors()) function(*tensor);
     }
   }
 };
@@ -214,12 +212,13 @@ void LinearPacking::prefetch() const {
 Result<void> LinearPacking::pack_blocks(std::int32_t first, std::int32_t last) {
   CHECK(first >= 0 && last <= num_blocks());
   const Linear::Impl& linear = *impl_->linear.impl_;
+  WeightRows scratch;
   for (std::int32_t block = first; block < last; ++block) {
     const BlockOrigin& origin = impl_->origins[static_cast<std::size_t>(block)];
     const Segment& segment = linear.segment_of_block(block);
     std::byte* to = linear.memory.data() + segment.offset +
                     static_cast<std::size_t>(block - segment.first_block) * segment.format.block_bytes();
-    TRY(pack_block(impl_->sources[origin.part], origin.first_row, to));
+    TRY(pack_block(impl_->sources[origin.part], origin.first_row, scratch, to));
   }
   return {};
 }

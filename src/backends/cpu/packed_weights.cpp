@@ -86,8 +86,8 @@ bool all_finite(const std::byte* p, std::size_t count, ScalarType type) {
   return bad == 0;
 }
 
-Error not_finite(const TensorView& tensor, std::int32_t row) {
-  return corrupt_data("tensor '" + tensor.name + "' holds a NaN or infinity in row " + std::to_string(row) +
+Error not_finite(const std::string& tensor, std::int32_t row) {
+  return corrupt_data("tensor '" + tensor + "' holds a NaN or infinity in row " + std::to_string(row) +
                       "; the file is damaged, download it again");
 }
 
@@ -106,15 +106,64 @@ Error wrong_type(const TensorView& tensor, const char* wanted) {
                       ", expected " + wanted);
 }
 
-/// The 16 rows of a block in the source; null past the last row.
-std::array<const std::byte*, kBlock> row_pointers(const TensorView& tensor, std::int32_t first_row,
-                                                  const LinearSpec& spec, std::size_t row_bytes) {
-  std::array<const std::byte*, kBlock> rows{};
+/// The 16 rows of a block in what holds them; null past the last row.
+using RowPointers = std::array<const std::byte*, kBlock>;
+
+/// One of a layer's tensors, or what was read in its place.
+struct BlockPart {
+  RowPointers rows{};
+  DType dtype = DType::kU32;
+  const std::string* name = nullptr;  // for messages
+};
+
+BlockPart part_of(const TensorView& tensor, std::int32_t first_row, const LinearSpec& spec) {
+  BlockPart part;
+  part.dtype = tensor.dtype;
+  part.name = &tensor.name;
+  const std::size_t row_bytes = tensor.data.size() / static_cast<std::size_t>(spec.stored_rows());
   for (std::int32_t lane = 0; lane < kBlock && first_row + lane < spec.out_features; ++lane) {
-    rows[static_cast<std::size_t>(lane)] =
+    part.rows[static_cast<std::size_t>(lane)] =
         tensor.data.data() + static_cast<std::size_t>(spec.rows.at(first_row + lane)) * row_bytes;
   }
-  return rows;
+  return part;
+}
+
+BlockPart part_of(const std::vector<std::byte>& read, std::int64_t num_rows, DType dtype,
+                  const std::string& name) {
+  BlockPart part;
+  part.dtype = dtype;
+  part.name = &name;
+  const std::size_t row_bytes = read.size() / static_cast<std::size_t>(num_rows);
+  for (std::size_t lane = 0; lane < static_cast<std::size_t>(num_rows); ++lane)
+    part.rows[lane] = read.data() + lane * row_bytes;
+  return part;
+}
+
+struct BlockRows {
+  BlockPart weight;
+  BlockPart scales;  // quantized only
+  BlockPart biases;  // affine only
+};
+
+/// Rows in `scratch`, or where they are mapped.
+Result<BlockRows> rows_of(const WeightSource& source, std::int32_t first_row, WeightRows& scratch) {
+  BlockRows block;
+  const bool is_quantized = source.spec.quantization.mode != QuantizationMode::kNone;
+  const bool is_affine = source.spec.quantization.mode == QuantizationMode::kAffine;
+  if (!source.reader) {
+    block.weight = part_of(*source.weight, first_row, source.spec);
+    if (is_quantized) block.scales = part_of(*source.scales, first_row, source.spec);
+    if (is_affine) block.biases = part_of(*source.biases, first_row, source.spec);
+    return block;
+  }
+  const std::int32_t count = std::min(kBlock, source.spec.out_features - first_row);
+  TRY(source.reader->read(first_row, count, scratch));
+  const DType floats = source.reader->float_type();
+  const std::string& name = source.reader->tensors().front()->name;
+  block.weight = part_of(scratch.weight, count, is_quantized ? DType::kU32 : floats, name);
+  if (is_quantized) block.scales = part_of(scratch.scales, count, is_affine ? floats : DType::kU8, name);
+  if (is_affine) block.biases = part_of(scratch.biases, count, floats, name);
+  return block;
 }
 
 /// 8 consecutive codes of a row of a little-endian bit stream, a byte each.
@@ -154,7 +203,7 @@ void pack_plane(const std::array<std::uint32_t, kSteps>& steps, std::int32_t wid
 
 /// Codes of one activation group (32 features) of all rows: the words of 4-bit codes are one plane as they
 /// are.
-void pack_words(const std::array<const std::byte*, kBlock>& rows, std::int64_t first, std::byte* out) {
+void pack_words(const RowPointers& rows, std::int64_t first, std::byte* out) {
   for (std::size_t word = 0; word < 4; ++word) {
     std::array<std::uint32_t, kBlock> line{};
     for (std::size_t lane = 0; lane < kBlock; ++lane) {
@@ -166,8 +215,7 @@ void pack_words(const std::array<const std::byte*, kBlock>& rows, std::int64_t f
 }
 
 /// The same for codes of any width.
-void pack_planes(const std::array<const std::byte*, kBlock>& rows, std::int32_t bits, std::int64_t first,
-                 std::byte* out) {
+void pack_planes(const RowPointers& rows, std::int32_t bits, std::int64_t first, std::byte* out) {
   const CodePlanes planes = code_planes(bits);
   for (std::size_t lane = 0; lane < kBlock; ++lane) {
     std::array<std::uint32_t, kSteps> steps{};
@@ -182,8 +230,8 @@ void pack_planes(const std::array<const std::byte*, kBlock>& rows, std::int32_t 
 }
 
 /// One scale or bias of each row, converted if the packed type is wider than the tensor's.
-void pack_scalars(const std::array<const std::byte*, kBlock>& rows, std::int32_t index, ScalarType from,
-                  ScalarType to, std::byte* out) {
+void pack_scalars(const RowPointers& rows, std::int32_t index, ScalarType from, ScalarType to,
+                  std::byte* out) {
   const auto offset = static_cast<std::size_t>(index) * scalar_bytes(from);
   for (std::size_t lane = 0; lane < kBlock; ++lane) {
     std::byte* target = out + lane * scalar_bytes(to);
@@ -198,31 +246,25 @@ void pack_scalars(const std::array<const std::byte*, kBlock>& rows, std::int32_t
   }
 }
 
-Result<void> check_rows(const TensorView& tensor, const std::array<const std::byte*, kBlock>& rows,
-                        std::int32_t first_row, std::size_t count) {
-  const ScalarType type = *scalar_type_of(tensor.dtype);
+Result<void> check_rows(const BlockPart& part, std::int32_t first_row, std::size_t count) {
+  const ScalarType type = *scalar_type_of(part.dtype);
   for (std::int32_t lane = 0; lane < kBlock; ++lane) {
-    const std::byte* row = rows[static_cast<std::size_t>(lane)];
-    if (row != nullptr && !all_finite(row, count, type)) return not_finite(tensor, first_row + lane);
+    const std::byte* row = part.rows[static_cast<std::size_t>(lane)];
+    if (row != nullptr && !all_finite(row, count, type)) return not_finite(*part.name, first_row + lane);
   }
   return {};
 }
 
-Result<void> pack_affine_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+Result<void> pack_affine_block(const WeightSource& source, const BlockRows& block, std::int32_t first_row,
+                               std::byte* out) {
   const PackedFormat& format = source.format;
   const std::int32_t bits = source.spec.quantization.bits;
   const auto groups = static_cast<std::size_t>(format.num_groups());
-  const auto codes =
-      row_pointers(*source.weight, first_row, source.spec,
-                   static_cast<std::size_t>(format.in_features) * static_cast<std::size_t>(bits) / 8);
-  const ScalarType scales_type = *scalar_type_of(source.scales->dtype);
-  const ScalarType biases_type = *scalar_type_of(source.biases->dtype);
-  const auto scales =
-      row_pointers(*source.scales, first_row, source.spec, groups * scalar_bytes(scales_type));
-  const auto biases =
-      row_pointers(*source.biases, first_row, source.spec, groups * scalar_bytes(biases_type));
-  TRY(check_rows(*source.scales, scales, first_row, groups));
-  TRY(check_rows(*source.biases, biases, first_row, groups));
+  const RowPointers& codes = block.weight.rows;
+  const ScalarType scales_type = *scalar_type_of(block.scales.dtype);
+  const ScalarType biases_type = *scalar_type_of(block.biases.dtype);
+  TRY(check_rows(block.scales, first_row, groups));
+  TRY(check_rows(block.biases, first_row, groups));
 
   const std::size_t scalars = kBlock * scalar_bytes(format.scalar_type);
   for (std::int32_t group = 0; group < format.num_groups(); ++group) {
@@ -235,18 +277,19 @@ Result<void> pack_affine_block(const WeightSource& source, std::int32_t first_ro
       }
       out += code_bytes(bits);
     }
-    pack_scalars(scales, group, scales_type, format.scalar_type, out);
-    pack_scalars(biases, group, biases_type, format.scalar_type, out + scalars);
+    pack_scalars(block.scales.rows, group, scales_type, format.scalar_type, out);
+    pack_scalars(block.biases.rows, group, biases_type, format.scalar_type, out + scalars);
     out += 2 * scalars;
   }
   return {};
 }
 
 /// The scales of a block of e2m1 or e4m3 numbers, checked: [group][16], zeros after the last whole line.
-Result<void> pack_byte_scales(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+Result<void> pack_byte_scales(const WeightSource& source, const BlockPart& scales, std::int32_t first_row,
+                              std::byte* out) {
   const PackedFormat& format = source.format;
   const auto groups = static_cast<std::size_t>(format.num_groups());
-  const auto rows = row_pointers(*source.scales, first_row, source.spec, groups);
+  const RowPointers& rows = scales.rows;
   // The largest that leaves every weight of the group finite.
   const std::uint8_t largest = format.kind == WeightKind::kDense ? kLargestE4M3Scale : kLargestE2M1Scale;
   const bool e8m0 = source.spec.quantization.mode != QuantizationMode::kNvfp4;
@@ -256,7 +299,7 @@ Result<void> pack_byte_scales(const WeightSource& source, std::int32_t first_row
   };
   for (std::size_t lane = 0; lane < kBlock; ++lane) {
     if (rows[lane] != nullptr && std::any_of(rows[lane], rows[lane] + groups, is_bad)) {
-      return not_finite(*source.scales, first_row + static_cast<std::int32_t>(lane));
+      return not_finite(*scales.name, first_row + static_cast<std::int32_t>(lane));
     }
     for (std::size_t group = 0; group < groups; ++group) {
       out[group * kBlock + lane] = rows[lane] == nullptr ? std::byte{0} : rows[lane][group];
@@ -267,21 +310,19 @@ Result<void> pack_byte_scales(const WeightSource& source, std::int32_t first_row
   return {};
 }
 
-Result<void> pack_e2m1_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+Result<void> pack_e2m1_block(const WeightSource& source, const BlockRows& block, std::int32_t first_row,
+                             std::byte* out) {
   const std::int32_t features = source.format.in_features;
-  const auto codes =
-      row_pointers(*source.weight, first_row, source.spec, static_cast<std::size_t>(features) / 2);
   for (std::int32_t first = 0; first < features; first += kActivationFeatures) {
-    pack_words(codes, first, out);
+    pack_words(block.weight.rows, first, out);
     out += code_bytes(4);
   }
-  return pack_byte_scales(source, first_row, out);
+  return pack_byte_scales(source, block.scales, first_row, out);
 }
 
 /// [k][16] from 16 rows of values of type T.
 template <typename T>
-void transpose(const std::array<const std::byte*, kBlock>& rows, std::int32_t features, std::int32_t padded,
-               std::byte* out) {
+void transpose(const RowPointers& rows, std::int32_t features, std::int32_t padded, std::byte* out) {
   for (std::int32_t k = 0; k < padded; ++k) {
     std::array<T, kBlock> line{};
     if (k < features) {
@@ -293,23 +334,24 @@ void transpose(const std::array<const std::byte*, kBlock>& rows, std::int32_t fe
   }
 }
 
-Result<void> pack_dense_block(const WeightSource& source, std::int32_t first_row, std::byte* out) {
+Result<void> pack_dense_block(const WeightSource& source, const BlockRows& block, std::int32_t first_row,
+                              std::byte* out) {
   const PackedFormat& format = source.format;
   const std::int32_t features = source.spec.in_features;
-  const auto rows = row_pointers(*source.weight, first_row, source.spec,
-                                 static_cast<std::size_t>(features) * scalar_bytes(format.scalar_type));
+  const RowPointers& rows = block.weight.rows;
   if (format.scalar_type == ScalarType::kE4M3) {
     const auto is_nan = [](std::byte number) { return (number & std::byte{0x7F}) == std::byte{0x7F}; };
     for (std::int32_t lane = 0; lane < kBlock; ++lane) {
       const std::byte* row = rows[static_cast<std::size_t>(lane)];
       if (row != nullptr && std::any_of(row, row + features, is_nan)) {
-        return not_finite(*source.weight, first_row + lane);
+        return not_finite(*block.weight.name, first_row + lane);
       }
     }
     transpose<std::uint8_t>(rows, features, format.in_features, out);
-    return pack_byte_scales(source, first_row, out + static_cast<std::ptrdiff_t>(kBlock) * features);
+    return pack_byte_scales(source, block.scales, first_row,
+                            out + static_cast<std::ptrdiff_t>(kBlock) * features);
   }
-  TRY(check_rows(*source.weight, rows, first_row, static_cast<std::size_t>(features)));
+  TRY(check_rows(block.weight, first_row, static_cast<std::size_t>(features)));
   if (format.scalar_type == ScalarType::kF32) {
     transpose<std::uint32_t>(rows, features, format.in_features, out);
   } else {
@@ -318,7 +360,7 @@ Result<void> pack_dense_block(const WeightSource& source, std::int32_t first_row
   return {};
 }
 
-Result<void> find_affine(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+Result<void> check_affine_form(const LinearSpec& spec) {
   const Quantization& q = spec.quantization;
   const bool known_bits =
       q.bits == 2 || q.bits == 3 || q.bits == 4 || q.bits == 5 || q.bits == 6 || q.bits == 8;
@@ -331,31 +373,38 @@ Result<void> find_affine(const LinearSpec& spec, const WeightMap& weights, Weigh
     return corrupt_data("'" + spec.name + "' has " + std::to_string(spec.in_features) +
                         " input features, not a multiple of its group size " + std::to_string(q.group_size));
   }
+  return {};
+}
+
+void set_affine_format(const LinearSpec& spec, DType scales, DType biases, PackedFormat& format) {
+  format.kind = WeightKind::kAffine;
+  format.code_bits = spec.quantization.bits;
+  format.group_size = spec.quantization.group_size;
+  format.scalar_type = scales == biases ? *scalar_type_of(scales) : ScalarType::kF32;
+  format.in_features = spec.in_features;
+}
+
+Result<void> find_affine(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+  const Quantization& q = spec.quantization;
+  TRY(check_affine_form(spec));
   source.scales = TRY(weights.get(spec.name + ".scales"));
   source.biases = TRY(weights.get(spec.name + ".biases"));
   if (source.weight->dtype != DType::kU32) return wrong_type(*source.weight, "U32");
-  const auto scales_type = scalar_type_of(source.scales->dtype);
-  const auto biases_type = scalar_type_of(source.biases->dtype);
-  if (!scales_type) return wrong_type(*source.scales, "F16, BF16 or F32");
-  if (!biases_type) return wrong_type(*source.biases, "F16, BF16 or F32");
+  if (!is_float(source.scales->dtype)) return wrong_type(*source.scales, "F16, BF16 or F32");
+  if (!is_float(source.biases->dtype)) return wrong_type(*source.biases, "F16, BF16 or F32");
   const std::int64_t out = spec.stored_rows();
   const std::int64_t groups = spec.in_features / q.group_size;
   TRY(check_size(*source.weight, out * spec.in_features * q.bits / 32));
   TRY(check_size(*source.scales, out * groups));
   TRY(check_size(*source.biases, out * groups));
-  source.format.kind = WeightKind::kAffine;
-  source.format.code_bits = q.bits;
-  source.format.group_size = q.group_size;
-  source.format.scalar_type = *scales_type == *biases_type ? *scales_type : ScalarType::kF32;
-  source.format.in_features = spec.in_features;
+  set_affine_format(spec, source.scales->dtype, source.biases->dtype, source.format);
   return {};
 }
 
-/// mxfp4, mxfp8 and nvfp4.
-Result<void> find_float_mode(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+/// Of mxfp4, mxfp8 and nvfp4.
+Result<void> set_float_format(const LinearSpec& spec, PackedFormat& format) {
   const bool eight = spec.quantization.mode == QuantizationMode::kMxfp8;
   const bool nvfp4 = spec.quantization.mode == QuantizationMode::kNvfp4;
-  PackedFormat& format = source.format;
   format.kind = eight ? WeightKind::kDense : WeightKind::kE2M1;
   format.code_bits = eight ? 0 : 4;
   format.group_size = nvfp4 ? 16 : 32;
@@ -366,12 +415,36 @@ Result<void> find_float_mode(const LinearSpec& spec, const WeightMap& weights, W
                         " input features, not a multiple of " + std::to_string(kActivationFeatures) +
                         ", in which " + std::string(to_string(spec.quantization.mode)) + " is computed");
   }
+  return {};
+}
+
+Result<void> find_float_mode(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+  TRY(set_float_format(spec, source.format));
   source.scales = TRY(weights.get(spec.name + ".scales"));
   if (source.weight->dtype != DType::kU32) return wrong_type(*source.weight, "U32");
   if (size_of(source.scales->dtype) != 1) return wrong_type(*source.scales, "U8");
   const std::int64_t out = spec.stored_rows();
-  TRY(check_size(*source.weight, out * spec.in_features / (eight ? 4 : 8)));
-  return check_size(*source.scales, out * format.num_groups());
+  TRY(check_size(*source.weight, out * spec.in_features * spec.quantization.bits / 32));
+  return check_size(*source.scales, out * source.format.num_groups());
+}
+
+void set_dense_format(const LinearSpec& spec, DType dtype, PackedFormat& format) {
+  format.scalar_type = *scalar_type_of(dtype);
+  format.in_features = (spec.in_features + 31) / 32 * 32;
+}
+
+/// Layers that are not stored as MLX does.
+Result<void> open_reader(const LinearSpec& spec, const WeightMap& weights, WeightSource& source) {
+  source.reader = TRY(WeightRowReader::open(spec, weights));
+  const DType floats = source.reader->float_type();
+  if (spec.quantization.mode == QuantizationMode::kNone) {
+    set_dense_format(spec, floats, source.format);
+    return {};
+  }
+  if (spec.quantization.mode != QuantizationMode::kAffine) return set_float_format(spec, source.format);
+  TRY(check_affine_form(spec));
+  set_affine_format(spec, floats, floats, source.format);
+  return {};
 }
 
 /// As many e2m1 numbers from packed words of 8.
@@ -423,17 +496,19 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
     return corrupt_data("'" + spec.name + "' is " + std::to_string(spec.out_features) + " × " +
                         std::to_string(spec.in_features) + ", which is no matrix");
   }
-  source.weight = TRY(weights.get(spec.name + ".weight"));
-  if (spec.quantization.mode == QuantizationMode::kAffine) {
-    TRY(find_affine(spec, weights, source));
-  } else if (spec.quantization.mode != QuantizationMode::kNone) {
-    TRY(find_float_mode(spec, weights, source));
+  if (spec.storage != WeightStorage::kMlx || spec.quantize_from) {
+    TRY(open_reader(spec, weights, source));
   } else {
-    const auto type = scalar_type_of(source.weight->dtype);
-    if (!type) return wrong_type(*source.weight, "F16, BF16 or F32");
-    TRY(check_size(*source.weight, spec.stored_rows() * spec.in_features));
-    source.format.scalar_type = *type;
-    source.format.in_features = (spec.in_features + 31) / 32 * 32;
+    source.weight = TRY(weights.get(spec.name + ".weight"));
+    if (spec.quantization.mode == QuantizationMode::kAffine) {
+      TRY(find_affine(spec, weights, source));
+    } else if (spec.quantization.mode != QuantizationMode::kNone) {
+      TRY(find_float_mode(spec, weights, source));
+    } else {
+      if (!is_float(source.weight->dtype)) return wrong_type(*source.weight, "F16, BF16 or F32");
+      TRY(check_size(*source.weight, spec.stored_rows() * spec.in_features));
+      set_dense_format(spec, source.weight->dtype, source.format);
+    }
   }
   if (spec.has_bias) {
     source.bias = TRY(weights.get(spec.name + ".bias"));
@@ -443,14 +518,25 @@ Result<WeightSource> WeightSource::find(const LinearSpec& spec, const WeightMap&
   return source;
 }
 
-Result<void> pack_block(const WeightSource& source, std::int32_t first_row, std::byte* block) {
+std::vector<const TensorView*> WeightSource::tensors() const {
+  std::vector<const TensorView*> all;
+  for (const TensorView* tensor : {weight, scales, biases, bias}) {
+    if (tensor != nullptr) all.push_back(tensor);
+  }
+  if (reader) all.insert(all.end(), reader->tensors().begin(), reader->tensors().end());
+  return all;
+}
+
+Result<void> pack_block(const WeightSource& source, std::int32_t first_row, WeightRows& scratch,
+                        std::byte* block) {
+  const BlockRows rows = TRY(rows_of(source, first_row, scratch));
   switch (source.format.kind) {
     case WeightKind::kDense:
-      return pack_dense_block(source, first_row, block);
+      return pack_dense_block(source, rows, first_row, block);
     case WeightKind::kAffine:
-      return pack_affine_block(source, first_row, block);
+      return pack_affine_block(source, rows, first_row, block);
     case WeightKind::kE2M1:
-      return pack_e2m1_block(source, first_row, block);
+      return pack_e2m1_block(source, rows, first_row, block);
   }
   return {};
 }

@@ -5,12 +5,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "backends/cpu/linear_tasks.h"
 #include "base/result.h"
 #include "model/model_spec.h"
 #include "model/weight_map.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 
@@ -37,12 +40,17 @@ struct PackedFormat {
 
 /// The tensors of one linear layer, checked against its spec. Views: valid as long as the WeightMap.
 struct WeightSource {
+  // Of layers that are stored as MLX does; the others have a reader.
   const TensorView* weight = nullptr;
   const TensorView* scales = nullptr;  // quantized only
   const TensorView* biases = nullptr;  // affine only
   const TensorView* bias = nullptr;    // the layer's own, or null
+  std::optional<WeightRowReader> reader;
   LinearSpec spec;
   PackedFormat format;
+
+  /// All of the above that there are.
+  std::vector<const TensorView*> tensors() const;
 
   /// Errors: kCorruptData for a missing tensor or one whose type or size is not what the spec says;
   /// kUnsupported.
@@ -50,9 +58,10 @@ struct WeightSource {
 };
 
 /// Packs the 16 rows from `first_row` (rows past the end become zeros) into `block`, block_bytes() long.
-/// Errors: kCorruptData naming the tensor that holds a NaN, an infinity or a scale whose weights are beyond
-/// fp32.
-Result<void> pack_block(const WeightSource& source, std::int32_t first_row, std::byte* block);
+/// `scratch` is for rows that have to be read first. Errors: kCorruptData naming the tensor that holds a NaN,
+/// an infinity or a scale whose weights are beyond fp32.
+Result<void> pack_block(const WeightSource& source, std::int32_t first_row, WeightRows& scratch,
+                        std::byte* block);
 
 /// Row `lane` of a packed block in fp32, `num_features` of it.
 void dequantize_lane(const PackedFormat& format, const std::byte* block, std::int32_t lane,

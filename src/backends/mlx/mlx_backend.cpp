@@ -10,6 +10,7 @@
 #include "backends/mlx/mlx_executor.h"
 #include "engine/sampler.h"
 #include "engine/step_check.h"
+#include "model/spec_modules.h"
 
 namespace mlxd {
 namespace {
@@ -194,6 +195,18 @@ bool is_plain(const ModelSpec& spec) {
                      [](const LayerSpec& layer) { return is_plain(layer); });
 }
 
+/// Whether MLX can take all weights as they lie in the files.
+bool is_stored_as_mlx_does(const ModelSpec& spec) {
+  bool all = true;
+  visit_modules(
+      spec,
+      [&](const LinearSpec& linear) {
+        all = all && linear.storage == WeightStorage::kMlx && !linear.quantize_from;
+      },
+      [](const NormSpec&) {}, [](const std::string&, std::int32_t) {});
+  return all;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<MlxBackend>> MlxBackend::load(const ModelSpec& spec, const WeightMap& weights,
@@ -205,6 +218,10 @@ Result<std::unique_ptr<MlxBackend>> MlxBackend::load(const ModelSpec& spec, cons
   if (!is_plain(spec)) {
     return unsupported("model_type " + spec.model_type +
                        " has layers that the mlx backend does not compute; use the cpu backend");
+  }
+  if (!is_stored_as_mlx_does(spec)) {
+    return unsupported(weights.folder().string() +
+                       ": its weights are not stored as MLX stores them; convert the model");
   }
   std::unique_ptr<MlxExecutor> executor = TRY(MlxExecutor::load(spec, weights, options.progress));
   return std::unique_ptr<MlxBackend>(std::make_unique<LoadedMlxBackend>(spec, options, std::move(executor)));

@@ -53,6 +53,10 @@ inline constexpr std::int64_t kMaxExpertWidths = 1'048'576;  // those of a token
 /// stacked experts may have one dimension more in front.
 Result<LinearSpec> make_linear(const ArchitectureInput& input, std::string name, std::int64_t in_features,
                                std::int64_t out_features, bool has_bias);
+/// A dense layer of `matrices` stacked ones, each stored [in, out / matrices]: WeightStorage::kTransposed.
+Result<LinearSpec> make_transposed_linear(const ArchitectureInput& input, std::string name,
+                                          std::int64_t matrices, std::int64_t in_features,
+                                          std::int64_t out_features, bool has_bias);
 /// A norm whose kind, weights and eps `like` says, its tensors checked; `size` elements in one or two
 /// dimensions.
 Result<NormSpec> make_norm(const ArchitectureInput& input, const NormSpec& like, std::string name,

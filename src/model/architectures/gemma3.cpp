@@ -6,6 +6,7 @@
 #include "model/decoder_plan.h"
 #include "model/float_formats.h"
 #include "model/nested_text_model.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -25,7 +26,7 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   plan.names.mlp_norm = "pre_feedforward_layernorm";
   plan.names.mlp_post_norm = "post_feedforward_layernorm";
   plan.names.add_prefix(prefix);
-  plan.tied = input.weights.find(plan.names.lm_head + ".weight") == nullptr;
+  plan.tied = !has_module(input.weights, plan.names.lm_head);
   plan.attention_scale = 1.0 / std::sqrt(TRY(config.number_or("query_pre_attn_scalar", 256.0, 1e-3, 1e6)));
   const double local_theta = TRY(config.number_or("rope_local_base_freq", 10000.0, 1e-3, 1e12));
   TRY(plan.add_rope(config, {.default_theta = 1e6}));

@@ -43,12 +43,21 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.position_embedding = prefix + "wpe";
   plan.num_positions = plan.context;
   for (LayerPlan& layer : plan.layers) layer.rope.reset();
+  // As transformers has it, with "Conv1D" matrices: its names have no prefix, or another one.
+  const TensorView* first = input.weights.find("model.h.0.attn.c_attn.weight");
+  plan.transposed = !bigcode && first != nullptr && !first->name.starts_with("model.");
   return build_decoder(input, plan);
+}
+
+/// Masks that PyTorch kept.
+bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+  return tensor_name.ends_with(".attn.bias") || tensor_name.ends_with(".attn.masked_bias") ||
+         is_unused_in_decoder(spec, tensor_name);
 }
 
 }  // namespace
 
 extern const Architecture gpt2_architecture;
-const Architecture gpt2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture gpt2_architecture{kModelTypes, build, is_unused};
 
 }  // namespace mlxd

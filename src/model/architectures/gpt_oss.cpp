@@ -23,6 +23,9 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.experts = "mlp.experts";
   moe.expert_bias = true;
   moe.activation = Activation::kClampedSwiGlu;
+  // As transformers has it; what is not mxfp4 has inputs before outputs.
+  moe.fused_interleaved = true;
+  moe.fused_transposed = input.weights.find("model.layers.0.mlp.experts.gate_up_proj.scales") == nullptr;
   plan.use_experts(std::move(moe));
   TRY(plan.add_rope(config, {.default_theta = 150000.0}));
   TRY(plan.read_windows(config, [](std::size_t i) { return i % 2 == 0; }));

@@ -24,6 +24,8 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
   moe.router_name = "block_sparse_moe.router.layer";
   moe.experts = "block_sparse_moe.switch_mlp";
+  moe.fused_gate_up = "block_sparse_moe.input_linear";
+  moe.fused_down = "block_sparse_moe.switch_mlp.down_proj";
   plan.use_experts(std::move(moe));
   return build_decoder(input, plan);
 }

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "model/decoder_plan.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -32,6 +33,8 @@ Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
   moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
   moe.router_name = "block_sparse_moe.router.layer";
   moe.experts = "block_sparse_moe.switch_mlp";
+  moe.fused_gate_up = "block_sparse_moe.input_linear";
+  moe.fused_down = "block_sparse_moe.switch_mlp.down_proj";
   moe.shared_intermediate = TRY(config.integer("shared_intermediate_size", 1, kMaxWidth));
   moe.shared_gate_up = "shared_mlp.input_linear";
   moe.shared_down = "shared_mlp.output_linear";
@@ -55,7 +58,16 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   for (const LayerPlan& layer : plan.layers) {
     if (layer.recurrent && !has_mamba) return config.refuse("mamba_n_heads", "there: some layers are mamba");
   }
-  if (TRY(config.integer_or("num_local_experts", 0, 0, kMaxExperts)) > 0) TRY(read_experts(config, plan));
+  if (TRY(config.integer_or("num_local_experts", 0, 0, kMaxExperts)) > 0) {
+    TRY(read_experts(config, plan));
+  } else if (has_module(input.weights, "model.layers.0.shared_mlp.input_linear")) {
+    // As transformers has it.
+    plan.names.gate_up_proj = "shared_mlp.input_linear";
+    plan.names.down_proj = "shared_mlp.output_linear";
+    for (LayerPlan& layer : plan.layers)
+      layer.intermediate =
+          TRY(config.integer_or("shared_intermediate_size", layer.intermediate, 1, kMaxWidth));
+  }
   if (TRY(config.string_or("position_embedding_type", "rope")) == "nope") {
     for (LayerPlan& layer : plan.layers) layer.rope.reset();
   } else {

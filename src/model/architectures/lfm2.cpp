@@ -6,6 +6,7 @@
 
 #include "model/decoder_plan.h"
 #include "model/nested_text_model.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -50,7 +51,7 @@ Result<void> read_layers(const ConfigReader& config, DecoderPlan& plan) {
   return plan.use_recurrence(config, conv, {});
 }
 
-Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_experts(const ConfigReader& config, bool renamed, DecoderPlan& plan) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_experts", "num_experts_per_tok", "moe_intermediate_size"));
   moe.router.scoring = RouterScoring::kSigmoid;
@@ -61,6 +62,11 @@ Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
   if (TRY(config.boolean_or("use_expert_bias", false))) moe.correction_bias = "feed_forward.expert_bias";
   moe.experts = "feed_forward.switch_mlp";
   moe.single_experts = "feed_forward.experts";
+  if (!renamed) {
+    moe.gate_proj = "w1";
+    moe.up_proj = "w3";
+    moe.down_proj = "w2";
+  }
   return plan.use_experts(config, std::move(moe), "num_dense_layers");
 }
 
@@ -85,14 +91,14 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   plan.names.k_norm = "self_attn.k_layernorm";
   // mlx-lm's conversion of models with experts renames the others' tensors as well.
   const std::string first = std::string(prefix) + "model.layers.0.feed_forward.";
-  const bool renamed = has_moe && input.weights.find(first + "w1.weight") == nullptr;
+  const bool renamed = has_moe && !has_module(input.weights, first + "w1");
   plan.names.gate_proj = renamed ? "feed_forward.gate_proj" : "feed_forward.w1";
   plan.names.up_proj = renamed ? "feed_forward.up_proj" : "feed_forward.w3";
   plan.names.down_proj = renamed ? "feed_forward.down_proj" : "feed_forward.w2";
   plan.names.add_prefix(prefix);
   TRY(read_layers(config, plan));
   if (has_moe) {
-    TRY(read_experts(config, plan));
+    TRY(read_experts(config, renamed, plan));
   } else {
     const std::int64_t width = TRY(read_intermediate(config, plan.layers.front().intermediate));
     for (LayerPlan& layer : plan.layers) layer.intermediate = width;

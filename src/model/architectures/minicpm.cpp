@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "model/decoder_plan.h"
+#include "model/weight_rows.h"
 
 namespace mlxd {
 namespace {
@@ -22,7 +23,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   const bool tied = TRY(config.boolean_or("tie_word_embeddings", false));
   // mlx-lm scales the logits of models with a head of their own only.
   if (!tied) plan.logits_scale = base / static_cast<double>(plan.hidden);
-  plan.tied = tied || input.weights.find("lm_head.weight") == nullptr;
+  plan.tied = tied || !has_module(input.weights, "lm_head");
   TRY(plan.add_rope(
       config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e6}));
   if (third) {

@@ -18,6 +18,7 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_experts", "num_experts_per_tok", "moe_intermediate_size"));
   moe.router.normalize = TRY(config.boolean_or("norm_topk_prob", false));
+  moe.fused_transposed = true;
   plan.moe = std::move(moe);
   const std::int64_t interval = TRY(config.integer_or("decoder_sparse_step", 1, 1, kMaxLayers));
   for (std::size_t i = 0; i < plan.layers.size(); ++i)

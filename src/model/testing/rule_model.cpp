@@ -1,5 +1,6 @@
 #include "model/testing/rule_model.h"
 
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <fstream>
@@ -34,7 +35,8 @@ class Numbers {
 };
 
 DType parse_dtype(std::string_view name) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kU8, DType::kU32}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kU8, DType::kU32, DType::kI32,
+                            DType::kI64, DType::kF8E4M3}) {
     if (to_string(dtype) == name) return dtype;
   }
   return DType::kF32;
@@ -49,14 +51,18 @@ std::vector<std::byte> make_data(const TensorRule& rule) {
   const std::size_t width = size_of(rule.dtype);
   std::vector<std::byte> data(static_cast<std::size_t>(count) * width);
   for (std::byte* out = data.data(); out != data.data() + data.size(); out += width) {
-    const std::uint64_t word = numbers.next();
+    std::uint64_t word = numbers.next();
     const double uniform = static_cast<double>(word >> 11U) * 0x1p-53;
-    const auto value = static_cast<float>(rule.low + (rule.high - rule.low) * uniform);
+    const double number = rule.low + (rule.high - rule.low) * uniform;
+    const auto value = static_cast<float>(number);
+    if (rule.high > rule.low) word = static_cast<std::uint64_t>(static_cast<std::int64_t>(std::floor(number)));
     const std::uint16_t half = rule.dtype == DType::kF16 ? float_to_half(value) : float_to_bfloat16(value);
     if (rule.dtype == DType::kF32) {
       std::memcpy(out, &value, width);
     } else if (rule.dtype == DType::kF16 || rule.dtype == DType::kBF16) {
       std::memcpy(out, &half, width);
+    } else if (rule.dtype == DType::kF8E4M3) {
+      *out = std::byte{float_to_e4m3(value)};
     } else {
       std::memcpy(out, &word, width);  // little-endian machines only, as safetensors
     }

@@ -15,7 +15,8 @@
 
 namespace mlxd::testing {
 
-/// U32: random words. Floats: spread evenly over [low, high).
+/// Floats: spread evenly over [low, high), e4m3 then rounded. Integers: the same, rounded down; random words
+/// if high is not above low.
 struct TensorRule {
   std::string name;
   DType dtype = DType::kF32;
