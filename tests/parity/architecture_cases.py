@@ -311,7 +311,10 @@ EXPERTS_FUSED = raw_forms.fused("experts.gate_up_proj", "experts.down_proj")
 LINEARS_FUSED = raw_forms.fused("input_linear.weight", "output_linear.weight")
 add_raw("mistral3", raw_forms.nested)
 add_raw("qwen2_vl", raw_forms.at_the_top)
-add_raw("qwen3_vl_moe", raw_forms.nested, raw_forms.fused("experts.gate_up_proj", "experts.down_proj", transposed=True))
+# All experts of each token, as in deepseek_v3_quantized.
+ALL_EXPERTS = CASES["qwen3_vl_moe"]["config"]
+ALL_EXPERTS = {**ALL_EXPERTS, "text_config": {**ALL_EXPERTS["text_config"], "num_experts_per_tok": ALL_EXPERTS["text_config"]["num_experts"]}}
+add_raw("qwen3_vl_moe", raw_forms.nested, raw_forms.fused("experts.gate_up_proj", "experts.down_proj", transposed=True), config=ALL_EXPERTS)
 add_raw("qwen3_5", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested)
 add_raw("qwen3_5_moe", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested, EXPERTS_FUSED)
 add_raw("mistral4", EXPERTS_FUSED)

@@ -396,7 +396,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"int4_rows", Format::kCompressed, 4, 0, true},
                       Case{"int8_rows", Format::kCompressed, 8, 0, true},
                       Case{"int4_zeros", Format::kCompressed, 4, 64}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& each) { return each.param.name; });
 
 /// What the scales of an fp8 model are for; 0: everything.
 struct Fp8Case {
@@ -471,7 +471,7 @@ INSTANTIATE_TEST_SUITE_P(All, ForeignFp8,
                                            Fp8Case{"tensor", ".weight_scale_inv", DType::kBF16},
                                            Fp8Case{"rows", ".weight_scale", DType::kBF16, 1, 0},
                                            Fp8Case{"whole", ".weight_scale", DType::kF32}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& each) { return each.param.name; });
 
 TEST(ForeignFormats, CompressedMxfp4IsMlxs) {
   TemporaryFolder root;
@@ -594,7 +594,7 @@ TEST_F(BrokenForeignModels, WithNanOrInfinityAreRefusedWhenTheyAreLoaded) {
   for (const Format format : {Format::kAwq, Format::kGptq, Format::kCompressed}) {
     begin({"", format, 4, 32});
     const std::string part = format == Format::kCompressed ? ".weight_scale" : ".scales";
-    for (const std::uint16_t bad : {0x7E00, 0x7C00}) {
+    for (const std::uint16_t bad : {std::uint16_t{0x7E00}, std::uint16_t{0x7C00}}) {
       std::memcpy(tensor(part).data.data() + 10, &bad, sizeof(bad));
       refuses(std::string(kModule) + part + " contains NaN or infinity", {}, false);
     }

@@ -577,7 +577,7 @@ Result<void> load_bias(const WeightSource& source, float* out) {
   for (std::size_t i = 0; i < count; ++i) {
     const auto stored = static_cast<std::size_t>(source.spec.rows.at(static_cast<std::int64_t>(i)));
     const std::byte* p = data + stored * scalar_bytes(type);
-    if (!all_finite(p, 1, type)) return not_finite(*source.bias, static_cast<std::int32_t>(i));
+    if (!all_finite(p, 1, type)) return not_finite(source.bias->name, static_cast<std::int32_t>(i));
     out[i] = to_float(p, type);
   }
   return {};
