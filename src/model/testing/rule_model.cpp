@@ -55,7 +55,8 @@ std::vector<std::byte> make_data(const TensorRule& rule) {
     const double uniform = static_cast<double>(word >> 11U) * 0x1p-53;
     const double number = rule.low + (rule.high - rule.low) * uniform;
     const auto value = static_cast<float>(number);
-    if (rule.high > rule.low) word = static_cast<std::uint64_t>(static_cast<std::int64_t>(std::floor(number)));
+    if (rule.high > rule.low)
+      word = static_cast<std::uint64_t>(static_cast<std::int64_t>(std::floor(number)));
     const std::uint16_t half = rule.dtype == DType::kF16 ? float_to_half(value) : float_to_bfloat16(value);
     if (rule.dtype == DType::kF32) {
       std::memcpy(out, &value, width);
