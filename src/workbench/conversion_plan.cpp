@@ -141,13 +141,13 @@ class Planner {
     const TensorView& tensor = *weights_.find(source_name);
     const auto [at, is_new] = tensor_at_.emplace(name, plan_.tensors.size());
     if (!is_new) {
-      plan_.tensors[at->second].parts.push_back(&tensor);
+      plan_.tensors[at->second].parts.push_back(source_name);
       plan_.tensors[at->second].shape.front() += 1;
       return;
     }
     ConvertedTensor made;
     made.name = name;
-    made.parts = {&tensor};
+    made.parts = {source_name};
     made.shape = tensor.shape;
     if (name != source_name) made.shape.insert(made.shape.begin(), 1);
     const bool keeps = conversion_rule(source_.spec().model_type, name) == ConversionRule::kKeepType;

@@ -144,10 +144,11 @@ class ModuleWriter {
 Result<void> write_tensor(const ConvertedTensor& tensor, const WeightMap& weights, WeightFilesWriter& writer,
                           Progress& progress) {
   std::uint64_t offset = 0;
-  for (const TensorView* part : tensor.parts) {
+  for (const std::string& part : tensor.parts) {
+    const TensorView& view = *TRY(weights.get(part));
     std::vector<float> values =
-        TRY(read_vector(part->name, static_cast<std::int32_t>(part->num_elements()), weights));
-    TRY(round_values(values, tensor.dtype, part->name));
+        TRY(read_vector(part, static_cast<std::int32_t>(view.num_elements()), weights));
+    TRY(round_values(values, tensor.dtype, view.name));
     std::vector<std::byte> bytes;
     append_floats(tensor.dtype, values, bytes);
     TRY(writer.write_part(tensor.name, offset, bytes));
@@ -252,7 +253,7 @@ void describe(const ModelFolder& source, const ConversionPlan& plan, ConvertRepo
   std::int64_t left_out = 0;
   std::set<std::string> tensors;
   for (const ConvertedTensor& tensor : plan.tensors) {
-    for (const TensorView* part : tensor.parts) tensors.insert(part->name);
+    tensors.insert(tensor.parts.begin(), tensor.parts.end());
   }
   for (const auto& [name, tensor] : source.weights().tensors()) {
     const std::string module = name.substr(0, name.rfind('.'));
