@@ -100,6 +100,15 @@ std::int32_t layer_of(std::string_view path, std::int32_t layer_part) {
   return error == std::errc() && end == path.data() + path.size() && layer >= 0 ? layer : 0;
 }
 
+std::optional<DType> dtype_named(const boost::json::object& config, std::string_view field) {
+  const boost::json::value* value = config.if_contains(field);
+  if (value == nullptr || !value->is_string()) return std::nullopt;
+  if (value->get_string() == "float16") return DType::kF16;
+  if (value->get_string() == "bfloat16") return DType::kBF16;
+  if (value->get_string() == "float32") return DType::kF32;
+  return std::nullopt;
+}
+
 bool holds(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 }  // namespace
@@ -113,6 +122,13 @@ ConversionRule conversion_rule(std::string_view model_type, std::string_view nam
     if (rule.model_type == model_type && matches(name, rule.pattern)) return rule.rule;
   }
   return ConversionRule::kAsAsked;
+}
+
+std::optional<DType> configured_dtype(const boost::json::object& config) {
+  if (config.contains("torch_dtype")) return dtype_named(config, "torch_dtype");
+  const boost::json::value* nested = config.if_contains("text_config");
+  if (nested == nullptr || !nested->is_object()) return std::nullopt;
+  return dtype_named(nested->get_object(), "dtype");
 }
 
 std::string_view stacked_experts_name(std::string_view model_type) {

@@ -3,9 +3,12 @@
 // widths. Pure functions; tests/parity/conversions.json holds them to mlx-lm.
 #pragma once
 
+#include <boost/json.hpp>
 #include <cstdint>
 #include <optional>
 #include <string_view>
+
+#include "model/tensor.h"
 
 namespace mlxd {
 
@@ -22,6 +25,9 @@ bool has_conversion_rules(std::string_view model_type);
 
 /// Of a module (its tensors' name without ".weight") or of a tensor that belongs to none.
 ConversionRule conversion_rule(std::string_view model_type, std::string_view name);
+
+/// The type of the floats that a conversion writes, if config.json asks for one where mlx-lm looks for it.
+std::optional<DType> configured_dtype(const boost::json::object& config);
 
 /// What mlx-lm calls the module of stacked experts whose single ones checkpoints have as "….experts.N.…":
 /// "experts" or "switch_mlp".

@@ -19,27 +19,6 @@ namespace json = boost::json;
 
 json::string_view text_of(std::string_view text) { return {text.data(), text.size()}; }
 
-std::optional<DType> dtype_named(const json::object& config, std::string_view field) {
-  const json::value* value = config.if_contains(field);
-  if (value == nullptr || !value->is_string()) return std::nullopt;
-  if (value->get_string() == "float16") return DType::kF16;
-  if (value->get_string() == "bfloat16") return DType::kBF16;
-  if (value->get_string() == "float32") return DType::kF32;
-  return std::nullopt;
-}
-
-const json::object* nested_config(const json::object& config) {
-  const json::value* nested = config.if_contains("text_config");
-  return nested == nullptr ? nullptr : nested->if_object();
-}
-
-/// The type that config.json asks for, where mlx-lm looks for it.
-std::optional<DType> configured_dtype(const json::object& config) {
-  if (config.contains("torch_dtype")) return dtype_named(config, "torch_dtype");
-  const json::object* nested = nested_config(config);
-  return nested == nullptr ? std::nullopt : dtype_named(*nested, "dtype");
-}
-
 /// Tells the parts of one stored tensor from each other.
 std::string key_of(const LinearSpec& linear) {
   return linear.rows.total == 0 ? linear.name : linear.name + " from " + std::to_string(linear.rows.first);
