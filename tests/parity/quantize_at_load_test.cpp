@@ -107,7 +107,7 @@ TEST(QuantizeAtLoadErrors, NameWhatIsInTheWay) {
   };
   refuses("llama_quantized", kFour, "model.embed_tokens is quantized already, with 4 bits in groups of 64");
   refuses("llama_awq", kFour, "q_proj is quantized already, with 4 bits in groups of 64");
-  refuses("qwen2", {QuantizationMode::kAffine, 4, 128}, "no layer has inputs that divide into groups of 128");
+  refuses("mixtral", {QuantizationMode::kAffine, 4, 128}, "no layer has inputs that divide into groups of 128");
 }
 
 TEST(QuantizeAtLoadErrors, LayersOfOtherSizesStayDense) {
