@@ -248,6 +248,10 @@ void add_convert(CLI::App& root, Parsed& parsed) {
       ->add_option("--dtype", options->dtype,
                    "of scales and plain tensors: float16, bfloat16 or float32 (default: the model's)")
       ->type_name("TYPE");
+  command
+      ->add_option("--scales", options->scales,
+                   "mlx (default), or least-squares: slower, and nearer to the weights")
+      ->type_name("RULE");
   command->add_flag("--dequantize", options->dequantize, "store plain floats");
   command->add_flag("--force", options->force, "replace a model that is there");
   command->add_option("--perplexity", options->perplexity_file, "a text to measure both models on")

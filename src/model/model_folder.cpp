@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "model/architectures/architecture.h"
 #include "model/checkpoint_names.h"
@@ -59,9 +61,11 @@ std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
 
 std::int64_t count_parameters(const ModelSpec& spec) {
   std::int64_t count = 0;
+  std::set<std::pair<std::string_view, std::int64_t>> counted;  // keys that are values, too, count once
   visit_modules(
       spec,
       [&](const LinearSpec& linear) {
+        if (!counted.emplace(linear.name, linear.rows.first).second) return;
         count += std::int64_t{linear.in_features} * linear.out_features;
         if (linear.has_bias) count += linear.out_features;
       },

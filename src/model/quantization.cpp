@@ -166,6 +166,10 @@ Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config,
   result.at_load_ = at_load;
   result.dtype_ = configured_dtype(config.values());
   result.model_type_ = TRY((text && text->has("model_type") ? *text : config).string_or("model_type", ""));
+  if (at_load && !has_conversion_rules(result.model_type_)) {
+    return unsupported(config.file() + ": which layers of " + result.model_type_ +
+                       " models to quantize is not known; leave out --quantize");
+  }
   auto section = TRY(config.object("quantization"));
   if (!section) section = TRY(config.object("quantization_config"));
   if (!section && text) section = TRY(text->object("quantization_config"));

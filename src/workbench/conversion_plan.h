@@ -38,6 +38,7 @@ struct ConvertedTensor {
   std::vector<std::string> parts;
   std::vector<std::int64_t> shape;
   DType dtype = DType::kF32;
+  float added = 0.0F;  // to each number, as a number of the source's type
 };
 
 struct ConversionPlan {

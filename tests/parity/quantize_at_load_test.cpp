@@ -85,16 +85,16 @@ TEST_P(QuantizeAtLoad, GivesTheBitsOfTheConvertedModel) {
   expect_same_bits(root.path() / "source", GetParam().form, root.path() / "converted");
 }
 
-INSTANTIATE_TEST_SUITE_P(All, QuantizeAtLoad,
-                         ::testing::Values(Case{"llama", "4", kFour}, Case{"llama", "8", kEight},
-                                           Case{"llama", "mxfp4", kMxfp4}, Case{"llama", "nvfp4", kNvfp4},
-                                           Case{"llama_tied_biased", "4", kFour}, Case{"phi3", "4", kFour},
-                                           Case{"granite", "4", kFour}, Case{"qwen3_moe", "4", kFour},
-                                           Case{"mixtral", "8", kEight}, Case{"deepseek", "4", kFour},
-                                           Case{"gpt_oss", "4", kFour}, Case{"granitemoe_raw", "8", kEight},
-                                           Case{"mistral3_raw", "mxfp4", kMxfp4},
-                                           Case{"minimax_fp8", "8", kEight}),
-                         [](const auto& each) { return each.param.model + "_" + each.param.form_name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, QuantizeAtLoad,
+    ::testing::Values(Case{"llama", "4", kFour}, Case{"llama", "8", kEight}, Case{"llama", "mxfp4", kMxfp4},
+                      Case{"llama", "nvfp4", kNvfp4}, Case{"llama_tied_biased", "4", kFour},
+                      Case{"phi3", "4", kFour}, Case{"granite", "4", kFour}, Case{"qwen3_moe", "4", kFour},
+                      Case{"mixtral", "8", kEight}, Case{"deepseek", "4", kFour}, Case{"gpt_oss", "4", kFour},
+                      Case{"granitemoe_raw", "8", kEight}, Case{"mistral3_raw", "mxfp4", kMxfp4},
+                      Case{"qwen3_next", "4", kFour}, Case{"lfm2_moe", "4", kFour},
+                      Case{"qwen3_5_raw", "8", kEight}, Case{"minimax_fp8", "8", kEight}),
+    [](const auto& each) { return each.param.model + "_" + each.param.form_name; });
 
 TEST(QuantizeAtLoadErrors, NameWhatIsInTheWay) {
   const auto refuses = [](const std::string& model, const Quantization& form, const std::string& expected) {
@@ -107,7 +107,9 @@ TEST(QuantizeAtLoadErrors, NameWhatIsInTheWay) {
   };
   refuses("llama_quantized", kFour, "model.embed_tokens is quantized already, with 4 bits in groups of 64");
   refuses("llama_awq", kFour, "q_proj is quantized already, with 4 bits in groups of 64");
-  refuses("mixtral", {QuantizationMode::kAffine, 4, 128}, "no layer has inputs that divide into groups of 128");
+  refuses("deepseek_v3", kFour, "which layers of deepseek_v3 models to quantize is not known");
+  refuses("mixtral", {QuantizationMode::kAffine, 4, 128},
+          "no layer has inputs that divide into groups of 128");
 }
 
 TEST(QuantizeAtLoadErrors, LayersOfOtherSizesStayDense) {
@@ -139,7 +141,10 @@ TEST_P(RawConversion, HasMlxsTensorsAndTheSameBits) {
   EXPECT_EQ(converted, expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RawConversion, ::testing::Values("mistral3", "granitemoe"));
+INSTANTIATE_TEST_SUITE_P(All, RawConversion,
+                         ::testing::Values("gemma4_text_moe", "granitemoe", "granitemoehybrid", "lfm2_moe",
+                                           "mistral3", "nemotron_h_moe", "qwen2_vl", "qwen3_5", "qwen3_5_moe",
+                                           "qwen3_vl_moe"));
 
 TEST(ForeignConversion, KeepsTheCodesOfTheFormThatIsAskedFor) {
   TemporaryFolder root;
