@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "store/sql.h"
 
@@ -83,6 +84,7 @@ Result<std::unique_ptr<Database>> Database::open(Options options) {
   return database;
 }
 
+Database::Database(fs::path file) : file_(std::move(file)) {}
 Database::~Database() = default;
 
 Result<void> Database::prepare(const Options& options) {

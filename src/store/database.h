@@ -70,7 +70,7 @@ class Database {
   const std::filesystem::path& file() const { return file_; }
 
  private:
-  explicit Database(std::filesystem::path file) : file_(std::move(file)) {}
+  explicit Database(std::filesystem::path file);
 
   template <typename Body>
   std::invoke_result_t<Body, Sql&> transact(bool writes, Body&& body) {
