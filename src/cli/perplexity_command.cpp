@@ -55,7 +55,7 @@ std::string to_text(const std::string& model, const PerplexityReport& report) {
 }  // namespace
 
 Result<int> perplexity_command(const CommandContext& context, const PerplexityCommandOptions& options) {
-  const auto settings = Settings::resolve(options.flags, context.state);
+  const auto settings = resolve_settings(options.flags, context.state);
   if (!settings) {
     context.console.report_error(settings.error().message);
     return kExitUsage;

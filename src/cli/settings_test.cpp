@@ -26,7 +26,7 @@ class SettingsTest : public testing::Test {
   }
   void write_config(const char* text) const { std::ofstream(root_ / "config.toml") << text; }
   Result<Settings> resolve(const FlagValues& flags = {}) const {
-    return Settings::resolve(flags, StateFolder(root_));
+    return resolve_settings(flags, StateFolder(root_));
   }
   std::string refusal(const FlagValues& flags = {}) const {
     const auto settings = resolve(flags);
