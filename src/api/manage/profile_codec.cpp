@@ -180,7 +180,10 @@ std::string profile_to_toml(const Profile& profile) {
   if (profile.auto_load) table.insert_or_assign("auto_load", true);
   table.insert_or_assign("defaults", table_of(parse_defaults(profile.defaults)));
   std::ostringstream text;
-  text << "# A profile of mlxd: mlxd profile import FILE\n" << table << "\n";
+  // Not over several lines: a reader drops a line break that such a string begins with.
+  constexpr auto kFlags =
+      toml::toml_formatter::default_flags & ~toml::format_flags::allow_multi_line_strings;
+  text << "# A profile of mlxd: mlxd profile import FILE\n" << toml::toml_formatter(table, kFlags) << "\n";
   return text.str();
 }
 
