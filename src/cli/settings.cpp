@@ -11,8 +11,11 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "base/duration_text.h"
 #include "base/nearest_names.h"
+#include "base/size_text.h"
 #include "cli/format.h"
+#include "workbench/machine.h"
 
 namespace mlxd::cli {
 namespace {
@@ -26,8 +29,19 @@ constexpr std::array kInfos{
     SettingInfo{"threads", SettingKind::kNumber, "0", "N", "compute threads; 0: one for each core"},
     SettingInfo{"context", SettingKind::kNumber, "0", "TOKENS", "longest context; 0: as long as the model's"},
     SettingInfo{"memory", SettingKind::kSize, "0", "SIZE",
-                "most memory for weights, K/V, scratch and adapters of a loaded model, e.g. 4GB; 0: chosen "
-                "by the program"},
+                "most memory for weights, K/V, scratch and adapters of all loaded models together, e.g. 4GB, "
+                "or 50% of the machine's; 0: chosen by the program"},
+    SettingInfo{"eviction", SettingKind::kText, "lru", "POLICY",
+                "which unused model goes when memory is needed: lru (not used for the longest time), lfu "
+                "(least often used) or ttl (the end of whose keep-alive is next)"},
+    SettingInfo{"keep-alive", SettingKind::kText, "", "TIME",
+                "how long a model stays loaded that nobody uses, e.g. 5m; -1: until its memory is needed "
+                "(without a value 5m with ttl, else -1)"},
+    SettingInfo{"swap-wait", SettingKind::kText, "5s", "TIME",
+                "the longest that requests for a model in use keep out another that does not fit beside it"},
+    SettingInfo{"preload", SettingKind::kList, "", "MODEL",
+                "model to load in the background at the start and to keep loaded, by name or folder; may be "
+                "repeated"},
     SettingInfo{"kv-format", SettingKind::kText, "fp16", "FORMAT",
                 "how K/V are kept: fp16, bf16, or int8 in half the memory"},
     SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",
@@ -93,6 +107,16 @@ Result<void> check_value(const SettingInfo& info, Settings::Value& value) {
     value.number = TRY(parse_integer(text, 8, 16));
   } else if (info.kind == SettingKind::kNumber) {
     value.number = TRY(parse_integer(text, 0, kMax));
+  } else if (info.name == "memory") {
+    const MemorySize size = TRY(parse_memory_amount(text));
+    const double whole = static_cast<double>(total_memory_bytes());
+    value.number = size.percent > 0.0 ? static_cast<std::int64_t>(whole * size.percent / 100.0)
+                                      : static_cast<std::int64_t>(size.bytes);
+  } else if (info.name == "eviction") {
+    TRY(require_one_of(text, {"lru", "lfu", "ttl"}));
+  } else if (info.name == "keep-alive" || info.name == "swap-wait") {
+    if (!text.empty() || !info.default_value.empty()) value.number = TRY(parse_duration(text)).count();
+    if (info.name == "swap-wait" && value.number < 0) return invalid_argument("'" + text + "' is negative");
   } else if (info.kind == SettingKind::kSize) {
     value.number = static_cast<std::int64_t>(TRY(parse_bytes(text)));
   } else if (info.kind == SettingKind::kSwitch) {

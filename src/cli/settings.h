@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "cli/state_folder.h"
 
@@ -46,6 +48,13 @@ class Settings {
   std::int32_t threads() const { return static_cast<std::int32_t>(number("threads")); }
   std::int32_t context_tokens() const { return static_cast<std::int32_t>(number("context")); }
   std::uint64_t memory_bytes() const { return static_cast<std::uint64_t>(number("memory")); }
+  const std::string& eviction() const { return text("eviction"); }  // lru | lfu | ttl
+  /// Negative: until memory is needed; absent: nothing was said.
+  std::optional<Duration> keep_alive() const {
+    return text("keep-alive").empty() ? std::nullopt : std::optional(Duration(number("keep-alive")));
+  }
+  Duration swap_wait() const { return Duration(number("swap-wait")); }
+  const std::vector<std::string>& preload() const { return value("preload").values; }
   const std::string& kv_format() const { return text("kv-format"); }
   std::int32_t activation_bits() const { return static_cast<std::int32_t>(number("activations")); }
   const std::string& speculation() const { return text("speculation"); }
@@ -61,7 +70,7 @@ class Settings {
   struct Value {
     std::vector<std::string> values;  // as written; one unless the setting is a list
     SettingSource source = SettingSource::kDefault;
-    std::int64_t number = 0;  // of numbers, sizes (bytes) and switches (0, 1)
+    std::int64_t number = 0;  // of numbers, sizes (bytes), times (nanoseconds) and switches (0, 1)
   };
   const Value& value(std::string_view name) const;
 

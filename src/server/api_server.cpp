@@ -8,20 +8,27 @@
 #include <utility>
 
 #include "api/error_status.h"
+#include "api/manage/problem.h"
 #include "api/openai/error_body.h"
 #include "api/openai/model_list.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
+#include "server/pool_handlers.h"
 #include "server/text_workers.h"
 #include "workbench/model_facts.h"
 
 namespace mlxd {
 namespace {
 
-// Every path of this server speaks OpenAI's dialect so far; others choose their envelope here.
-http::Response render_error(const http::Request&, int status, const Error& error) {
+// Each dialect has its own envelope for errors, told by the path.
+http::Response render_error(const http::Request& request, int status, const Error& error) {
   http::Response response;
   response.status = status;
+  if (request.path.starts_with("/api/v1/")) {
+    response.content_type = api::manage::kProblemType;
+    response.body = api::manage::encode_problem(status, http::reason_phrase(status), error);
+    return response;
+  }
   response.body = api::openai::encode_error(status, error);
   return response;
 }
@@ -63,7 +70,7 @@ struct ApiServer::Impl {
       : dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(std::move(options.load), options.models_folder),
+        shelf(std::move(options.pool), options.models_folder),
         workers(options.text_workers, options.max_queued_requests) {}
 
   void add_routes(http::Router& router);
@@ -81,6 +88,7 @@ struct ApiServer::Impl {
   StreamDispatchers dispatchers;
   ModelShelf shelf;
   TextWorkers workers;
+  PoolHandlers pool_handlers{shelf, workers};
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<http::Server> server;
 };
@@ -161,6 +169,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
     on_worker(exchange, [this, exchange] { show_model(exchange); });
   });
   generation->add_routes(router);
+  pool_handlers.add_routes(router);
 }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {

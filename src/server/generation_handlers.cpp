@@ -105,14 +105,17 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialec
   }
   const std::string name = decoded->model;
   const std::string adapter = decoded->adapter;
-  options_.shelf->find(
-      name, adapter,
-      [this, exchange, &dialect, arrived, call = decoded.take_value()](const Result<AskedModel>& asked) {
-        if (asked.ok())
-          start(exchange, dialect, call, *asked, arrived);
-        else
-          refuse(exchange, asked.error());
-      });
+  ModelPool::AcquireOptions asking;
+  asking.keep_alive = decoded->keep_alive;
+  if (options_.request_timeout.count() > 0) asking.deadline = arrived + options_.request_timeout;
+  options_.shelf->find(name, adapter, asking,
+                       [this, name, exchange, &dialect, arrived,
+                        call = decoded.take_value()](const Result<AskedModel>& asked) {
+                         if (asked.ok())
+                           start(exchange, dialect, call, *asked, arrived);
+                         else
+                           refuse_load(exchange, name, asked.error());
+                       });
 }
 
 void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect& dialect,
@@ -129,7 +132,7 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect&
                              .model = model,
                              .adapter = asked.adapter,
                              .encoder = std::move(encoder),
-                             .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
+                             .dispatcher = &options_.dispatchers->of(model->name, exchange->io_thread()),
                              .metrics = options_.metrics,
                              .arrived = arrived,
                              .priority = dialect.priority,
@@ -148,6 +151,18 @@ void GenerationHandlers::refuse(const http::ExchangePtr& exchange, const Error& 
                                 const ServedModel* model) {
   const int status = api::status_of(error.kind);
   const int retry_after = status == 503 ? retry_after_s(model) : 0;
+  exchange->post(
+      [exchange, error, status, retry_after] { exchange->respond_error(status, error, retry_after); });
+}
+
+// The model could not be had; if too many wait for models, the swap after this one may have room.
+void GenerationHandlers::refuse_load(const http::ExchangePtr& exchange, const std::string& name,
+                                     const Error& error) {
+  const int status = api::status_of(error.kind);
+  int retry_after = status == 503 ? 1 : 0;
+  if (error.kind == ErrorKind::kOverloaded)
+    retry_after = std::clamp(static_cast<int>(std::ceil(options_.shelf->pool().expected_wait_seconds(name))),
+                             1, kMaxRetryAfterSeconds);
   exchange->post(
       [exchange, error, status, retry_after] { exchange->respond_error(status, error, retry_after); });
 }

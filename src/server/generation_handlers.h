@@ -49,6 +49,7 @@ class GenerationHandlers {
   void start(const http::ExchangePtr& exchange, const Dialect& dialect, const api::GenerationCall& call,
              const AskedModel& asked, TimePoint arrived);
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);
+  void refuse_load(const http::ExchangePtr& exchange, const std::string& name, const Error& error);
   int retry_after_s(const ServedModel* model) const;
 
   Options options_;
