@@ -61,8 +61,9 @@ class PoolHandlersTest : public ::testing::Test {
     if (!response.ok()) return nullptr;
     EXPECT_EQ(response->status, status) << response->body;
     const std::string* type = response->headers.find("Content-Type");
-    if (status >= 400 && path.starts_with("/api/"))
+    if (status >= 400 && path.starts_with("/api/")) {
       EXPECT_EQ(type == nullptr ? "" : *type, "application/problem+json");
+    }
     json::error_code code;
     return json::parse(response->body, code);
   }
