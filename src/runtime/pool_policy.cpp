@@ -294,17 +294,20 @@ void PoolPolicy::load_failed(const std::string& name, const Error& error, TimePo
   CHECK(entry.state == State::kLoading);
   entry.state = State::kUnloaded;
   entry.quota = 0;
-  // With its real needs known, room can be made for it; once.
-  if (std::exchange(entry.misjudged, false) && !std::exchange(entry.retried, true) &&
-      check_possible(entry).ok())
-    return;
+  // With its real needs known, room can be made for it, once; or it is clear that none ever can.
+  Error reason = error;
+  if (std::exchange(entry.misjudged, false) && !std::exchange(entry.retried, true)) {
+    const auto possible = check_possible(entry);
+    if (possible.ok()) return;
+    reason = possible.error();
+  }
   entry.retried = false;
   entry.wanted_since.reset();
   if (remember) {
-    entry.failure = error;
+    entry.failure = reason;
     entry.failed_at = now;
   }
-  fail_waiters(entry, error);
+  fail_waiters(entry, reason);
 }
 
 void PoolPolicy::resized(const std::string& name, std::size_t bytes) {
