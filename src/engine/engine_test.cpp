@@ -43,7 +43,7 @@ TEST(Engine, warms_up_without_a_trace) {
   EXPECT_TRUE(harness.engine->idle());
   harness.submit(1, make_request({1, 2, 3}, 5));
   harness.run();
-  EXPECT_EQ(harness.answers[1].tokens, answer_alone(make_request({1, 2, 3}, 5)).tokens);
+  EXPECT_EQ(harness.answers[1].tokens, answer_alone(make_request({1, 2, 3}, 5)));
   FakeBackend::Options broken;
   broken.script = [](std::span<const TokenId>) -> TokenId { return kNoToken; };
   EngineHarness other({.num_pages = 10}, broken);
