@@ -52,7 +52,7 @@ class ManagementTest : public ::testing::Test {
     options.owner_token = "owner-token";
     options.clock = &clock_;
     ApiServer::Options server;
-    server.load = [](const auto&) -> Result<ServedModelPtr> { return not_found("no such model"); };
+    server.pool = testing::scripted_pool();
     auto management = Management::open(std::move(options));
     ASSERT_TRUE(management.ok()) << management.error().message;
     server.management = management.take_value();
@@ -459,7 +459,7 @@ TEST_F(ManagementTest, profiles_are_duplicated_exported_and_imported) {
       R"("defaults":{"temperature":0.25,"top_k":40,"stop":["a","\n"],"template":{"enable_thinking":false}}})";
   ASSERT_EQ(owner().call("POST", "/api/v1/profiles", body).status, 201);
   const std::string toml = owner().get("/api/v1/profiles/coder/toml").raw;
-  for (const char* part : {"name = 'Coder'", "temperature = 0.25", "enable_thinking = false"})
+  for (const char* part : {"name = \"Coder\"", "temperature = 0.25", "enable_thinking = false"})
     EXPECT_THAT(toml, HasSubstr(part));
   EXPECT_EQ(owner().call("POST", "/api/v1/profiles/Coder/duplicate", "{}").at("/name"), "Coder 2");
   EXPECT_EQ(owner().call("DELETE", "/api/v1/profiles/Coder").status, 204);
