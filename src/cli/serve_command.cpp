@@ -81,6 +81,8 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.port = settings.port();
   for (const FoundModel& model : models) app_options.models.push_back(model.path);
   app_options.models_folder = context.state.models();
+  app_options.hub_cache = hub_cache_folder();
+  app_options.state_folder = context.state.root();
   app_options.backend = settings.backend();
   app_options.threads = settings.threads();
   app_options.context_tokens = settings.context_tokens();

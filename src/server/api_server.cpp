@@ -8,21 +8,28 @@
 #include <utility>
 
 #include "api/error_status.h"
+#include "api/manage/problem.h"
 #include "api/openai/error_body.h"
 #include "api/openai/model_list.h"
+#include "server/catalog_handlers.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
 #include "server/text_workers.h"
-#include "workbench/model_facts.h"
 
 namespace mlxd {
 namespace {
 
-// Every path of this server speaks OpenAI's dialect so far; others choose their envelope here.
-http::Response render_error(const http::Request&, int status, const Error& error) {
+// Management speaks of problems, every other path OpenAI's dialect so far; others choose their envelope here.
+http::Response render_error(const http::Request& request, int status, const Error& error) {
   http::Response response;
   response.status = status;
-  response.body = api::openai::encode_error(status, error);
+  if (request.path.starts_with("/api/v1/")) {
+    response.content_type = api::manage::kProblemType;
+    response.body =
+        api::manage::encode_problem(status, http::reason_phrase(status), error, request.path, request.id);
+  } else {
+    response.body = api::openai::encode_error(status, error);
+  }
   return response;
 }
 
@@ -31,21 +38,16 @@ std::int64_t modified_at(const std::filesystem::path& file) {
   return ::stat(file.c_str(), &facts) == 0 ? static_cast<std::int64_t>(facts.st_mtime) : 0;
 }
 
-api::openai::ModelEntry describe(const ModelShelf::Entry& entry) {
-  api::openai::ModelEntry described;
-  described.id = entry.name;
-  if (entry.model == nullptr) {
-    described.created = modified_at(entry.folder / "config.json");
-    const auto facts = read_model_facts(entry.folder);
-    described.chat = facts.ok() && facts->has_chat_template;
-    return described;
-  }
-  described.created = entry.model->created;
-  described.context_tokens = entry.model->limits.context_tokens;
-  described.num_parameters = entry.model->num_parameters;
-  described.loaded = true;
-  described.chat = entry.model->chat_template != nullptr;
-  return described;
+// What a folder says of its model without loading it.
+void add_facts(const ModelFacts& facts, api::openai::ModelEntry& described) {
+  described.chat = facts.has_chat_template;
+  described.context_tokens = facts.context_tokens;
+  described.num_parameters = facts.num_parameters;
+  described.architecture = facts.architecture;
+  described.quantization = facts.quantization;
+  described.size_bytes = static_cast<std::int64_t>(facts.size_bytes);
+  described.tools = facts.tools;
+  described.reasoning = facts.reasoning;
 }
 
 // As the model, but for its name.
@@ -63,10 +65,11 @@ struct ApiServer::Impl {
       : dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(std::move(options.load), options.models_folder),
+        shelf(std::move(options.load), options.models_folder, options.hub_cache),
         workers(options.text_workers, options.max_queued_requests) {}
 
   void add_routes(http::Router& router);
+  api::openai::ModelEntry describe(const ModelShelf::Entry& entry) const;
   void answer_ready(http::Exchange& exchange) const;
   void list_models(const http::ExchangePtr& exchange);
   void show_model(const http::ExchangePtr& exchange);
@@ -82,8 +85,25 @@ struct ApiServer::Impl {
   ModelShelf shelf;
   TextWorkers workers;
   std::unique_ptr<GenerationHandlers> generation;
+  std::unique_ptr<CatalogHandlers> catalog;
   std::unique_ptr<http::Server> server;
 };
+
+api::openai::ModelEntry ApiServer::Impl::describe(const ModelShelf::Entry& entry) const {
+  api::openai::ModelEntry described;
+  described.id = entry.name;
+  if (!entry.folder.empty()) {
+    if (const auto facts = catalog->facts_of(entry.folder); facts) add_facts(*facts, described);
+    described.created = modified_at(entry.folder / "config.json");
+  }
+  if (entry.model == nullptr) return described;
+  described.created = entry.model->created;
+  described.context_tokens = entry.model->limits.context_tokens;
+  described.num_parameters = entry.model->num_parameters;
+  described.loaded = true;
+  described.chat = entry.model->chat_template != nullptr;
+  return described;
+}
 
 void ApiServer::Impl::answer_ready(http::Exchange& exchange) const {
   http::Response response;
@@ -161,6 +181,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
     on_worker(exchange, [this, exchange] { show_model(exchange); });
   });
   generation->add_routes(router);
+  catalog->add_routes(router);
 }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
@@ -174,6 +195,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .ready = &impl->ready,
                                   .strict = options.strict,
                                   .request_timeout = options.request_timeout});
+  impl->catalog = TRY(CatalogHandlers::create({.shelf = &impl->shelf,
+                                               .models_folder = options.models_folder,
+                                               .hub_cache = options.hub_cache,
+                                               .downloads_folder = options.downloads_folder}));
   http::Router router;
   impl->add_routes(router);
   options.http.render_error = render_error;
@@ -190,6 +215,7 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ApiServer::~ApiServer() {
   impl_->server->close_all();
   impl_->workers.stop();
+  impl_->catalog->stop();
   impl_->shelf.stop();
   impl_->server->close_all();
   impl_->shelf.clear();
@@ -202,6 +228,7 @@ void ApiServer::set_ready() { impl_->ready = true; }
 
 void ApiServer::begin_drain() {
   impl_->draining = true;
+  impl_->catalog->events().close();  // streams that never end would be waited for
   impl_->server->begin_drain();
 }
 

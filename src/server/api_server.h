@@ -20,6 +20,8 @@ class ApiServer {
     http::ServerOptions http;  // render_error, on_record are set here
     ModelShelf::Load load;
     std::filesystem::path models_folder = {};
+    std::filesystem::path hub_cache = {};  // whose models are served too, and where downloads go; empty: none
+    std::filesystem::path downloads_folder = {};  // what is under way, for the next start; empty: not kept
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // of a generation; 0: none
     std::size_t text_workers = 2;

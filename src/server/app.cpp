@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "base/log.h"
+#include "catalog/hub_names.h"
 #include "runtime/model_host.h"
 #include "server/api_server.h"
 #include "server/stop_signal.h"
@@ -27,15 +27,9 @@ void raise_descriptor_limit() {
 // The folder's own name, or "org/name" of a snapshot in the Hugging Face cache
 // (models--org--name/snapshots/REVISION), whose folder is named by its revision.
 std::string served_name(const std::filesystem::path& folder) {
-  constexpr std::string_view kPrefix = "models--";
   const std::filesystem::path snapshots = folder.parent_path();
-  std::string repository = snapshots.parent_path().filename().string();
-  if (snapshots.filename() != "snapshots" || !repository.starts_with(kPrefix))
-    return folder.filename().string();
-  repository.erase(0, kPrefix.size());
-  if (const std::size_t separator = repository.find("--"); separator != std::string::npos)
-    repository.replace(separator, 2, "/");
-  return repository;
+  const std::string repository = repository_of_folder(snapshots.parent_path().filename().string());
+  return snapshots.filename() == "snapshots" && !repository.empty() ? repository : folder.filename().string();
 }
 
 ServedModelPtr serve_host(std::unique_ptr<ModelHost> loaded) {
@@ -101,6 +95,8 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
     signal->ring(StopSignal::Ring::kDrained);
   };
   server_options.models_folder = given.models_folder;
+  server_options.hub_cache = given.hub_cache;
+  if (!given.state_folder.empty()) server_options.downloads_folder = given.state_folder / "downloads";
   server_options.strict = given.strict;
   server_options.request_timeout = given.request_timeout;
   server_options.load = [host_options](const std::filesystem::path& folder) -> Result<ServedModelPtr> {

@@ -23,6 +23,10 @@ struct AppOptions {
   std::vector<std::filesystem::path> models;
   /// Folder whose sub-folders are also served, loaded at their first use; empty: none.
   std::filesystem::path models_folder;
+  /// The hub's cache, whose models are served too and which downloads go into; empty: none.
+  std::filesystem::path hub_cache = {};
+  /// Where this program keeps what it must remember; empty: it remembers nothing.
+  std::filesystem::path state_folder = {};
   std::string backend = "auto";     // auto | cpu
   std::int32_t threads = 0;         // compute threads; 0: one per core
   std::int32_t context_tokens = 0;  // 0: each model's own

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/nearest_names.h"
+#include "catalog/local_models.h"
 
 namespace mlxd {
 namespace {
@@ -18,8 +19,11 @@ Error stopping() { return {ErrorKind::kUnavailable, "the server is stopping"}; }
 
 }  // namespace
 
-ModelShelf::ModelShelf(Load load, std::filesystem::path models_folder)
-    : load_(std::move(load)), models_folder_(std::move(models_folder)), thread_([this] { work(); }) {}
+ModelShelf::ModelShelf(Load load, std::filesystem::path models_folder, std::filesystem::path hub_cache)
+    : load_(std::move(load)),
+      models_folder_(std::move(models_folder)),
+      hub_cache_(std::move(hub_cache)),
+      thread_([this] { work(); }) {}
 
 ModelShelf::~ModelShelf() { stop(); }
 
@@ -34,19 +38,30 @@ Result<void> ModelShelf::put(ServedModelPtr model) {
 
 Result<void> ModelShelf::load_now(const std::filesystem::path& folder) { return put(TRY(load_(folder))); }
 
-bool ModelShelf::is_known(const std::string& name) const {
-  {
-    const MutexLock lock(mutex_);
-    if (models_.contains(name)) return true;
-  }
-  return folders_on_disk().contains(name);
+std::vector<std::string> ModelShelf::names() const {
+  std::vector<std::string> names;
+  for (const Entry& entry : list()) names.push_back(entry.name);
+  return names;
 }
 
 ModelShelf::Name ModelShelf::part(const std::string& name) const {
+  {
+    const MutexLock lock(mutex_);
+    if (models_.contains(name)) return {name, {}};
+  }
+  const std::vector<std::string> known = names();
+  const auto is_known = [&known](const std::string& each) {
+    return std::find(known.begin(), known.end(), each) != known.end();
+  };
+  if (is_known(name)) return {name, {}};
   const auto splits = split_adapter(name);
-  if (splits.empty() || is_known(name)) return {name, {}};
   for (const auto& [model, adapter] : splits) {
     if (is_known(model)) return {model, adapter};
+  }
+  if (const auto matches = matching_names(name, known); matches.size() == 1) return {matches.front(), {}};
+  for (const auto& [model, adapter] : splits) {
+    if (const auto matches = matching_names(model, known); matches.size() == 1)
+      return {matches.front(), adapter};
   }
   return {name, {}};
 }
@@ -198,13 +213,14 @@ void ModelShelf::clear() {
 
 std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const {
   std::map<std::string, std::filesystem::path> folders;
+  folders = models_in_hub_cache(hub_cache_);
   if (models_folder_.empty()) return folders;
   std::error_code code;
   for (auto entry = std::filesystem::directory_iterator(models_folder_, code);
        !code && entry != std::filesystem::directory_iterator(); entry.increment(code)) {
     std::error_code ignored;
     if (std::filesystem::exists(entry->path() / "config.json", ignored))
-      folders.emplace(entry->path().filename().string(), entry->path());
+      folders.insert_or_assign(entry->path().filename().string(), entry->path());
   }
   return folders;
 }
@@ -230,13 +246,19 @@ std::vector<ServedModelPtr> ModelShelf::loaded() const {
 }
 
 Error ModelShelf::unknown(const std::string& name) const {
-  std::vector<std::string> known;
-  for (const Entry& entry : list()) known.push_back(entry.name);
+  const std::vector<std::string> known = names();
+  const auto matches = matching_names(name, known);
+  if (matches.size() > 1) {
+    std::string message = "'" + name.substr(0, 200) + "' could be any of ";
+    for (const std::string& each : matches) message += (message.ends_with(" of ") ? "" : ", ") + each;
+    return {ErrorKind::kNotFound, message + ": write more of the name", "model"};
+  }
   std::string message = "there is no model '" + name.substr(0, 200) + "'";
   const auto nearest = nearest_names(name, known, kSuggestions);
   for (std::size_t i = 0; i < nearest.size(); ++i)
     message += (i == 0 ? ": the nearest are " : ", ") + nearest[i];
-  if (nearest.empty()) message += ": start the server with --model FOLDER or import one";
+  if (nearest.empty())
+    message += ": get one with 'mlxd pull ORG/NAME', or start the server with --model FOLDER";
   return {ErrorKind::kNotFound, std::move(message), "model"};
 }
 

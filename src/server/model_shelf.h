@@ -24,8 +24,8 @@ class ModelShelf {
   using Found = std::function<void(Result<AskedModel>)>;
 
   /// `load` runs on the shelf's own thread or on `load_now`'s caller. `models_folder`: its sub-folders with a
-  /// config.json can be asked for; empty: none.
-  ModelShelf(Load load, std::filesystem::path models_folder);
+  /// config.json can be asked for; `hub_cache`: so can its repositories; empty: none.
+  ModelShelf(Load load, std::filesystem::path models_folder, std::filesystem::path hub_cache = {});
   /// As stop.
   ~ModelShelf();
 
@@ -33,9 +33,10 @@ class ModelShelf {
   Result<void> put(ServedModelPtr model);
   Result<void> load_now(const std::filesystem::path& folder);
 
-  /// Calls `found` once: at once if model and adapter are loaded or the model is unknown (kNotFound with the
-  /// three nearest names), else after loading, on the shelf's thread. `adapter` may be empty; the name may be
-  /// MODEL+ADAPTER: two that disagree are kInvalidArgument.
+  /// A name is a model's own, NAME:TAG, or the end of only one (see matching_names). Calls `found` once: at
+  /// once if model and adapter are loaded or the model is unknown (kNotFound with the three nearest names),
+  /// else after loading, on the shelf's thread. `adapter` may be empty; the name may be MODEL+ADAPTER: two
+  /// that disagree are kInvalidArgument.
   void find(const std::string& name, const std::string& adapter, Found found);
 
   struct Entry {
@@ -63,9 +64,9 @@ class ModelShelf {
     std::string model, adapter;
     bool operator==(const Name&) const = default;
   };
-  /// Parts a name that is no model's at the "+" behind one's.
+  /// The model that a name means, and what stands behind the "+" if there is an adapter.
   Name part(const std::string& name) const;
-  bool is_known(const std::string& name) const;
+  std::vector<std::string> names() const;
   void work();
   /// The model, loaded if `model` is null, and its adapter.
   Result<AskedModel> load_asked(const Name& name, ServedModelPtr model, const std::filesystem::path& folder);
@@ -75,6 +76,7 @@ class ModelShelf {
 
   const Load load_;
   const std::filesystem::path models_folder_;
+  const std::filesystem::path hub_cache_;
   mutable Mutex mutex_;
   CondVar wake_;
   std::map<std::string, ServedModelPtr, std::less<>> models_ GUARDED_BY(mutex_);
