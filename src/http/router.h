@@ -41,6 +41,8 @@ class Router {
     std::string allow;
   };
   Match match(std::string_view method, std::string_view path) const;
+  /// In the order in which they were added.
+  const std::vector<Route>& routes() const { return routes_; }
 
  private:
   std::vector<Route> routes_;

@@ -13,6 +13,7 @@
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
 #include "server/text_workers.h"
+#include "server/web_files.h"
 #include "workbench/model_facts.h"
 
 namespace mlxd {
@@ -176,6 +177,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .request_timeout = options.request_timeout});
   http::Router router;
   impl->add_routes(router);
+  WebFiles(embedded_web_files(), embedded_web_pages()).add_routes(router, MLXD_VERSION);
   options.http.render_error = render_error;
   options.http.on_record = [raw](const http::RequestRecord& record) { raw->metrics.observe_request(record); };
   impl->server = TRY(http::Server::start(std::move(options.http), std::move(router)));
