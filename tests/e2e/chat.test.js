@@ -52,7 +52,7 @@ describe('chat', { skip: noBrowser }, () => {
     await page.keyboard.type('Name a colour.');
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Send', exact: true }).waitFor();
-    await answers(page).first().and(page.locator('[aria-busy="false"]')).waitFor({ timeout: 120_000 });
+    await answers(page).first().and(page.locator('[aria-busy="false"]')).waitFor({ timeout: 60_000 });
     await page.keyboard.press('Control+k');
     await page.keyboard.type('running');
     await page.getByRole('option', { name: 'Running' }).waitFor();
@@ -69,6 +69,7 @@ describe('chat', { skip: noBrowser }, () => {
 
   it('stops at once when asked, keeps what came, and goes on after', async () => {
     const { page, close } = await open();
+    await page.unroute('**/v1/chat/completions');
     await box(page).fill('Write a very long story about the sea, with many chapters.');
     await page.getByRole('button', { name: 'Send', exact: true }).click();
     const answer = answers(page).last();
@@ -77,6 +78,7 @@ describe('chat', { skip: noBrowser }, () => {
     await answer.getByText('Stopped', { exact: true }).waitFor();
     const text = await answer.locator('.prose').innerText();
     assert.ok(text.length > 20);
+    await page.route('**/v1/chat/completions', (route) => route.continue({ postData: JSON.stringify({ ...route.request().postDataJSON(), max_tokens: 12 }) }));
     const next = await ask(page, 'Who wrote Hamlet?');
     assert.ok((await next.locator('.prose').innerText()).length > 0);
     await close();
@@ -90,11 +92,11 @@ describe('chat', { skip: noBrowser }, () => {
     await page.getByRole('textbox', { name: 'Edit' }).fill('Say the word banana.');
     await page.keyboard.press('Control+Enter');
     await page.getByRole('group', { name: 'Version 2 of 2' }).waitFor();
-    await answers(page).first().and(page.locator('[aria-busy="false"]')).waitFor({ timeout: 120_000 });
+    await answers(page).first().and(page.locator('[aria-busy="false"]')).waitFor({ timeout: 60_000 });
     await page.getByRole('button', { name: 'Previous version' }).click();
     await page.getByText('Say the word apple.', { exact: true }).last().waitFor();
     await page.getByRole('button', { name: 'Answer again' }).click();
-    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 120_000 });
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 60_000 });
     await page.getByRole('button', { name: 'Compare versions' }).click();
     await page.getByText('Side by side').waitFor();
     assert.equal(await answers(page).count(), 2);
@@ -214,7 +216,7 @@ describe('chat', { skip: noBrowser }, () => {
     assert.equal(await answer.locator('img, iframe, script, style').count(), 0);
     assert.equal(await answer.locator('a[href^="javascript"]').count(), 0);
     assert.match(await answer.innerText(), /<iframe src="https:\/\/evil\.example">/);
-    await page.getByText('bold').last().hover();
+    await answer.getByText('bold', { exact: true }).last().hover();
     assert.equal(await page.evaluate(() => globalThis.hacked), undefined);
     await picture(page, 'chat-hostile');
     await close();
@@ -263,7 +265,7 @@ describe('chat', { skip: noBrowser }, () => {
     await page.context().setOffline(false);
     await page.getByText('The server cannot be reached.').waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Try again' }).click();
-    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 120_000 });
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 60_000 });
     assert.ok((await answers(page).last().locator('.prose').innerText()).length > 0);
     await close();
   });

@@ -50,16 +50,20 @@ export function inlineScriptHashes(html) {
   );
 }
 
-// Of the one style attribute that SvelteKit's own markup has (it announces pages to screen readers).
-const ANNOUNCER = 'position: absolute; left: 0; top: 0; clip: rect(0 0 0 0); clip-path: inset(50%); overflow: hidden; white-space: nowrap; width: 1px; height: 1px';
+// The style attributes that libraries' markup has, by their hashes: SvelteKit's announcer of pages to screen readers, and
+// bits-ui's groups.
+const STYLES = [
+  'position: absolute; left: 0; top: 0; clip: rect(0 0 0 0); clip-path: inset(50%); overflow: hidden; white-space: nowrap; width: 1px; height: 1px',
+  'display: contents;',
+];
 
 function pagePolicy(html) {
-  const announcer = `'sha256-${createHash('sha256').update(ANNOUNCER).digest('base64')}'`;
+  const styles = STYLES.map((style) => `'sha256-${createHash('sha256').update(style).digest('base64')}'`);
   return [
     "default-src 'none'",
     `script-src 'self' ${inlineScriptHashes(html).join(' ')}`.trim(),
     "style-src 'self'",
-    `style-src-attr 'unsafe-hashes' ${announcer}`,
+    `style-src-attr 'unsafe-hashes' ${styles.join(' ')}`,
     "img-src 'self' data: blob:",
     "font-src 'self'",
     "connect-src 'self'",

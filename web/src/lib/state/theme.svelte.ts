@@ -4,6 +4,7 @@ export type Theme = 'system' | 'light' | 'dark';
 
 class ThemeState {
   choice = $state<Theme>('system');
+  dark = $state(false);
 
   start(): void {
     const stored = storage.get('theme');
@@ -20,8 +21,8 @@ class ThemeState {
   }
 
   #apply(): void {
-    const dark = this.choice === 'dark' || (this.choice === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
-    document.documentElement.classList.toggle('dark', dark);
+    this.dark = this.choice === 'dark' || (this.choice === 'system' && matchMedia('(prefers-color-scheme: dark)').matches);
+    document.documentElement.classList.toggle('dark', this.dark);
   }
 }
 
