@@ -216,7 +216,7 @@ describe('chat', { skip: noBrowser }, () => {
     assert.equal(await answer.locator('img, iframe, script, style').count(), 0);
     assert.equal(await answer.locator('a[href^="javascript"]').count(), 0);
     assert.match(await answer.innerText(), /<iframe src="https:\/\/evil\.example">/);
-    await answer.getByText('bold', { exact: true }).last().hover();
+    await answer.getByText('onmouseover').last().hover();
     assert.equal(await page.evaluate(() => globalThis.hacked), undefined);
     await picture(page, 'chat-hostile');
     await close();
