@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { latestLeaf, newMessage, pathTo, siblingsOf, titleOf, without } from './tree';
+import { latestLeaf, newMessage, pathTo, siblingGroups, siblingsOf, titleOf, without } from './tree';
 import type { Message } from './types';
 
 function tree(...rows: [string, string | null, Message['role']?][]): Message[] {
@@ -24,6 +24,11 @@ describe('a tree of messages', () => {
     const b = messages[1] as Message;
     expect(siblingsOf(messages, b).map((each) => each.id)).toEqual(['b', 'b2']);
     expect(siblingsOf(messages, messages[0] as Message)).toHaveLength(1);
+  });
+
+  it('groups siblings as it finds each one’s', () => {
+    const groups = siblingGroups(messages);
+    for (const message of messages) expect(groups.get(message.id)).toEqual(siblingsOf(messages, message));
   });
 
   it('follows the branch that was written last', () => {

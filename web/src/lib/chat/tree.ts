@@ -63,6 +63,20 @@ export function siblingsOf(messages: readonly Message[], message: Message): Mess
   return messages.filter((each) => each.parent === message.parent && each.role === message.role);
 }
 
+/** The siblings of every message, itself among them, by its id. */
+export function siblingGroups(messages: readonly Message[]): Map<string, readonly Message[]> {
+  const families = new Map<string, Message[]>();
+  const byId = new Map<string, Message[]>();
+  for (const message of messages) {
+    const key = `${message.role} ${message.parent ?? ''}`;
+    let family = families.get(key);
+    if (family === undefined) families.set(key, (family = []));
+    family.push(message);
+    byId.set(message.id, family);
+  }
+  return byId;
+}
+
 /** The leaf under `id` on the branch that was written last. */
 export function latestLeaf(messages: readonly Message[], id: string): string {
   let leaf = id;

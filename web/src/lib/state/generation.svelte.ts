@@ -13,10 +13,15 @@ interface Running {
   messages: Message[];
 }
 
-// A page that is not on the screen has no frames: then a timer takes their place.
-function nextFrame(run: () => void): void {
+// Text that comes faster is read no faster, and each change costs layout.
+const FLUSH_MS = 40;
+
+// At the next frame that is far enough from the last change. A page that is not on the screen has no frames: there a
+// timer takes their place.
+function nextFrame(run: () => void, sinceLastMs: number): void {
   if (document.hidden) setTimeout(run, 100);
-  else requestAnimationFrame(run);
+  else if (sinceLastMs >= FLUSH_MS) requestAnimationFrame(run);
+  else setTimeout(() => requestAnimationFrame(run), FLUSH_MS - sinceLastMs);
 }
 
 class Generation {
@@ -101,8 +106,10 @@ class Generation {
     const start = performance.now();
     let waiting: { chunk: ChatChunk; elapsed: number }[] = [];
     let scheduled = false;
+    let lastFlush = 0;
     const flush = () => {
       scheduled = false;
+      lastFlush = performance.now();
       for (const { chunk, elapsed } of waiting) applyChunk(messages, chunk, elapsed);
       waiting = [];
     };
@@ -115,7 +122,7 @@ class Generation {
         waiting.push({ chunk, elapsed: elapsed() });
         if (!scheduled) {
           scheduled = true;
-          nextFrame(flush);
+          nextFrame(flush, performance.now() - lastFlush);
         }
       }
       flush();
