@@ -74,15 +74,27 @@ function pagePolicy(html) {
   ].join('; ');
 }
 
-// The frame of diagrams: foreign text is drawn there, so it may reach nothing and has no origin.
-const FRAME_POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts";
+// The frame of diagrams: foreign text is drawn there, so it may reach nothing and has no origin. Its library comes
+// from the page, as a blob.
+function framePolicy(html) {
+  return [
+    "default-src 'none'",
+    `script-src blob: ${inlineScriptHashes(html).join(' ')}`,
+    "style-src 'unsafe-inline'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'self'",
+    'sandbox allow-scripts',
+  ].join('; ');
+}
 
 function literal(text) {
   return `"${text.replace(/[\\"]/g, '\\$&')}"`;
 }
 
 export function pack({ site, routes, modules, out }) {
-  // Mermaid is one classic script: in a frame without origin, module scripts would need permission to load.
+  // Mermaid as one classic script, which a frame can run without fetching parts of it.
   fs.mkdirSync(path.join(site, 'web'), { recursive: true });
   fs.copyFileSync(path.join(modules, 'mermaid/dist/mermaid.min.js'), path.join(site, 'web/mermaid.js'));
 
@@ -112,7 +124,7 @@ export function pack({ site, routes, modules, out }) {
     const brotli = compress
       ? smaller(zlib.brotliCompressSync(bytes, { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: bytes.length > 1_000_000 ? 9 : 11, [zlib.constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } }))
       : Buffer.alloc(0);
-    const policy = name === 'index.html' ? pagePolicy(index) : name === 'web/diagram.html' ? FRAME_POLICY : '';
+    const policy = name === 'index.html' ? pagePolicy(index) : name === 'web/diagram.html' ? framePolicy(bytes.toString('utf8')) : '';
     const immutable = name.startsWith('_app/immutable/');
     rows.push(`{${literal(`/${name}`)}, ${literal(type)}, ${literal(hash)}, ${immutable}, ${literal(policy)}, ${add(bytes)}, ${add(gzip)}, ${add(brotli)}},`);
   }

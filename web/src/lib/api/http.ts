@@ -61,6 +61,7 @@ export interface Call {
   signal?: AbortSignal;
   accept?: string;
   headers?: Record<string, string>;
+  cache?: RequestCache;
 }
 
 /** One request; throws ApiError unless the answer is a success. */
@@ -75,7 +76,7 @@ export async function send(path: string, call: Call = {}): Promise<Response> {
       body: call.body === undefined ? undefined : JSON.stringify(call.body),
       signal: call.signal,
       credentials: 'same-origin',
-      cache: 'no-store',
+      cache: call.cache ?? 'no-store',
     });
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') throw error;
