@@ -16,12 +16,12 @@ namespace mlxd {
 struct WebFile {
   std::string_view path;  // "/_app/immutable/x.js"
   std::string_view content_type;
-  std::string_view hash;    // of the plain bytes
-  bool immutable = false;   // its name has its hash, so browsers may keep it
-  std::string_view policy;  // Content-Security-Policy of a document; empty: none may be made of it
-  std::string_view plain;
-  std::string_view gzip;    // empty: not smaller
-  std::string_view brotli;  // the same
+  std::string_view hash;         // of the plain bytes
+  bool immutable = false;        // its name has its hash, so browsers may keep it
+  std::string_view policy = {};  // Content-Security-Policy of a document; empty: none may be made of it
+  std::string_view plain = {};
+  std::string_view gzip = {};    // empty: not smaller
+  std::string_view brotli = {};  // the same
 };
 
 /// What the build embedded; empty in a build without the web interface.
