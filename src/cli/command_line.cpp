@@ -110,10 +110,10 @@ void add_run(CLI::App& root, Parsed& parsed) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
   }
-  add_settings(
-      command,
-      {"backend", "threads", "context", "memory", "kv-format", "activations", "speculation", "draft-model"},
-      options->flags);
+  add_settings(command,
+               {"backend", "threads", "context", "memory", "kv-format", "activations", "quantize",
+                "quantize-group", "speculation", "draft-model"},
+               options->flags);
   command->footer(
       "At a terminal without a prompt this is a conversation; /help shows its commands. Otherwise the\n"
       "prompt, and all of standard input after it, is answered once: echo \"Why?\" | mlxd run");
@@ -215,7 +215,9 @@ void add_bench(CLI::App& root, Parsed& parsed) {
       ->check(CLI::Range(0.0, 2.0));
   command->add_flag("--json", options->json, "print JSON");
   add_bench_load(command, *options);
-  add_settings(command, {"backend", "threads", "kv-format", "activations", "speculation", "draft-model"},
+  add_settings(command,
+               {"backend", "threads", "kv-format", "activations", "quantize", "quantize-group", "speculation",
+                "draft-model"},
                options->flags);
   command->footer(
       "Without --workload and --url prompts are random tokens and nothing ends an answer early, as in\n"
@@ -246,6 +248,10 @@ void add_convert(CLI::App& root, Parsed& parsed) {
       ->add_option("--dtype", options->dtype,
                    "of scales and plain tensors: float16, bfloat16 or float32 (default: the model's)")
       ->type_name("TYPE");
+  command
+      ->add_option("--scales", options->scales,
+                   "mlx (default), or least-squares: slower, and nearer to the weights")
+      ->type_name("RULE");
   command->add_flag("--dequantize", options->dequantize, "store plain floats");
   command->add_flag("--force", options->force, "replace a model that is there");
   command->add_option("--perplexity", options->perplexity_file, "a text to measure both models on")
@@ -277,7 +283,8 @@ void add_perplexity(CLI::App& root, Parsed& parsed) {
       ->check(CLI::Range(1, 1 << 24));
   command->add_flag("--reference", options->reference, "compute everything in fp32, slowly");
   command->add_flag("--json", options->json, "print JSON");
-  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
+  add_settings(command, {"backend", "threads", "kv-format", "activations", "quantize", "quantize-group"},
+               options->flags);
   command->footer(
       "Windows of --context tokens slide over the text by --stride; each token is scored once, with at\n"
       "least context - stride tokens before it but for those of the first window. Perplexities compare\n"

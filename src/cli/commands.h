@@ -87,6 +87,7 @@ struct ConvertCommandOptions {
   std::string mode = "affine";
   std::string recipe;  // one of mlx-lm's, or empty
   std::string dtype;   // float16, bfloat16, float32, or empty
+  std::string scales;  // mlx, least-squares, or empty
   bool dequantize = false;
   bool force = false;
   std::string perplexity_file;  // empty: not measured

@@ -74,6 +74,7 @@ Result<int> perplexity_command(const CommandContext& context, const PerplexityCo
   perplexity.threads = settings->threads();
   if (!options.reference || options.flags.contains("kv-format")) perplexity.kv_format = settings->kv_format();
   perplexity.activation_bits = settings->activation_bits();
+  perplexity.quantize = settings->quantize();
   if (!adapted.adapter.empty()) perplexity.adapter = TRY(adapted.places.find(model.path, adapted.adapter));
   Progress loading(context.console, "loading " + model.name, Progress::Form::kQuiet);
   Progress scoring(context.console, "scoring " + file.filename().string(), Progress::Form::kQuiet);

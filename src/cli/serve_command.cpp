@@ -32,10 +32,10 @@ Result<std::vector<FoundModel>> models_to_load(const CommandContext& context, co
 Result<void> apply_memory(const CommandContext& context, const Settings& settings,
                           const std::vector<FoundModel>& models, AppOptions& app_options) {
   app_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
-  for (const FoundModel& model : models) TRY(check_memory(settings.memory_bytes(), model));
+  for (const FoundModel& model : models) TRY(check_memory(settings, model));
   for (const FoundModel& model : make_finder(context.state).list()) {
     if (model.source != ModelSource::kHome) continue;
-    if (const auto fits = check_memory(settings.memory_bytes(), model); !fits) {
+    if (const auto fits = check_memory(settings, model); !fits) {
       context.console.write_error("mlxd: " + fits.error().message +
                                   ": only the models loaded at the start are served\n");
       app_options.models_folder.clear();
@@ -88,6 +88,7 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.strict = settings.strict();
   app_options.kv_format = settings.kv_format();
   app_options.activation_bits = settings.activation_bits();
+  app_options.quantize = settings.quantize();
   app_options.speculation = settings.speculation();
   app_options.draft_model = TRY(find_draft_model(context, settings));
   app_options.adapters = TRY(find_adapter_places(context, settings));

@@ -33,6 +33,11 @@ constexpr std::array kInfos{
     SettingInfo{"activations", SettingKind::kNumber, "8", "BITS",
                 "precision of what meets quantized weights: 8, or 16 for twice the arithmetic"},
     SettingInfo{
+        "quantize", SettingKind::kText, "off", "BITS",
+        "quantize a model that is not when it is loaded: 2, 3, 4, 5, 6 or 8 bits, or mxfp4, mxfp8, nvfp4"},
+    SettingInfo{"quantize-group", SettingKind::kNumber, "64", "N",
+                "weights that share a scale where --quantize is a number of bits: 32, 64 or 128"},
+    SettingInfo{
         "speculation", SettingKind::kText, "auto", "METHOD",
         "guess tokens ahead and verify them together: off, lookup (in the text so far), draft (by the "
         "draft model) or auto; answers are the same"},
@@ -91,6 +96,11 @@ Result<void> check_value(const SettingInfo& info, Settings::Value& value) {
   } else if (info.name == "activations") {
     TRY(require_one_of(text, {"8", "16"}));
     value.number = TRY(parse_integer(text, 8, 16));
+  } else if (info.name == "quantize") {
+    TRY(require_one_of(text, {"off", "2", "3", "4", "5", "6", "8", "mxfp4", "mxfp8", "nvfp4"}));
+  } else if (info.name == "quantize-group") {
+    TRY(require_one_of(text, {"32", "64", "128"}));
+    value.number = TRY(parse_integer(text, 32, 128));
   } else if (info.kind == SettingKind::kNumber) {
     value.number = TRY(parse_integer(text, 0, kMax));
   } else if (info.kind == SettingKind::kSize) {
@@ -181,7 +191,24 @@ Result<Settings> Settings::resolve(const FlagValues& flags, const StateFolder& s
     }
     settings.values_.emplace(name, std::move(value));
   }
+  TRY(settings.check_quantize_group());
   return settings;
+}
+
+Result<void> Settings::check_quantize_group() const {
+  const bool has_bits = quantize() && quantize()->mode == QuantizationMode::kAffine;
+  if (has_bits || value("quantize-group").source != SettingSource::kFlag) return {};
+  return invalid_argument("--quantize-group is for --quantize with a number of bits", "quantize-group");
+}
+
+std::optional<Quantization> Settings::quantize() const {
+  const std::string& name = text("quantize");
+  if (name == "off") return std::nullopt;
+  if (name == "mxfp4") return Quantization{QuantizationMode::kMxfp4, 4, 32};
+  if (name == "mxfp8") return Quantization{QuantizationMode::kMxfp8, 8, 32};
+  if (name == "nvfp4") return Quantization{QuantizationMode::kNvfp4, 4, 16};
+  return Quantization{QuantizationMode::kAffine, name.front() - '0',
+                      static_cast<std::int32_t>(number("quantize-group"))};
 }
 
 const Settings::Value& Settings::value(std::string_view name) const {

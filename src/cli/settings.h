@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "base/result.h"
 #include "cli/state_folder.h"
+#include "workbench/convert_model.h"
 
 namespace mlxd::cli {
 
@@ -48,6 +50,8 @@ class Settings {
   std::uint64_t memory_bytes() const { return static_cast<std::uint64_t>(number("memory")); }
   const std::string& kv_format() const { return text("kv-format"); }
   std::int32_t activation_bits() const { return static_cast<std::int32_t>(number("activations")); }
+  /// What dense layers become when they are loaded, if they are not to stay.
+  std::optional<Quantization> quantize() const;
   const std::string& speculation() const { return text("speculation"); }
   const std::string& draft_model() const { return text("draft-model"); }  // name or folder; empty: none
   /// NAME=FOLDER each.
@@ -66,6 +70,7 @@ class Settings {
   const Value& value(std::string_view name) const;
 
  private:
+  Result<void> check_quantize_group() const;
   const std::string& text(std::string_view name) const { return value(name).values.front(); }
   std::int64_t number(std::string_view name) const { return value(name).number; }
 

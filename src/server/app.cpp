@@ -86,6 +86,7 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   host_options.memory_bytes = given.memory_bytes;
   host_options.kv_format = given.kv_format;
   host_options.activation_bits = given.activation_bits;
+  host_options.quantize = given.quantize;
   host_options.max_running = given.max_running;
   host_options.speculation = given.speculation;
   host_options.draft_model = given.draft_model;

@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "model/model_spec.h"
 #include "runtime/adapter_places.h"
 
 namespace mlxd {
@@ -28,8 +30,9 @@ struct AppOptions {
   std::int32_t context_tokens = 0;  // 0: each model's own
   std::size_t memory_bytes =
       0;  // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
-  std::string kv_format = "fp16";    // fp16 | bf16 | int8
-  std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
+  std::string kv_format = "fp16";          // fp16 | bf16 | int8
+  std::int32_t activation_bits = 8;        // that meet quantized weights: 8 | 16
+  std::optional<Quantization> quantize{};  // what dense layers become when they are loaded; absent: they stay
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
   std::int32_t max_running = 64;                      // sequences in one step
