@@ -51,6 +51,13 @@ describe('a server with accounts', { skip: noBrowser }, () => {
     assert.ok(!page.url().includes('setup='), 'the token stays in the address');
     await checkAccessibility(page, 'the first account');
     await picture(page, 'first-account');
+    // Declined, it does not come again until the link does.
+    await page.getByRole('button', { name: 'Stay without accounts' }).click();
+    await page.waitForURL('**/chat');
+    await page.goto(`${server.url}/models`);
+    await page.locator('#content').getByText(MODEL).first().waitFor();
+    await page.getByRole('link', { name: 'Users' }).waitFor();
+    await page.goto(`${server.url}/login`);
     await fill(page, ADMIN);
     await page.getByRole('button', { name: 'Create account' }).click();
     await page.waitForURL('**/chat');

@@ -14,8 +14,8 @@ class Account {
   /** The token of the link that the server printed: lets this page administer before the first account. */
   setupToken = $state<string | null>(null);
   pending = $state(0);
-  /** The first account has been offered in this page. */
-  offered = false;
+  /** The first account has been offered, once for each time that the link is opened. */
+  offered = true;
   #csrf = '';
 
   get isAdmin(): boolean {
@@ -94,6 +94,7 @@ class Account {
     } catch {
       this.setupToken = given ?? null;
     }
+    if (given !== undefined) this.offered = false;
     // Out of the address, where it could be copied along.
     if (given !== undefined) history.replaceState(history.state, '', location.pathname + location.search);
   }

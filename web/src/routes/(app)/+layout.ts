@@ -6,7 +6,7 @@ export const load = async ({ url }: { url: URL }) => {
   await startApp();
   if (!account.isIn) redirect(307, `/login?next=${encodeURIComponent(url.pathname + url.search)}`);
   // With the link of a server that nobody has set up, that comes first.
-  if (account.setupToken !== null && !account.hasUsers && !account.offered) {
+  if (!account.offered && !account.hasUsers) {
     account.offered = true;
     redirect(307, '/login');
   }
