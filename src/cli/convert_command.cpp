@@ -172,7 +172,7 @@ std::string to_text(const ConvertReport& report, const std::optional<Comparison>
 }  // namespace
 
 Result<int> convert_command(const CommandContext& context, const ConvertCommandOptions& options) {
-  const auto settings = Settings::resolve(options.flags, context.state);
+  const auto settings = resolve_settings(options.flags, context.state);
   const auto chosen = read_options(options);
   for (const std::string& problem : {settings ? std::string() : settings.error().message,
                                      chosen ? std::string() : chosen.error().message}) {

@@ -39,7 +39,7 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
 Result<void> check_memory(const Settings& settings, const FoundModel& model) {
   const std::uint64_t memory_bytes = settings.memory_bytes();
   // What is quantized takes less than its files; loading will tell.
-  if (memory_bytes == 0 || settings.quantize()) return {};
+  if (memory_bytes == 0 || settings.quantize() != "off") return {};
   const std::uint64_t weights = TRY(read_model_facts(model.path)).weight_bytes;
   if (memory_bytes < weights + kLeastKvBytes)
     return Error(ErrorKind::kOutOfMemory, model.name + " needs " + format_bytes(weights + kLeastKvBytes) +
@@ -104,7 +104,7 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.profile = options.profile;
   host_options.kv_format = settings.kv_format();
   host_options.activation_bits = settings.activation_bits();
-  host_options.quantize = settings.quantize();
+  host_options.quantize = TRY(quantization_at_load(settings));
   host_options.speculation = settings.speculation();
   host_options.draft_model = TRY(find_draft_model(context, settings));
   host_options.adapters = options.adapters;

@@ -26,7 +26,7 @@ class SettingsTest : public testing::Test {
   }
   void write_config(const char* text) const { std::ofstream(root_ / "config.toml") << text; }
   Result<Settings> resolve(const FlagValues& flags = {}) const {
-    return Settings::resolve(flags, StateFolder(root_));
+    return resolve_settings(flags, StateFolder(root_));
   }
   std::string refusal(const FlagValues& flags = {}) const {
     const auto settings = resolve(flags);
@@ -46,7 +46,7 @@ TEST_F(SettingsTest, HaveDefaults) {
   EXPECT_EQ(settings->memory_bytes(), 0U);
   EXPECT_EQ(settings->kv_format(), "fp16");
   EXPECT_EQ(settings->activation_bits(), 8);
-  EXPECT_FALSE(settings->quantize());
+  EXPECT_FALSE(*quantization_at_load(*settings));
   EXPECT_EQ(settings->speculation(), "auto");
   EXPECT_EQ(settings->draft_model(), "");
   EXPECT_EQ(settings->request_timeout_s(), 900);
@@ -58,7 +58,7 @@ TEST_F(SettingsTest, SayWhatAModelIsQuantizedTo) {
   const auto check = [&](const FlagValues& flags, const Quantization& expected) {
     const auto settings = resolve(flags);
     ASSERT_TRUE(settings.ok()) << settings.error().message;
-    EXPECT_EQ(settings->quantize(), expected);
+    EXPECT_EQ(*quantization_at_load(*settings), expected);
   };
   check({{"quantize", {"4"}}}, {QuantizationMode::kAffine, 4, 64});
   check({{"quantize", {"8"}}, {"quantize-group", {"32"}}}, {QuantizationMode::kAffine, 8, 32});

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "model/model_spec.h"
 #include "runtime/adapter_places.h"
+#include "settings/settings.h"
 
 namespace mlxd {
 
@@ -48,6 +49,13 @@ struct AppOptions {
   std::chrono::milliseconds drain_limit{30000};
   /// Web origins allowed beside loopback ones, e.g. "https://chat.example.org".
   std::vector<std::string> allowed_origins;
+  /// Has the database, the secrets' key and the logs; empty: nothing is kept.
+  std::filesystem::path state_folder;
+  /// Where the settings come from, without those that are stored.
+  SettingPlaces places;
+  /// Log files kept in the state folder, and the size of each; 0: none.
+  std::size_t log_files = 0;
+  std::size_t log_file_bytes = 10'000'000;
 };
 
 class App {
@@ -61,6 +69,8 @@ class App {
   const std::string& url() const;
   /// "mlxd is ready at http://127.0.0.1:10242", to be printed once on standard output.
   std::string ready_line() const;
+  /// Where the first account can be made, "http://127.0.0.1:10242/#setup=TOKEN"; empty once there is one.
+  std::string setup_link() const;
 
   /// Serves until SIGTERM, SIGINT or `stop`, then drains: no new connections, running requests finish within
   /// the limit; a second signal ends at once. Returns true if everything running could finish.
