@@ -20,6 +20,7 @@
 #include "server/pool_handlers.h"
 #include "server/setting_routes.h"
 #include "server/text_workers.h"
+#include "server/web_files.h"
 
 namespace mlxd {
 namespace {
@@ -277,6 +278,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                                .downloads_folder = options.downloads_folder}));
   http::Router router;
   impl->add_routes(router);
+  // After the gate has taken all others: the files of the page are for anyone.
+  WebFiles(embedded_web_files(), embedded_web_pages()).add_routes(router, MLXD_VERSION);
   options.http.render_error = render_error;
   options.http.on_record = [raw](const http::RequestRecord& record) { raw->metrics.observe_request(record); };
   impl->server = TRY(http::Server::start(std::move(options.http), std::move(router)));
