@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 #include "cli/state_folder.h"
-#include "model/model_spec.h"
+#include "workbench/convert_model.h"
 #include "settings/settings.h"
 
 namespace mlxd::cli {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,7 +32,9 @@ export const noBrowser = BROWSER === undefined && 'no Chromium here: script/boot
 /** `url`, the setup link's `setupToken` (null if the server has none), and `stop()`. */
 export async function startServer(...flags) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-e2e-'));
-  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', MODEL_FOLDER, ...flags], {
+  await mkdir(path.join(stateFolder, 'models'));
+  await symlink(MODEL_FOLDER, path.join(stateFolder, 'models', MODEL));
+  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', MODEL, ...flags], {
     env: { ...process.env, MLXD_HOME: stateFolder, HF_HUB_CACHE: path.join(stateFolder, 'hub') },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

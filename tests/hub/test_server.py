@@ -175,6 +175,9 @@ class Downloads(ServerTest):
     def test_a_killed_server_goes_on_with_its_downloads(self):
         self.hub.repositories[NAME] = small_model(size=20_000_000)
         self.hub.bytes_per_s = 8_000_000
+        # Only one server at a time may have the state folder.
+        self.server.terminate()
+        self.server.wait(TIMEOUT_S)
         child = subprocess.Popen([BINARY, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  env=self.environment)
         self.addCleanup(end_program, child)
