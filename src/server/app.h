@@ -15,8 +15,8 @@
 #include "base/result.h"
 #include "model/model_spec.h"
 #include "runtime/adapter_places.h"
-#include "settings/settings.h"
 #include "runtime/pool_policy.h"
+#include "settings/settings.h"
 
 namespace mlxd {
 
@@ -45,7 +45,7 @@ struct AppOptions {
   std::chrono::milliseconds swap_wait{5000};  // see PoolSettings
   std::string kv_format = "fp16";             // fp16 | bf16 | int8
   std::int32_t activation_bits = 8;           // that meet quantized weights: 8 | 16
-  std::optional<Quantization> quantize{};     // what dense layers become when they are loaded; absent: they stay
+  std::optional<Quantization> quantize{};  // what dense layers become when they are loaded; absent: they stay
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
   std::int32_t max_running = 64;                      // sequences in one step
