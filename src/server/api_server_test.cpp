@@ -521,7 +521,13 @@ TEST_F(ApiServerTest, shows_live_metrics) {
   post("/v1/completions", completion(R"("prompt":"ab|")"));
   post("/v1/completions", "{", 400);
   EXPECT_TRUE(eventually([](const EngineStats& stats) { return stats.running == 0; }));
-  const std::string page = client().get("/metrics")->body;
+  // A request counts once its answer has been written, which its reader may have seen before.
+  std::string page;
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    page = client().get("/metrics")->body;
+    if (page.find(R"(status="400"} 1)") != std::string::npos) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   const std::string generated = std::to_string(kAnswer.size() + 1);
   const std::string lines[] = {
       R"(mlxd_http_requests_total{method="POST",route="/v1/completions",status="200"} 1)",
