@@ -204,9 +204,7 @@ Result<void> Settings::check_quantize_group() const {
 std::optional<Quantization> Settings::quantize() const {
   const std::string& name = text("quantize");
   if (name == "off") return std::nullopt;
-  if (name == "mxfp4") return Quantization{QuantizationMode::kMxfp4, 4, 32};
-  if (name == "mxfp8") return Quantization{QuantizationMode::kMxfp8, 8, 32};
-  if (name == "nvfp4") return Quantization{QuantizationMode::kNvfp4, 4, 16};
+  if (const auto form = small_float_form(name)) return form;
   return Quantization{QuantizationMode::kAffine, name.front() - '0',
                       static_cast<std::int32_t>(number("quantize-group"))};
 }
