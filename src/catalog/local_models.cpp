@@ -17,6 +17,8 @@ std::vector<fs::path> subfolders(const fs::path& folder) {
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
+    // Hidden folders are being made, or were left by a kill.
+    if (it->path().filename().string().front() == '.') continue;
     if (it->is_directory(ignored)) paths.push_back(it->path());
   }
   std::sort(paths.begin(), paths.end());

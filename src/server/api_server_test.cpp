@@ -388,6 +388,18 @@ TEST_F(ApiServerTest, tells_before_loading_which_models_can_chat) {
   EXPECT_EQ(text_at(list, "/data/1/capabilities/1"), "(absent)");
 }
 
+TEST_F(ApiServerTest, offers_no_folder_that_is_still_being_made) {
+  testing::TemporaryFolder folder;
+  for (const char* name : {".converting-a", "b"})
+    ASSERT_TRUE(testing::write_synthetic_model(folder.path() / name, {}).ok());
+  ApiServer::Options options;
+  options.models_folder = folder.path();
+  start(std::move(options));
+  const json::value list = parse(client().get("/v1/models")->body);
+  EXPECT_EQ(text_at(list, "/data/0/id"), "b");
+  EXPECT_EQ(text_at(list, "/data/1/id"), "(absent)");
+}
+
 TEST_F(ApiServerTest, is_ready_only_when_told_and_not_while_draining) {
   start();
   EXPECT_EQ(client().get("/healthz")->status, 200);

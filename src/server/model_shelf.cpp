@@ -227,6 +227,8 @@ std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const
   for (auto entry = std::filesystem::directory_iterator(models_folder_, code);
        !code && entry != std::filesystem::directory_iterator(); entry.increment(code)) {
     std::error_code ignored;
+    // Hidden folders are being made, or were left by a kill.
+    if (entry->path().filename().string().front() == '.') continue;
     if (std::filesystem::exists(entry->path() / "config.json", ignored))
       folders.insert_or_assign(entry->path().filename().string(), entry->path());
   }
