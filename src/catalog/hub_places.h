@@ -15,8 +15,8 @@ struct HubPlaces {
   std::string token = {};                           // HF_TOKEN, else the file HF_TOKEN_PATH; empty: none
   std::string token_source = {};                    // "HF_TOKEN", the file's path, or empty
   bool token_from_file = false;
-  std::filesystem::path token_file;                 // where `hf auth login` puts it
-  bool offline = false;                             // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
+  std::filesystem::path token_file;  // where `hf auth login` puts it
+  bool offline = false;              // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
 };
 
 /// Errors: kInvalidArgument for a token or an endpoint that cannot be one, naming where it stands.

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/model_loader.h"
 #include "server/app.h"
+#include "server/pool_settings.h"
 
 extern char** environ;
 

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "model/quantize.h"
 #include "server/pool_settings.h"
 #include "server/stored_settings.h"
 
@@ -24,9 +23,7 @@ std::string describe_source(SettingSource source, std::string_view name, const S
   return mlxd::describe_source(source, name, state.config_file());
 }
 
-std::uint64_t memory_budget(const Settings& settings) {
-  return memory_bytes_of(settings.memory());
-}
+std::uint64_t memory_budget(const Settings& settings) { return memory_bytes_of(settings.memory()); }
 
 Result<std::optional<Quantization>> quantization_at_load(const Settings& settings) {
   const std::string& name = settings.quantize();

@@ -285,14 +285,13 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .strict = options.strict,
                                   .request_timeout = options.request_timeout,
                                   .on_key_used = [raw] { raw->save_usage(); }});
-  impl->catalog = TRY(CatalogHandlers::create({.shelf = &impl->shelf,
-                                               .events = &impl->events,
-                                               .models_folder = options.models_folder,
-                                               .hub_cache = options.hub_cache,
-                                               .downloads_folder = options.downloads_folder,
-                                               .kept_hub_token = [raw] {
-                                                 return raw->management->settings().secret("hf-token");
-                                               }}));
+  impl->catalog = TRY(CatalogHandlers::create(
+      {.shelf = &impl->shelf,
+       .events = &impl->events,
+       .models_folder = options.models_folder,
+       .hub_cache = options.hub_cache,
+       .downloads_folder = options.downloads_folder,
+       .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); }}));
   http::Router router;
   impl->add_routes(router);
   // After the gate has taken all others: the files of the page are for anyone.

@@ -178,7 +178,8 @@ void CatalogHandlers::add_routes(http::Router& router) {
       [this](const Request& request) { return show_hub_model(request); });
   add(router, "GET", "/api/v1/hub/variants",
       [this](const Request& request) { return list_variants(request); });
-  add(router, "POST", "/api/v1/hub/token-test", [this](const Request& request) { return test_token(request); },
+  add(router, "POST", "/api/v1/hub/token-test",
+      [this](const Request& request) { return test_token(request); },
       {.media_type = "application/json", .max_body_bytes = kMaxBodyBytes});
   add(router, "GET", "/api/v1/downloads", [this](const Request&) -> Result<http::Response> {
     json::array list;

@@ -35,7 +35,9 @@ class LiveSettings {
   const SettingPlaces& places() const { return places_; }
 
   /// Called after each change, on the changer's thread. Set before there are several threads.
-  void on_change(std::function<void(const Settings& before, const Settings& now)> listener) { listener_ = std::move(listener); }
+  void on_change(std::function<void(const Settings& before, const Settings& now)> listener) {
+    listener_ = std::move(listener);
+  }
 
   /// Stores each value (text as in config.toml), or forgets it where there is none; all or none. Errors:
   /// kNotFound (no such setting, with the nearest), kInvalidArgument (the value), of the database.

@@ -8,8 +8,8 @@
 #include "api/manage/pool_requests.h"
 #include "http/sse.h"
 #include "server/pool_json.h"
-#include "server/pool_settings.h"
 #include "server/pool_loader.h"
+#include "server/pool_settings.h"
 #include "workbench/machine.h"
 
 namespace mlxd {

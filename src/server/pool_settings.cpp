@@ -35,9 +35,8 @@ PoolPlan pool_plan_of(const Settings& settings) {
 
 bool same_pool(const Settings& a, const Settings& b) {
   constexpr std::array<std::string_view, 4> kNames = {"memory", "eviction", "keep-alive", "swap-wait"};
-  return std::all_of(kNames.begin(), kNames.end(), [&](std::string_view name) {
-    return a.value(name).values == b.value(name).values;
-  });
+  return std::all_of(kNames.begin(), kNames.end(),
+                     [&](std::string_view name) { return a.value(name).values == b.value(name).values; });
 }
 
 }  // namespace mlxd

@@ -86,7 +86,8 @@ Result<PoolChange> decode_pool_change(std::string_view body) {
   for (const auto& [key, value] : object) {
     std::string name(key);
     std::replace(name.begin(), name.end(), '_', '-');
-    change.settings.emplace(name, value.is_string() ? std::string(value.get_string()) : json::serialize(value));
+    change.settings.emplace(name,
+                            value.is_string() ? std::string(value.get_string()) : json::serialize(value));
   }
   return change;
 }
