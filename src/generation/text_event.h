@@ -2,6 +2,7 @@
 // Values.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,29 @@ struct TokenText {
   };
   std::vector<Alternative> top;
 };
+
+/// A piece of an answer. Pieces come in the order in which the model wrote them; a call's lie between its
+/// kCallBegin and its kCallEnd or kCallBroken, and no other piece lies between them.
+struct AnswerPiece {
+  enum class Kind : std::uint8_t {
+    kContent,
+    kReasoning,
+    kCallBegin,      // call, call_id, name
+    kCallArguments,  // text: more of the arguments' JSON
+    kCallEnd,        // the arguments are complete
+    kCallBroken,     // no call after all: text is all that the model wrote of it, markup too
+  };
+  Kind kind = Kind::kContent;
+  std::string text = {};
+  std::int32_t call = 0;     // counts the answer's calls, broken ones too
+  std::string call_id = {};  // as the model wrote it, or empty
+  std::string name = {};
+
+  bool operator==(const AnswerPiece&) const = default;
+};
+
+/// Appends a piece, joined to the last one where both are one text in two parts.
+void append_piece(std::vector<AnswerPiece>& pieces, AnswerPiece piece);
 
 /// A piece of the answer.
 struct TextEvent {
