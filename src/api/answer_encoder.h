@@ -24,10 +24,10 @@ struct AnswerInfo {
 
 /// A finished choice of a whole answer.
 struct Choice {
-  std::string text;
-  std::vector<TokenText> logprobs;
+  std::vector<AnswerPiece> pieces = {};
+  std::vector<TokenText> logprobs = {};
   FinishReason finish = FinishReason::kStop;
-  std::string matched_stop;
+  std::string matched_stop = {};
 };
 
 class AnswerEncoder {

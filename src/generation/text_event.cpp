@@ -15,4 +15,12 @@ void append_piece(std::vector<AnswerPiece>& pieces, AnswerPiece piece) {
     pieces.push_back(std::move(piece));
 }
 
+std::string content_of(const TextEvent& event) {
+  std::string content;
+  for (const AnswerPiece& piece : event.pieces) {
+    if (piece.kind == AnswerPiece::Kind::kContent) content += piece.text;
+  }
+  return content;
+}
+
 }  // namespace mlxd

@@ -49,13 +49,16 @@ struct AnswerPiece {
 /// Appends a piece, joined to the last one where both are one text in two parts.
 void append_piece(std::vector<AnswerPiece>& pieces, AnswerPiece piece);
 
-/// A piece of the answer.
+/// Some of the answer.
 struct TextEvent {
-  std::string text;                    // may be empty
+  std::vector<AnswerPiece> pieces;     // may be empty
   std::vector<TokenText> logprobs;     // if asked: of the tokens consumed by this event
   std::optional<FinishReason> finish;  // last event
   std::string matched_stop;            // the stop string that ended it, or empty
   std::optional<Error> error;          // last event of a failed request
 };
+
+/// The content alone, joined.
+std::string content_of(const TextEvent& event);
 
 }  // namespace mlxd

@@ -16,7 +16,8 @@
 #include "runtime/adapter_library.h"
 #include "runtime/adapter_places.h"
 #include "runtime/engine_thread.h"
-#include "text/chat_template.h"
+#include "text/chat_format.h"
+#include "text/grammar_library.h"
 #include "text/tokenizer.h"
 
 namespace mlxd {
@@ -56,8 +57,9 @@ class ModelHost {
   const ModelSpec& spec() const;
   std::int64_t num_parameters() const;
   const Tokenizer& tokenizer() const;
-  const ChatTemplate* chat_template() const;  // nullptr: the folder has none
-  const std::vector<TokenId>& eos_tokens() const;
+  const ChatFormat* chat_format() const;  // nullptr: the folder has no template
+  GrammarLibrary& grammars() const;
+  const std::vector<TokenId>& eos_tokens() const;  // the configuration's and the family's
   GenerationLimits limits() const;
   /// Changes the quota for weights, K/V pages and scratch while running; see EngineThread::resize. Any thread
   /// but the engine's. Errors: kOutOfMemory if it cannot hold one page beside the weights, with both numbers.

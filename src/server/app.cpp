@@ -45,7 +45,8 @@ ServedModelPtr serve_host(std::unique_ptr<ModelHost> loaded) {
   auto model = std::make_shared<ServedModel>();
   model->name = served_name(host->path());
   model->tokenizer = &host->tokenizer();
-  model->chat_template = host->chat_template();
+  model->chat_format = host->chat_format();
+  model->grammars = &host->grammars();
   model->engine = &host->engine();
   model->adapters = &host->adapters();
   model->eos_tokens = host->eos_tokens();

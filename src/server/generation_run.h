@@ -64,7 +64,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   /// Errors name `field`; kTooLarge if `text` cannot fit the context.
   Result<std::vector<TokenId>> tokenize(std::string_view text, bool add_special_tokens,
                                         const std::string& field) const;
-  Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call) const;
+  Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call);
+  std::unique_ptr<TextStream> make_text_stream(const api::GenerationCall& call) const;
   Result<std::vector<TokenId>> tokenize_prediction(const std::string& text) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);
@@ -75,6 +76,9 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   Usage usage() const;
   Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
                                          std::int32_t choice) const;
+  Result<std::optional<GrammarMatcher>> compile_grammar(const api::GenerationCall& call) const;
+  /// Null if the answer may be anything. Errors name the field.
+  Result<std::shared_ptr<TokenConstraint>> make_constraint(const api::GenerationCall& call) const;
   CacheExplanation explain(const CacheReport& report, const std::vector<TokenId>& prompt) const;
   /// What a silent stream sends: a comment, with the place in the queue while it waits.
   std::string keep_alive() const;
@@ -86,7 +90,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   bool streaming_ = false;
   bool done_ = false;
   std::int32_t prompt_tokens_ = 0;
-  std::int32_t num_choices_ = 1;  // of each prompt
+  std::int32_t num_choices_ = 1;            // of each prompt
+  std::optional<ChatFormat::Prompt> chat_;  // of a chat: how its answers are written
   std::optional<std::vector<TokenId>> prediction_;
   std::vector<std::vector<TokenId>> explained_prompts_;  // kept only to explain the cache
 };

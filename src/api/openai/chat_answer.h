@@ -25,6 +25,8 @@ class ChatAnswerEncoder : public AnswerEncoder {
   void fail(std::string& out, const Error& error) override;
 
  private:
+  void append_piece_chunk(std::string& out, std::int32_t choice, const AnswerPiece& piece,
+                          const std::vector<TokenText>& logprobs) const;
   void open_chunk(std::string& out, std::int32_t choice) const;
   void close_chunk(std::string& out) const;
 
