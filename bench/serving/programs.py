@@ -114,8 +114,9 @@ class Ours:
 
     name = "mlxd"
 
-    def __init__(self, binary, folder, threads):
-        self.binary, self.folder, self.threads = binary, folder, threads
+    def __init__(self, binary, folder, threads, options=()):
+        """`options`: more flags of the server."""
+        self.binary, self.folder, self.threads, self.options = binary, folder, threads, options
 
     def bench(self, prompt, tokens, concurrency):
         """`mlxd bench` once; its JSON."""
@@ -144,8 +145,8 @@ class Ours:
                         return match and match.group(1)
             return None
 
-        return running([self.binary, "serve", "--port", "0", "--threads", str(self.threads), "--model", self.folder],
-                       ready, os.path.basename(self.folder.rstrip("/")))
+        return running([self.binary, "serve", "--port", "0", "--threads", str(self.threads), "--model", self.folder,
+                        *self.options], ready, os.path.basename(self.folder.rstrip("/")))
 
 
 class LlamaCpp:

@@ -17,13 +17,14 @@ from surroundings import FOLDER, ROOT, Surroundings
 
 SECTIONS = ("prefill", "decode", "load", "http", "disturbance")
 PROMPT_TOKENS, DECODE_PROMPT_TOKENS, DECODE_TOKENS = 512, 16, 128
-STREAMS = (1, 2, 4, 8)
+STREAMS = (1, 2, 4, 8, 16)
 HTTP_TOKENS = 128
 SERVER_CONTEXT, SERVER_STREAMS = 16384, 8
 LONG_PROMPT_WORDS = 1500
 
 MODELS = {
     "demo": "SmolLM2-135M-Instruct",
+    "llama-0.6b": "Qwen3-0.6B shape (llama's layers), random weights",
     "llama-3.2-1b": "Llama-3.2-1B shape, random weights",
 }
 

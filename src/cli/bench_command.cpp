@@ -126,7 +126,7 @@ std::string to_table_text(const FoundModel& model, const ModelHost& host, const 
 }  // namespace
 
 Result<int> bench_command(const CommandContext& context, const BenchCommandOptions& options) {
-  const auto settings = Settings::resolve(options.flags, context.state);
+  const auto settings = resolve_settings(options.flags, context.state);
   if (!settings) {
     context.console.report_error(settings.error().message);
     return kExitUsage;

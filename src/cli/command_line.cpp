@@ -16,37 +16,17 @@
 #include "base/log.h"
 #include "base/nearest_names.h"
 #include "cli/chat_preferences.h"
+#include "cli/command_tree.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 
 namespace mlxd::cli {
 namespace {
 
-using Command = std::function<Result<int>(const CommandContext&)>;
-
-// What the flags were parsed into. Lives until the command has run: CLI11 keeps pointers to it.
-struct Parsed {
-  std::string home;
-  Command command;  // of the subcommand that was named
-};
-
 std::string flag_name(std::string_view setting) {
   std::string name(setting);
   std::replace(name.begin(), name.end(), '_', '-');
   return "--" + name;
-}
-
-// Makes a subcommand whose options end up in `options`; `run` is called with them.
-template <typename Options, typename Run>
-CLI::App* add_command(CLI::App& root, Parsed& parsed, const std::string& name, const std::string& help,
-                      const std::shared_ptr<Options>& options, Run run) {
-  CLI::App* command = root.add_subcommand(name, help);
-  command->add_option("--home", parsed.home, "state folder (MLXD_HOME; default ~/.mlxd)")
-      ->type_name("FOLDER");
-  command->callback([&parsed, options, run] {
-    parsed.command = [options, run](const CommandContext& context) { return run(context, *options); };
-  });
-  return command;
 }
 
 // Flags for settings of the server; what was given goes to `flags` when the command line has been read.
@@ -57,7 +37,8 @@ void add_settings(CLI::App* command, const std::vector<std::string_view>& names,
     const std::string help =
         std::string(info.help) + " (" + environment_name(info.name) +
         (info.default_value.empty() ? "" : "; default " + std::string(info.default_value)) + ")";
-    if (info.kind == SettingKind::kSwitch) {
+    // One that is on by itself needs a value to be switched off.
+    if (info.kind == SettingKind::kSwitch && info.default_value == "false") {
       command->add_flag_callback(
           "--" + name, [&flags, name] { flags[name] = {"true"}; }, help);
       continue;
@@ -74,12 +55,14 @@ void add_serve(CLI::App& root, Parsed& parsed) {
   auto options = std::make_shared<ServeOptions>();
   CLI::App* command = add_command(root, parsed, "serve", "Serve models over HTTP", options, serve_command);
   std::vector<std::string_view> all;
-  for (const SettingInfo& info : setting_infos()) all.push_back(info.name);
+  for (const SettingInfo& info : setting_infos())
+    if (info.kind != SettingKind::kSecret) all.push_back(info.name);
   add_settings(command, all, options->flags);
   command->footer(
       "Each flag is also a variable of the environment and a key of config.toml in the state folder\n"
-      "(port = 8080). Flags win over the environment, that over the file. Without --model the only or\n"
-      "last used model is loaded at once; those in the state folder are loaded when first asked for.");
+      "(port = 8080). Flags win over the environment, that over the file, that over what 'mlxd config\n"
+      "set' has stored. Without --model the only or last used model is loaded at once; those in the\n"
+      "state folder are loaded when first asked for.");
 }
 
 void add_run(CLI::App& root, Parsed& parsed) {
@@ -110,10 +93,10 @@ void add_run(CLI::App& root, Parsed& parsed) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false);
   }
-  add_settings(
-      command,
-      {"backend", "threads", "context", "memory", "kv-format", "activations", "speculation", "draft-model"},
-      options->flags);
+  add_settings(command,
+               {"backend", "threads", "context", "memory", "kv-format", "activations", "quantize",
+                "quantize-group", "speculation", "draft-model"},
+               options->flags);
   command->footer(
       "At a terminal without a prompt this is a conversation; /help shows its commands. Otherwise the\n"
       "prompt, and all of standard input after it, is answered once: echo \"Why?\" | mlxd run");
@@ -215,7 +198,9 @@ void add_bench(CLI::App& root, Parsed& parsed) {
       ->check(CLI::Range(0.0, 2.0));
   command->add_flag("--json", options->json, "print JSON");
   add_bench_load(command, *options);
-  add_settings(command, {"backend", "threads", "kv-format", "activations", "speculation", "draft-model"},
+  add_settings(command,
+               {"backend", "threads", "kv-format", "activations", "quantize", "quantize-group", "speculation",
+                "draft-model"},
                options->flags);
   command->footer(
       "Without --workload and --url prompts are random tokens and nothing ends an answer early, as in\n"
@@ -246,6 +231,10 @@ void add_convert(CLI::App& root, Parsed& parsed) {
       ->add_option("--dtype", options->dtype,
                    "of scales and plain tensors: float16, bfloat16 or float32 (default: the model's)")
       ->type_name("TYPE");
+  command
+      ->add_option("--scales", options->scales,
+                   "mlx (default), or least-squares: slower, and nearer to the weights")
+      ->type_name("RULE");
   command->add_flag("--dequantize", options->dequantize, "store plain floats");
   command->add_flag("--force", options->force, "replace a model that is there");
   command->add_option("--perplexity", options->perplexity_file, "a text to measure both models on")
@@ -277,7 +266,8 @@ void add_perplexity(CLI::App& root, Parsed& parsed) {
       ->check(CLI::Range(1, 1 << 24));
   command->add_flag("--reference", options->reference, "compute everything in fp32, slowly");
   command->add_flag("--json", options->json, "print JSON");
-  add_settings(command, {"backend", "threads", "kv-format", "activations"}, options->flags);
+  add_settings(command, {"backend", "threads", "kv-format", "activations", "quantize", "quantize-group"},
+               options->flags);
   command->footer(
       "Windows of --context tokens slide over the text by --stride; each token is scored once, with at\n"
       "least context - stride tokens before it but for those of the first window. Perplexities compare\n"
@@ -288,9 +278,6 @@ void add_small_commands(CLI::App& root, Parsed& parsed) {
   auto doctor = std::make_shared<DoctorOptions>();
   add_command(root, parsed, "doctor", "Find what is wrong with this installation", doctor, doctor_command)
       ->add_flag("--json", doctor->json, "print JSON");
-  auto config = std::make_shared<ConfigOptions>();
-  add_command(root, parsed, "config", "Show each setting and where it comes from", config, config_command)
-      ->add_flag("--json", config->json, "print JSON");
   auto version = std::make_shared<VersionOptions>();
   add_command(root, parsed, "version", "Show version, compiler and libraries", version, version_command)
       ->add_flag("--json", version->json, "print JSON");
@@ -353,6 +340,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_bench(root, parsed);
   add_convert(root, parsed);
   add_perplexity(root, parsed);
+  add_manage_commands(root, parsed);
   add_small_commands(root, parsed);
   root.require_subcommand(0, 1);
 

@@ -87,6 +87,7 @@ struct ConvertCommandOptions {
   std::string mode = "affine";
   std::string recipe;  // one of mlx-lm's, or empty
   std::string dtype;   // float16, bfloat16, float32, or empty
+  std::string scales;  // mlx, least-squares, or empty
   bool dequantize = false;
   bool force = false;
   std::string perplexity_file;  // empty: not measured
@@ -115,9 +116,45 @@ struct VersionOptions {
 };
 Result<int> version_command(const CommandContext& context, const VersionOptions& options);
 
+/// `verb` is the subcommand's name; empty: list.
 struct ConfigOptions {
+  std::string verb;
+  std::string name;
+  std::optional<std::string> value;  // absent: read from standard input
   bool json = false;
 };
 Result<int> config_command(const CommandContext& context, const ConfigOptions& options);
+
+struct UserOptions {
+  std::string verb;
+  std::string email;
+  std::string name;
+  std::string role;
+  bool yes = false;  // does not ask
+  bool json = false;
+};
+Result<int> user_command(const CommandContext& context, const UserOptions& options);
+
+struct KeyOptions {
+  std::string verb;
+  std::string key;   // its name, when made; else id, name or beginning
+  std::string user;  // empty: the only account
+  std::vector<std::string> models, endpoints;
+  bool admin = false;
+  bool cloud = false;
+  std::string priority = "normal";
+  std::int64_t expires_days = 0;  // 0: never
+  std::int64_t requests_per_minute = 0, tokens_per_minute = 0, max_concurrent = 0, tokens_per_month = 0;
+  bool json = false;
+};
+Result<int> key_command(const CommandContext& context, const KeyOptions& options);
+
+struct ProfileOptions {
+  std::string verb;
+  std::string name;  // of a profile, or a file to import
+  std::string new_name;
+  bool json = false;
+};
+Result<int> profile_command(const CommandContext& context, const ProfileOptions& options);
 
 }  // namespace mlxd::cli

@@ -75,6 +75,15 @@ Result<void> check_recipe(const std::string& name) {
   return invalid_argument("--mixed: '" + name + "' is none of mixed_2_6, mixed_3_4, mixed_3_6, mixed_4_6");
 }
 
+Result<AffineScales> chosen_scales(const std::string& name, const Quantization& form) {
+  if (name.empty() || name == "mlx") return AffineScales::kMlx;
+  if (name != "least-squares")
+    return invalid_argument("--scales: '" + name + "' is none of mlx, least-squares");
+  if (form.mode != QuantizationMode::kAffine)
+    return invalid_argument("--scales least-squares is for affine codes: --bits or --mixed");
+  return AffineScales::kLeastSquares;
+}
+
 /// What the flags mean, before any file is touched.
 Result<ConvertOptions> read_options(const ConvertCommandOptions& options) {
   ConvertOptions convert;
@@ -83,6 +92,7 @@ Result<ConvertOptions> read_options(const ConvertCommandOptions& options) {
                             " is for measuring: give --perplexity FILE too");
   TRY(check_recipe(options.recipe));
   convert.form = TRY(chosen_form(options));
+  convert.scales = TRY(chosen_scales(options.scales, convert.form));
   convert.recipe = options.recipe;
   convert.dtype = TRY(chosen_dtype(options.dtype));
   convert.out = expand_home(options.out);
@@ -162,7 +172,7 @@ std::string to_text(const ConvertReport& report, const std::optional<Comparison>
 }  // namespace
 
 Result<int> convert_command(const CommandContext& context, const ConvertCommandOptions& options) {
-  const auto settings = Settings::resolve(options.flags, context.state);
+  const auto settings = resolve_settings(options.flags, context.state);
   const auto chosen = read_options(options);
   for (const std::string& problem : {settings ? std::string() : settings.error().message,
                                      chosen ? std::string() : chosen.error().message}) {

@@ -197,7 +197,7 @@ std::vector<Finding> examine(const StateFolder& state) {
   if (auto huge_pages = check_huge_pages()) findings.push_back(std::move(*huge_pages));
   findings.push_back(check_state_folder(state));
   findings.push_back(check_disk(state));
-  const auto settings = Settings::resolve({}, state);
+  const auto settings = resolve_settings({}, state);
   findings.push_back(check_config(settings, state));
   if (settings) findings.push_back(check_port(*settings));
   for (Finding& finding : check_models(state)) findings.push_back(std::move(finding));

@@ -1,4 +1,5 @@
-// Numbers as people read and write them: sizes, durations, ages, counts. Pure functions.
+// Numbers as people read them: sizes, durations, ages, counts; value_text.h has how they write them. Pure
+// functions.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "settings/value_text.h"
 
 namespace mlxd::cli {
 
@@ -23,20 +25,5 @@ std::string format_grouped(std::int64_t count);
 std::string format_number(double value, int decimals);
 /// "87 %" of 87 and 100; "-" of nothing.
 std::string format_share(std::uint64_t part, std::uint64_t whole);
-
-/// "512MB" (decimal), "4GiB", "4G" (binary, as K, M, G, T alone are), "1.5 gb"; a bare number is bytes.
-/// Errors: kInvalidArgument quoting the text.
-Result<std::uint64_t> parse_bytes(std::string_view text);
-/// A whole number within [low, high]. Errors: kInvalidArgument quoting the text and the range.
-Result<std::int64_t> parse_integer(std::string_view text, std::int64_t low, std::int64_t high);
-/// A finite decimal number, the same in every locale. Errors: kInvalidArgument quoting the text.
-Result<double> parse_decimal(std::string_view text);
-/// "true", "yes", "on", "1" and their opposites. Errors: kInvalidArgument quoting the text.
-Result<bool> parse_switch(std::string_view text);
-
-/// `text` without white space at either end.
-std::string_view trim(std::string_view text);
-/// ASCII letters in lower case; other bytes as they are.
-std::string to_lower(std::string_view text);
 
 }  // namespace mlxd::cli

@@ -36,8 +36,10 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
                "there are several models and none was used before: name one of " + names, "model");
 }
 
-Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model) {
-  if (memory_bytes == 0) return {};
+Result<void> check_memory(const Settings& settings, const FoundModel& model) {
+  const std::uint64_t memory_bytes = settings.memory_bytes();
+  // What is quantized takes less than its files; loading will tell.
+  if (memory_bytes == 0 || settings.quantize() != "off") return {};
   const std::uint64_t weights = TRY(read_model_facts(model.path)).weight_bytes;
   if (memory_bytes < weights + kLeastKvBytes)
     return Error(ErrorKind::kOutOfMemory, model.name + " needs " + format_bytes(weights + kLeastKvBytes) +
@@ -95,13 +97,14 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.backend = settings.backend();
   host_options.threads = settings.threads();
   host_options.context_tokens = settings.context_tokens();
-  TRY(check_memory(settings.memory_bytes(), model));
+  TRY(check_memory(settings, model));
   host_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
   host_options.kv_bytes = options.kv_bytes;
   if (options.prefill_first) host_options.gap_ratio = std::numeric_limits<double>::infinity();
   host_options.profile = options.profile;
   host_options.kv_format = settings.kv_format();
   host_options.activation_bits = settings.activation_bits();
+  host_options.quantize = TRY(quantization_at_load(settings));
   host_options.speculation = settings.speculation();
   host_options.draft_model = TRY(find_draft_model(context, settings));
   host_options.adapters = options.adapters;

@@ -19,9 +19,9 @@ ModelFinder make_finder(const StateFolder& state);
 /// ModelFinder::find; kNotFound without models; kConflict where a name has to be given.
 Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& state, const std::string& name);
 
-/// Whether a quota leaves K/V of one conversation beside the weights; 0: there is none. Errors: kOutOfMemory
-/// with both numbers.
-Result<void> check_memory(std::uint64_t memory_bytes, const FoundModel& model);
+/// Whether the memory setting, if there is one, leaves K/V of one conversation beside the weights' files.
+/// Errors: kOutOfMemory with both numbers.
+Result<void> check_memory(const Settings& settings, const FoundModel& model);
 
 /// The folder of the draft model that the settings name; empty: they name none.
 Result<std::filesystem::path> find_draft_model(const CommandContext& context, const Settings& settings);

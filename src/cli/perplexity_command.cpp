@@ -55,7 +55,7 @@ std::string to_text(const std::string& model, const PerplexityReport& report) {
 }  // namespace
 
 Result<int> perplexity_command(const CommandContext& context, const PerplexityCommandOptions& options) {
-  const auto settings = Settings::resolve(options.flags, context.state);
+  const auto settings = resolve_settings(options.flags, context.state);
   if (!settings) {
     context.console.report_error(settings.error().message);
     return kExitUsage;
@@ -74,6 +74,7 @@ Result<int> perplexity_command(const CommandContext& context, const PerplexityCo
   perplexity.threads = settings->threads();
   if (!options.reference || options.flags.contains("kv-format")) perplexity.kv_format = settings->kv_format();
   perplexity.activation_bits = settings->activation_bits();
+  perplexity.quantize = TRY(quantization_at_load(*settings));
   if (!adapted.adapter.empty()) perplexity.adapter = TRY(adapted.places.find(model.path, adapted.adapter));
   Progress loading(context.console, "loading " + model.name, Progress::Form::kQuiet);
   Progress scoring(context.console, "scoring " + file.filename().string(), Progress::Form::kQuiet);

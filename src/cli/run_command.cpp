@@ -109,7 +109,7 @@ Result<int> chat(const CommandContext& context, const ModelHost& model, AdapterL
 Result<int> run_command(const CommandContext& context, const RunOptions& options) {
   Console& console = context.console;
   const auto checked = make_preferences(options);
-  const auto settings = Settings::resolve(options.flags, context.state);
+  const auto settings = resolve_settings(options.flags, context.state);
   if (!checked || !settings) {
     console.report_error(!checked ? checked.error().message : settings.error().message);
     return kExitUsage;

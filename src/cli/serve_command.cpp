@@ -32,10 +32,10 @@ Result<std::vector<FoundModel>> models_to_load(const CommandContext& context, co
 Result<void> apply_memory(const CommandContext& context, const Settings& settings,
                           const std::vector<FoundModel>& models, AppOptions& app_options) {
   app_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
-  for (const FoundModel& model : models) TRY(check_memory(settings.memory_bytes(), model));
+  for (const FoundModel& model : models) TRY(check_memory(settings, model));
   for (const FoundModel& model : make_finder(context.state).list()) {
     if (model.source != ModelSource::kHome) continue;
-    if (const auto fits = check_memory(settings.memory_bytes(), model); !fits) {
+    if (const auto fits = check_memory(settings, model); !fits) {
       context.console.write_error("mlxd: " + fits.error().message +
                                   ": only the models loaded at the start are served\n");
       app_options.models_folder.clear();
@@ -67,13 +67,14 @@ Result<void> open_browser(const std::string& url) {
 }  // namespace
 
 Result<int> serve_command(const CommandContext& context, const ServeOptions& options) {
-  const auto resolved = Settings::resolve(options.flags, context.state);
+  const auto resolved = resolve_settings(options.flags, context.state);
   if (!resolved) {
     context.console.report_error(resolved.error().message);
     return kExitUsage;
   }
   const Settings& settings = *resolved;
   TRY(log::configure(settings.log_level()));
+  TRY(context.state.ensure());
   const std::vector<FoundModel> models = TRY(models_to_load(context, settings));
 
   AppOptions app_options;
@@ -88,15 +89,26 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.strict = settings.strict();
   app_options.kv_format = settings.kv_format();
   app_options.activation_bits = settings.activation_bits();
+  app_options.quantize = TRY(quantization_at_load(settings));
   app_options.speculation = settings.speculation();
   app_options.draft_model = TRY(find_draft_model(context, settings));
   app_options.adapters = TRY(find_adapter_places(context, settings));
   app_options.adapter_bytes = static_cast<std::size_t>(settings.adapter_bytes());
   app_options.request_timeout = std::chrono::seconds(settings.request_timeout_s());
   app_options.log_level = settings.log_level();
+  app_options.log_files = static_cast<std::size_t>(settings.log_files());
+  app_options.log_file_bytes = static_cast<std::size_t>(settings.log_file_bytes());
+  app_options.max_body_bytes = static_cast<std::size_t>(settings.max_body_bytes());
+  app_options.drain_limit = std::chrono::seconds(settings.drain_timeout_s());
+  app_options.allowed_origins = settings.allowed_origins();
+  app_options.state_folder = context.state.root();
+  app_options.places = TRY(SettingPlaces::read(options.flags, context.state.config_file()));
   const auto app = TRY(App::start(std::move(app_options)));
 
   context.console.write_line(app->ready_line());
+  if (const std::string link = app->setup_link(); !link.empty())
+    context.console.write_error("mlxd: there is no account yet; the first one is made at " + link +
+                                " or with 'mlxd user add EMAIL'\n");
   if (settings.open_browser())
     if (const auto opened = open_browser(app->url()); !opened)
       context.console.report_error(opened.error().message);

@@ -26,7 +26,7 @@ class SettingsTest : public testing::Test {
   }
   void write_config(const char* text) const { std::ofstream(root_ / "config.toml") << text; }
   Result<Settings> resolve(const FlagValues& flags = {}) const {
-    return Settings::resolve(flags, StateFolder(root_));
+    return resolve_settings(flags, StateFolder(root_));
   }
   std::string refusal(const FlagValues& flags = {}) const {
     const auto settings = resolve(flags);
@@ -46,11 +46,25 @@ TEST_F(SettingsTest, HaveDefaults) {
   EXPECT_EQ(settings->memory_bytes(), 0U);
   EXPECT_EQ(settings->kv_format(), "fp16");
   EXPECT_EQ(settings->activation_bits(), 8);
+  EXPECT_FALSE(*quantization_at_load(*settings));
   EXPECT_EQ(settings->speculation(), "auto");
   EXPECT_EQ(settings->draft_model(), "");
   EXPECT_EQ(settings->request_timeout_s(), 900);
   EXPECT_FALSE(settings->strict());
   EXPECT_EQ(settings->value("port").source, SettingSource::kDefault);
+}
+
+TEST_F(SettingsTest, SayWhatAModelIsQuantizedTo) {
+  const auto check = [&](const FlagValues& flags, const Quantization& expected) {
+    const auto settings = resolve(flags);
+    ASSERT_TRUE(settings.ok()) << settings.error().message;
+    EXPECT_EQ(*quantization_at_load(*settings), expected);
+  };
+  check({{"quantize", {"4"}}}, {QuantizationMode::kAffine, 4, 64});
+  check({{"quantize", {"8"}}, {"quantize-group", {"32"}}}, {QuantizationMode::kAffine, 8, 32});
+  check({{"quantize", {"mxfp4"}}}, {QuantizationMode::kMxfp4, 4, 32});
+  check({{"quantize", {"mxfp8"}}}, {QuantizationMode::kMxfp8, 8, 32});
+  check({{"quantize", {"nvfp4"}}}, {QuantizationMode::kNvfp4, 4, 16});
 }
 
 TEST_F(SettingsTest, AFlagWinsOverTheEnvironmentAndThatOverTheFile) {
@@ -89,6 +103,14 @@ TEST_F(SettingsTest, RefuseAWrongValueNamingItAndItsPlace) {
   EXPECT_EQ(refusal({{"backend", {"gpu"}}}), "--backend: 'gpu' is none of auto, cpu");
   EXPECT_EQ(refusal({{"kv-format", {"fp32"}}}), "--kv-format: 'fp32' is none of fp16, bf16, int8");
   EXPECT_EQ(refusal({{"activations", {"12"}}}), "--activations: '12' is none of 8, 16");
+  EXPECT_EQ(refusal({{"quantize", {"7"}}}),
+            "--quantize: '7' is none of off, 2, 3, 4, 5, 6, 8, mxfp4, mxfp8, nvfp4");
+  EXPECT_EQ(refusal({{"quantize", {"4"}}, {"quantize-group", {"48"}}}),
+            "--quantize-group: '48' is none of 32, 64, 128");
+  EXPECT_EQ(refusal({{"quantize-group", {"32"}}}),
+            "--quantize-group is for --quantize with a number of bits");
+  EXPECT_EQ(refusal({{"quantize", {"mxfp4"}}, {"quantize-group", {"32"}}}),
+            "--quantize-group is for --quantize with a number of bits");
   EXPECT_EQ(refusal({{"speculation", {"on"}}}), "--speculation: 'on' is none of auto, off, lookup, draft");
   EXPECT_THAT(refusal({{"request-timeout", {"-1"}}}),
               HasSubstr("--request-timeout: '-1' is not a whole number"));

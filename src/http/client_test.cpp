@@ -145,6 +145,7 @@ TEST(OriginPolicy, trusts_hosts_only_as_far_as_the_address_it_is_bound_to) {
   EXPECT_TRUE(OriginPolicy("0.0.0.0", {}).allows_origin("http://box.lan:1", "box.lan:1"));
   EXPECT_FALSE(OriginPolicy("0.0.0.0", {}).allows_origin("http://evil.org", "box.lan:1"));
   EXPECT_TRUE(OriginPolicy("0.0.0.0", {"*"}).allows_origin("http://evil.org", "box.lan:1"));
+  EXPECT_FALSE(OriginPolicy("0.0.0.0", {"*"}).allows_origin("null", "box.lan:1"));
 }
 
 }  // namespace

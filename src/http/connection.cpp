@@ -48,6 +48,8 @@ Connection::~Connection() {
 
 void Connection::start() {
   boost::system::error_code ignored;
+  if (const auto remote = socket_.remote_endpoint(ignored); !ignored)
+    remote_address_ = remote.address().to_string();
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
   if (context_.options.send_buffer_bytes > 0)
     socket_.set_option(asio::socket_base::send_buffer_size(context_.options.send_buffer_bytes), ignored);
@@ -66,6 +68,7 @@ asio::awaitable<void> Connection::serve() {
     if (!header_read) break;
 
     Request request = parser.take_head();
+    request.remote_address = remote_address_;
     begin_answer(&parser, request);
     request.id = answer_.request_id;
     Router::Match match = context_.router.match(request.method, request.path);

@@ -135,6 +135,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ServerContext& context_;
   boost::asio::steady_timer event_;
 
+  std::string remote_address_;
   std::array<char, 16 * 1024> read_buffer_;
   std::string input_;  // received, not yet parsed
   bool reading_ = false;

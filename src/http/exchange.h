@@ -30,6 +30,10 @@ class Exchange {
 
   Request request;
 
+  /// What a gate before the handler has found out about who asks; set before the handler is called, then
+  /// constant.
+  std::shared_ptr<const void> attachment = {};
+
   /// Runs `function` on the I/O thread, also after the client has gone. Any thread.
   void post(std::function<void()> function);
   /// Which I/O thread, 0 … io_threads - 1. Any thread.

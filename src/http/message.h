@@ -35,7 +35,8 @@ struct Request {
   std::string query;   // "x=1"
   Headers headers;
   std::string body;
-  std::string id;  // X-Request-ID: the client's if sane, else ours
+  std::string id;                   // X-Request-ID: the client's if sane, else ours
+  std::string remote_address = {};  // of the connection's other end: "127.0.0.1", "::1"; empty: unknown
   std::vector<PathParameter> parameters;
 
   /// Value of a captured parameter; empty if the pattern has none of that name.

@@ -66,6 +66,8 @@ bool OriginPolicy::allows_host(std::string_view host_header) const {
 }
 
 bool OriginPolicy::allows_origin(std::string_view origin, std::string_view host_header) const {
+  // Sandboxed frames, local files and some redirects: anybody's page, so that not even "*" means it.
+  if (origin == "null") return false;
   for (const std::string& allowed : allowed_origins_) {
     if (allowed == "*" || equals_ignoring_case(allowed, origin)) return true;
   }

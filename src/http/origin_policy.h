@@ -18,7 +18,8 @@ class OriginPolicy {
   /// page that rebinds its own name to 127.0.0.1 still sends its own name. Elsewhere every Host passes.
   bool allows_host(std::string_view host_header) const;
 
-  /// Pages served from this very server, from loopback, from listed origins, and desktop apps' own schemes.
+  /// Pages served from this very server, from loopback, from listed origins, and desktop apps' own schemes;
+  /// never "null".
   bool allows_origin(std::string_view origin, std::string_view host_header) const;
 
  private:

@@ -43,6 +43,10 @@ void Router::add(std::string method, std::string pattern, Handler handler, Route
   routes_.push_back({std::move(method), std::move(pattern), std::move(handler), std::move(options)});
 }
 
+void Router::wrap_handlers(const std::function<Handler(const Route& route)>& wrap) {
+  for (Route& route : routes_) route.handler = wrap(route);
+}
+
 Router::Match Router::match(std::string_view method, std::string_view path) const {
   Match match;
   std::vector<PathParameter> parameters;

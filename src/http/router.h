@@ -34,6 +34,10 @@ class Router {
   /// included, not empty). HEAD is served by GET's handler. The first that fits wins.
   void add(std::string method, std::string pattern, Handler handler, RouteOptions options = {});
 
+  /// Puts a gate before every handler added so far: each is replaced by what `wrap` makes of its route.
+  void wrap_handlers(const std::function<Handler(const Route& route)>& wrap);
+  const std::vector<Route>& routes() const { return routes_; }
+
   struct Match {
     const Route* route = nullptr;  // nullptr: nothing fits
     std::vector<PathParameter> parameters;

@@ -59,6 +59,7 @@ Result<LinearSpec> make_transposed_linear(const ArchitectureInput& input, std::s
   const bool fits = (rank == 3 && weight->shape[0] == matrices) || (rank == 2 && matrices == 1);
   if (is_float(weight->dtype) && fits && weight->shape[rank - 2] == in_features &&
       weight->shape[rank - 1] * matrices == out_features) {
+    TRY(input.quantization.quantize_at_load(input.weights, linear));
     return linear;
   }
   return corrupt_data(input.weights.folder().string() + ": tensor " + weight->name +

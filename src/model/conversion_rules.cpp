@@ -22,6 +22,9 @@ constexpr std::array kRules = {
     NamedRule{"bailing_moe", "expert_bias", ConversionRule::kKeepType},
     NamedRule{"deepseek", "mlp.gate", ConversionRule::kDense},
     NamedRule{"dots1", "mlp.gate", ConversionRule::kDense},
+    NamedRule{"exaone_moe", "mlp.gate", ConversionRule::kDense},
+    NamedRule{"exaone_moe", "e_score_correction_bias", ConversionRule::kKeepType},
+    NamedRule{"gemma4_text", "router.proj", ConversionRule::kEightBits},
     NamedRule{"glm4_moe", "mlp.gate", ConversionRule::kDense},
     NamedRule{"glm4_moe", "e_score_correction_bias", ConversionRule::kKeepType},
     NamedRule{"gpt_oss", "router", ConversionRule::kEightBits},
@@ -33,52 +36,36 @@ constexpr std::array kRules = {
     // The experts' in "switch_mlp" too, whether meant or not.
     NamedRule{"granitemoe", "mlp.down_proj", ConversionRule::kEightBits},
     NamedRule{"granitemoe", "lm_head", ConversionRule::kEightBits},
+    NamedRule{"granitemoehybrid", "router.layer", ConversionRule::kEightBits},
+    NamedRule{"lfm2_moe", "feed_forward.gate", ConversionRule::kEightBits},
+    NamedRule{"lfm2_moe", "expert_bias", ConversionRule::kKeepType},
+    NamedRule{"mellum", "mlp.gate", ConversionRule::kEightBits},
     NamedRule{"minimax", "block_sparse_moe.gate", ConversionRule::kEightBits},
     NamedRule{"minimax", "e_score_correction_bias", ConversionRule::kKeepType},
+    NamedRule{"nemotron_h", "*A_log", ConversionRule::kKeepType},
+    NamedRule{"nemotron_h", "mixer.gate", ConversionRule::kDense},
+    NamedRule{"nemotron_h", "e_score_correction_bias", ConversionRule::kKeepType},
+    NamedRule{"qwen3_5", "A_log", ConversionRule::kKeepType},
+    NamedRule{"qwen3_5_text", "A_log", ConversionRule::kKeepType},
+    NamedRule{"qwen3_5_moe", "mlp.gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_5_moe_text", "mlp.gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_5_moe", "shared_expert_gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_5_moe_text", "shared_expert_gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_5_moe", "A_log", ConversionRule::kKeepType},
+    NamedRule{"qwen3_5_moe_text", "A_log", ConversionRule::kKeepType},
     NamedRule{"qwen3_moe", "mlp.gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_next", "mlp.gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_next", "shared_expert_gate", ConversionRule::kEightBits},
+    NamedRule{"qwen3_vl_moe", "mlp.gate", ConversionRule::kEightBits},
+    NamedRule{"solar_open", "mlp.gate", ConversionRule::kDense},
+    NamedRule{"solar_open", "e_score_correction_bias", ConversionRule::kKeepType},
 };
 
 // Types that run, but whose conversions have not been compared with mlx-lm's: latent attention is taken apart
 // there, others have modules or names of their own.
-constexpr std::array kWithoutRules = std::to_array<std::string_view>({"deepseek_v2",
-                                                                      "deepseek_v3",
-                                                                      "exaone_moe",
-                                                                      "falcon_h1",
-                                                                      "gemma4",
-                                                                      "gemma4_text",
-                                                                      "gemma4_unified",
-                                                                      "glm4_moe_lite",
-                                                                      "gpt2",
-                                                                      "gpt_bigcode",
-                                                                      "gpt_neox",
-                                                                      "granitemoehybrid",
-                                                                      "joyai_llm_flash",
-                                                                      "kimi_k2",
-                                                                      "kimi_k25",
-                                                                      "kimi_vl",
-                                                                      "lfm2",
-                                                                      "lfm2-vl",
-                                                                      "lfm2_moe",
-                                                                      "llava",
-                                                                      "mamba2",
-                                                                      "mellum",
-                                                                      "minicpm3",
-                                                                      "mistral4",
-                                                                      "nemotron_h",
-                                                                      "pixtral",
-                                                                      "qwen",
-                                                                      "qwen2_5_vl",
-                                                                      "qwen2_vl",
-                                                                      "qwen3_5",
-                                                                      "qwen3_5_moe",
-                                                                      "qwen3_5_moe_text",
-                                                                      "qwen3_5_text",
-                                                                      "qwen3_next",
-                                                                      "qwen3_vl",
-                                                                      "qwen3_vl_moe",
-                                                                      "solar_open",
-                                                                      "telechat3",
-                                                                      "youtu_llm"});
+constexpr std::array kWithoutRules =
+    std::to_array<std::string_view>({"deepseek_v2", "deepseek_v3", "falcon_h1", "glm4_moe_lite",
+                                     "joyai_llm_flash", "kimi_k2", "kimi_k25", "kimi_vl", "mistral4"});
 
 bool matches(std::string_view name, std::string_view pattern) {
   if (pattern.starts_with('*')) return name.find(pattern.substr(1)) != std::string_view::npos;
@@ -100,6 +87,15 @@ std::int32_t layer_of(std::string_view path, std::int32_t layer_part) {
   return error == std::errc() && end == path.data() + path.size() && layer >= 0 ? layer : 0;
 }
 
+std::optional<DType> dtype_named(const boost::json::object& config, std::string_view field) {
+  const boost::json::value* value = config.if_contains(field);
+  if (value == nullptr || !value->is_string()) return std::nullopt;
+  if (value->get_string() == "float16") return DType::kF16;
+  if (value->get_string() == "bfloat16") return DType::kBF16;
+  if (value->get_string() == "float32") return DType::kF32;
+  return std::nullopt;
+}
+
 bool holds(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 }  // namespace
@@ -115,9 +111,33 @@ ConversionRule conversion_rule(std::string_view model_type, std::string_view nam
   return ConversionRule::kAsAsked;
 }
 
-std::string_view stacked_experts_name(std::string_view model_type) {
-  const bool own_name = model_type == "afmoe" || model_type == "dots1" || model_type == "gpt_oss";
-  return own_name ? "experts" : "switch_mlp";
+std::optional<DType> configured_dtype(const boost::json::object& config) {
+  if (config.contains("torch_dtype")) return dtype_named(config, "torch_dtype");
+  const boost::json::value* nested = config.if_contains("text_config");
+  if (nested == nullptr || !nested->is_object()) return std::nullopt;
+  return dtype_named(nested->get_object(), "dtype");
+}
+
+StackedExperts stacked_experts(std::string_view model_type) {
+  if (model_type == "afmoe" || model_type == "dots1" || model_type == "gpt_oss") return {.name = "experts"};
+  if (model_type == "gemma4_text") return {.name = "experts.switch_glu"};
+  if (model_type == "nemotron_h") return {.up_proj = "fc1", .down_proj = "fc2"};
+  return {};
+}
+
+std::string mlx_module_name(std::string_view model_type, const std::string& name) {
+  // Of its dense layers; the experts' are told by stacked_experts.
+  constexpr std::array<std::array<std::string_view, 2>, 3> kLfm2Moe = {
+      {{"feed_forward.w1", "gate_proj"}, {"feed_forward.w3", "up_proj"}, {"feed_forward.w2", "down_proj"}}};
+  if (model_type != "lfm2_moe") return name;
+  for (const auto& [ending, part] : kLfm2Moe) {
+    if (name.ends_with(ending)) return name.substr(0, name.rfind('.') + 1) + std::string(part);
+  }
+  return name;
+}
+
+bool stores_whole_norms(std::string_view model_type) {
+  return model_type.starts_with("qwen3_next") || model_type.starts_with("qwen3_5");
 }
 
 std::optional<MixedRecipe> find_mixed_recipe(std::string_view name) {

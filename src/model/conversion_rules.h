@@ -3,9 +3,13 @@
 // widths. Pure functions; tests/parity/conversions.json holds them to mlx-lm.
 #pragma once
 
+#include <boost/json.hpp>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+
+#include "model/tensor.h"
 
 namespace mlxd {
 
@@ -23,9 +27,23 @@ bool has_conversion_rules(std::string_view model_type);
 /// Of a module (its tensors' name without ".weight") or of a tensor that belongs to none.
 ConversionRule conversion_rule(std::string_view model_type, std::string_view name);
 
-/// What mlx-lm calls the module of stacked experts whose single ones checkpoints have as "….experts.N.…":
-/// "experts" or "switch_mlp".
-std::string_view stacked_experts_name(std::string_view model_type);
+/// The type of the floats that a conversion writes, if config.json asks for one where mlx-lm looks for it.
+std::optional<DType> configured_dtype(const boost::json::object& config);
+
+/// What mlx-lm calls the module of stacked experts whose single ones checkpoints have as "….experts.N.…", and
+/// the two projections in it that every expert has.
+struct StackedExperts {
+  std::string_view name = "switch_mlp";
+  std::string_view up_proj = "up_proj";
+  std::string_view down_proj = "down_proj";
+};
+StackedExperts stacked_experts(std::string_view model_type);
+
+/// What mlx-lm calls a module that a checkpoint calls `name`, where only the last part differs.
+std::string mlx_module_name(std::string_view model_type, const std::string& name);
+
+/// Whether mlx-lm stores a norm's weight with the 1 that checkpoints leave out.
+bool stores_whole_norms(std::string_view model_type);
 
 /// mlx-lm's recipes: as llama.cpp's Q4_K_M does, more bits for some layers' values and down projections and
 /// for the head.

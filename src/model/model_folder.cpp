@@ -1,8 +1,11 @@
 #include "model/model_folder.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "model/architectures/architecture.h"
 #include "model/checkpoint_names.h"
@@ -58,9 +61,11 @@ std::set<std::string, std::less<>> tensors_used(const ModelSpec& spec) {
 
 std::int64_t count_parameters(const ModelSpec& spec) {
   std::int64_t count = 0;
+  std::set<std::pair<std::string_view, std::int64_t>> counted;  // keys that are values, too, count once
   visit_modules(
       spec,
       [&](const LinearSpec& linear) {
+        if (!counted.emplace(linear.name, linear.rows.first).second) return;
         count += std::int64_t{linear.in_features} * linear.out_features;
         if (linear.has_bias) count += linear.out_features;
       },
@@ -92,9 +97,28 @@ Result<void> check_all_used(const ModelSpec& spec, const WeightMap& weights,
   return {};
 }
 
+/// How many layers could not be quantized. Errors: kUnsupported if none was.
+Result<std::int64_t> count_left_dense(const ModelSpec& spec, const Quantization& form,
+                                      const std::filesystem::path& folder) {
+  std::set<std::string, std::less<>> left;
+  bool any = false;
+  visit_modules(
+      spec,
+      [&](const LinearSpec& linear) {
+        any = any || linear.quantize_from;
+        if (!linear.quantize_from && linear.in_features % std::max(32, form.group_size) != 0)
+          left.insert(linear.name);
+      },
+      [](const NormSpec&) {}, [](const std::string&, std::int32_t) {});
+  if (any) return static_cast<std::int64_t>(left.size());
+  return unsupported(folder.string() + ": no layer has inputs that divide into groups of " +
+                     std::to_string(form.group_size) + "; use a smaller --quantize-group");
+}
+
 }  // namespace
 
-Result<ModelFolder> ModelFolder::open(const std::filesystem::path& folder) {
+Result<ModelFolder> ModelFolder::open(const std::filesystem::path& folder,
+                                      const std::optional<Quantization>& at_load) {
   ModelFolder model;
   std::error_code error;
   // A trailing slash would hide the name.
@@ -110,12 +134,13 @@ Result<ModelFolder> ModelFolder::open(const std::filesystem::path& folder) {
   if (architecture == nullptr) {
     return config.refuse_unsupported("model_type", "supported are " + supported_model_types());
   }
-  const QuantizationConfig quantization = TRY(QuantizationConfig::read(config));
+  const QuantizationConfig quantization = TRY(QuantizationConfig::read(config, at_load));
   model.weights_ = TRY(WeightMap::open(model.path_));
   TRY(use_mlx_names(config, model.weights_));
   model.spec_ = TRY(architecture->build({config, quantization, model.weights_}));
   TRY(check_all_used(model.spec_, model.weights_, *architecture));
   model.num_parameters_ = count_parameters(model.spec_);
+  if (at_load) model.num_left_dense_ = TRY(count_left_dense(model.spec_, *at_load, model.path_));
 
   model.eos_tokens_ = TRY(read_eos(config, model.spec_.vocab_size));
   const std::filesystem::path generation_file = model.path_ / "generation_config.json";

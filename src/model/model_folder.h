@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,11 @@ namespace mlxd {
 class ModelFolder {
  public:
   /// Errors name file, thing and what to do: kNotFound, kCorruptData (shapes, missing tensors, absurd
-  /// numbers), kUnsupported (unknown model_type, quantization this build lacks).
-  static Result<ModelFolder> open(const std::filesystem::path& folder);
+  /// numbers), kUnsupported (unknown model_type, quantization this build lacks). `at_load`: dense layers
+  /// become this when they are loaded, with the codes that mlxd convert would write; errors if a layer is
+  /// quantized already, or none can be.
+  static Result<ModelFolder> open(const std::filesystem::path& folder,
+                                  const std::optional<Quantization>& at_load = {});
 
   const std::filesystem::path& path() const { return path_; }
   std::string name() const { return path_.filename().string(); }
@@ -24,6 +28,8 @@ class ModelFolder {
   const WeightMap& weights() const { return weights_; }
   /// End-of-generation ids: generation_config.json's win over config.json's.
   const std::vector<std::int32_t>& eos_tokens() const { return eos_tokens_; }
+  /// Layers whose inputs are no whole groups of what was asked for at load, and which so stay dense.
+  std::int64_t num_left_dense() const { return num_left_dense_; }
   /// Number of parameters (codes count as one each), for display.
   std::int64_t num_parameters() const { return num_parameters_; }
 
@@ -33,6 +39,7 @@ class ModelFolder {
   WeightMap weights_;
   std::vector<std::int32_t> eos_tokens_;
   std::int64_t num_parameters_ = 0;
+  std::int64_t num_left_dense_ = 0;
 };
 
 }  // namespace mlxd

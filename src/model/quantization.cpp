@@ -5,6 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "model/conversion_rules.h"
+#include "model/weight_rows.h"
+
 namespace mlxd {
 namespace {
 
@@ -156,14 +159,20 @@ std::string_view to_string(QuantizationMode mode) {
   return "none";
 }
 
-Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config) {
+Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config,
+                                                    const std::optional<Quantization>& at_load) {
   QuantizationConfig result;
+  const auto text = TRY(config.object("text_config"));
+  result.at_load_ = at_load;
+  result.dtype_ = configured_dtype(config.values());
+  result.model_type_ = TRY((text && text->has("model_type") ? *text : config).string_or("model_type", ""));
+  if (at_load && !has_conversion_rules(result.model_type_)) {
+    return unsupported(config.file() + ": which layers of " + result.model_type_ +
+                       " models to quantize is not known; leave out --quantize");
+  }
   auto section = TRY(config.object("quantization"));
   if (!section) section = TRY(config.object("quantization_config"));
-  if (!section) {
-    const auto text = TRY(config.object("text_config"));
-    if (text) section = TRY(text->object("quantization_config"));
-  }
+  if (!section && text) section = TRY(text->object("quantization_config"));
   if (!section) return result;
   const std::string method = TRY(section->string_or("quant_method", ""));
   if (!method.empty() && method != "mxfp4" && method != "mxfp8") {
@@ -189,6 +198,31 @@ Result<QuantizationConfig> QuantizationConfig::read(const ConfigReader& config) 
 Result<void> QuantizationConfig::complete(const WeightMap& weights, LinearSpec& linear) const {
   const bool is_foreign = TRY(foreign_.find(weights, linear));
   if (!is_foreign) linear.quantization = TRY(of_module(weights, linear));
+  return quantize_at_load(weights, linear);
+}
+
+Result<void> QuantizationConfig::quantize_at_load(const WeightMap& weights, LinearSpec& linear) const {
+  if (!at_load_) return {};
+  const std::string subject = weights.folder().string() + ": " + linear.name;
+  if (linear.quantization.mode != QuantizationMode::kNone) {
+    return unsupported(subject + " is quantized already, with " + describe(linear.quantization) +
+                       "; leave out --quantize");
+  }
+  // As the converter chooses.
+  if (linear.in_features % std::max(32, at_load_->group_size) != 0) return {};
+  const ConversionRule rule = conversion_rule(model_type_, linear.name);
+  if (rule == ConversionRule::kDense) return {};
+  Quantization form = *at_load_;
+  if (rule == ConversionRule::kEightBits) {
+    form = {QuantizationMode::kAffine, 8, 64};
+    if (linear.in_features % form.group_size != 0) {
+      return unsupported(subject + " gets 8 bits in groups of 64, as in mlx-lm, but has " +
+                         std::to_string(linear.in_features) + " inputs; use --quantize-group 64 or 128");
+    }
+  }
+  const WeightRowReader dense = TRY(WeightRowReader::open(linear, weights));
+  linear.quantize_from = dtype_.value_or(dense.float_type());
+  linear.quantization = form;
   return {};
 }
 

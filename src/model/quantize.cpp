@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "base/check.h"
 #include "model/float_formats.h"
@@ -22,12 +23,27 @@ inline float round_small(float x) {
   return (x + kMagic) - kMagic;
 }
 
-void quantize_affine(std::span<const float> group, std::int32_t bits, DType dtype,
-                     std::array<std::uint8_t, kMaxGroup>& codes, QuantizedRows& out) {
+using GroupCodes = std::array<std::uint8_t, kMaxGroup>;
+
+struct ScaleAndBias {
+  float scale = 0.0F;
+  float bias = 0.0F;
+};
+
+/// The nearest codes of a group.
+void choose_codes(std::span<const float> group, const ScaleAndBias& line, float highest_code,
+                  GroupCodes& codes) {
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const float code = round_small((group[i] - line.bias) / line.scale);
+    codes[i] = static_cast<std::uint8_t>(std::min(std::max(code, 0.0F), highest_code));
+  }
+}
+
+/// MLX's rule; scale and bias are not rounded to the type yet.
+ScaleAndBias affine_of_mlx(std::span<const float> group, float highest_code) {
   const auto [least, most] = std::minmax_element(group.begin(), group.end());
   const float smallest = *least;
   const float largest = *most;
-  const auto highest_code = static_cast<float>((1U << static_cast<unsigned>(bits)) - 1U);
   const bool from_below = std::abs(smallest) > std::abs(largest);
   const float step = std::max((largest - smallest) / highest_code, 1e-7F);
   float scale = from_below ? step : -step;
@@ -38,12 +54,114 @@ void quantize_affine(std::span<const float> group, std::int32_t bits, DType dtyp
     scale = edge / steps_to_edge;
     bias = edge;
   }
+  return {scale, bias};
+}
+
+double squared_error(std::span<const float> group, const ScaleAndBias& line, const GroupCodes& codes) {
+  double sum = 0.0;
   for (std::size_t i = 0; i < group.size(); ++i) {
-    const float code = round_small((group[i] - bias) / scale);
-    codes[i] = static_cast<std::uint8_t>(std::min(std::max(code, 0.0F), highest_code));
+    const double error = double{line.scale} * codes[i] + double{line.bias} - double{group[i]};
+    sum += error * error;
   }
-  append_float(dtype, scale, out.scales);
-  append_float(dtype, bias, out.biases);
+  return sum;
+}
+
+/// The line through (code, value) of least squared error; nothing if all codes are the same.
+std::optional<ScaleAndBias> fit_line(std::span<const float> group, const GroupCodes& codes) {
+  double sum_code = 0.0;
+  double sum_square = 0.0;
+  double sum_value = 0.0;
+  double sum_product = 0.0;
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    const double code = codes[i];
+    sum_code += code;
+    sum_square += code * code;
+    sum_value += double{group[i]};
+    sum_product += code * double{group[i]};
+  }
+  const auto count = static_cast<double>(group.size());
+  const double spread = count * sum_square - sum_code * sum_code;
+  if (spread == 0.0) return std::nullopt;
+  const double scale = (count * sum_product - sum_code * sum_value) / spread;
+  return ScaleAndBias{static_cast<float>(scale), static_cast<float>((sum_value - scale * sum_code) / count)};
+}
+
+/// Tries lines from `first` on: its codes, the line that fits these best, the codes of that one, and so on.
+class LineSearch {
+ public:
+  LineSearch(std::span<const float> group, float highest_code, DType dtype, const ScaleAndBias& first,
+             GroupCodes& codes)
+      : group_(group), highest_code_(highest_code), dtype_(dtype), best_(rounded(first)), codes_(codes) {
+    error_ = squared_error(group, best_, codes);
+  }
+
+  const ScaleAndBias& best() const { return best_; }
+  bool is_exact() const { return error_ == 0.0; }
+
+  void attempt(ScaleAndBias line) {
+    for (int round = 0; round < kRounds; ++round) {
+      line = rounded(line);
+      if (line.scale == 0.0F || !std::isfinite(line.scale) || !std::isfinite(line.bias)) return;
+      GroupCodes codes;
+      choose_codes(group_, line, highest_code_, codes);
+      const double error = squared_error(group_, line, codes);
+      if (error < error_) {
+        error_ = error;
+        best_ = line;
+        std::copy_n(codes.begin(), group_.size(), codes_.begin());
+      }
+      const std::optional<ScaleAndBias> next = fit_line(group_, codes);
+      if (!next) return;
+      line = *next;
+    }
+  }
+
+ private:
+  static constexpr int kRounds = 3;
+
+  ScaleAndBias rounded(const ScaleAndBias& line) const {
+    return {round_to(dtype_, line.scale), round_to(dtype_, line.bias)};
+  }
+
+  std::span<const float> group_;
+  float highest_code_;
+  DType dtype_;
+  ScaleAndBias best_;
+  double error_ = 0.0;
+  GroupCodes& codes_;
+};
+
+/// From MLX's line on: those that leave codes at the top unused, which is exact for values that are steps
+/// apart already, and those that cut off both ends.
+ScaleAndBias affine_of_least_squares(std::span<const float> group, const ScaleAndBias& mlx,
+                                     float highest_code, DType dtype, GroupCodes& codes) {
+  constexpr float kMostUnused = 16.0F;
+  constexpr int kCuts = 8;
+  const auto [least, most] = std::minmax_element(group.begin(), group.end());
+  const float smallest = *least;
+  const float range = *most - smallest;
+  LineSearch search(group, highest_code, dtype, mlx, codes);
+  if (!(range > 0.0F)) return search.best();
+  for (float unused = 0.0F; unused <= std::min(kMostUnused, highest_code / 4.0F); unused += 1.0F) {
+    search.attempt({range / (highest_code - unused), smallest});
+    if (search.is_exact()) return search.best();
+  }
+  for (int cut = 1; cut <= kCuts; ++cut) {
+    const float scale = range / (highest_code * (1.0F + static_cast<float>(cut) / 16.0F));
+    search.attempt({scale, smallest + (range - scale * highest_code) / 2.0F});
+  }
+  return search.best();
+}
+
+void quantize_affine(std::span<const float> group, std::int32_t bits, DType dtype, AffineScales scales,
+                     GroupCodes& codes, QuantizedRows& out) {
+  const auto highest_code = static_cast<float>((1U << static_cast<unsigned>(bits)) - 1U);
+  ScaleAndBias line = affine_of_mlx(group, highest_code);
+  choose_codes(group, line, highest_code, codes);
+  if (scales == AffineScales::kLeastSquares)
+    line = affine_of_least_squares(group, line, highest_code, dtype, codes);
+  append_float(dtype, line.scale, out.scales);
+  append_float(dtype, line.bias, out.biases);
 }
 
 float largest_magnitude(std::span<const float> group) {
@@ -62,8 +180,8 @@ std::uint8_t e8m0_at_least(float value) {
   return static_cast<std::uint8_t>(std::clamp(exponent, -127, 127) + 127);
 }
 
-void quantize_floats(std::span<const float> group, const Quantization& form, DType dtype,
-                     std::array<std::uint8_t, kMaxGroup>& codes, QuantizedRows& out) {
+void quantize_floats(std::span<const float> group, const Quantization& form, DType dtype, GroupCodes& codes,
+                     QuantizedRows& out) {
   const bool is_e4m3 = form.bits == 8;
   const float wanted = round_to(dtype, largest_magnitude(group) / (is_e4m3 ? kLargestE4m3 : kLargestE2m1));
   std::uint8_t stored = 0;
@@ -129,15 +247,16 @@ void append_codes(std::span<const std::uint8_t> codes, std::int32_t bits, std::v
   CHECK(filled == 0);
 }
 
-void quantize_rows(std::span<const float> values, const Quantization& form, DType dtype, QuantizedRows& out) {
+void quantize_rows(std::span<const float> values, const Quantization& form, DType dtype, QuantizedRows& out,
+                   AffineScales scales) {
   CHECK(is_known_form(form));
   const auto group_size = static_cast<std::size_t>(form.group_size);
   CHECK(values.size() % group_size == 0);
-  std::array<std::uint8_t, kMaxGroup> codes;
+  GroupCodes codes;
   for (std::size_t first = 0; first < values.size(); first += group_size) {
     const std::span<const float> group = values.subspan(first, group_size);
     if (form.mode == QuantizationMode::kAffine) {
-      quantize_affine(group, form.bits, dtype, codes, out);
+      quantize_affine(group, form.bits, dtype, scales, codes, out);
     } else {
       quantize_floats(group, form, dtype, codes, out);
     }

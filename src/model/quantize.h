@@ -45,8 +45,16 @@ struct QuantizedRows {
   }
 };
 
-/// Appends the codes of `values`, whole groups of finite numbers of type `dtype` (F16, BF16 or F32).
-void quantize_rows(std::span<const float> values, const Quantization& form, DType dtype, QuantizedRows& out);
+/// How the scale and bias of an affine group are found.
+enum class AffineScales {
+  kMlx,           // as above
+  kLeastSquares,  // those of the smallest sum of squared errors among a few dozen, MLX's among them
+};
+
+/// Appends the codes of `values`, whole groups of finite numbers of type `dtype` (F16, BF16 or F32). `scales`
+/// is for affine forms; least squares takes some fifty times as long.
+void quantize_rows(std::span<const float> values, const Quantization& form, DType dtype, QuantizedRows& out,
+                   AffineScales scales = AffineScales::kMlx);
 
 /// Appends codes of `bits` bits, little end first; together they must fill whole words.
 void append_codes(std::span<const std::uint8_t> codes, std::int32_t bits, std::vector<std::uint32_t>& words);

@@ -200,7 +200,11 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   const KvFormat kv_format = TRY(check_kv_format(options.kv_format));
   TRY(check_speculation(options.speculation, !options.draft_model.empty()));
   const std::filesystem::path path = named_folder(given);
-  ModelFolder folder = TRY(ModelFolder::open(path));
+  ModelFolder folder = TRY(ModelFolder::open(path, options.quantize));
+  if (folder.num_left_dense() > 0) {
+    log::info("{}: {} layers stay dense, for their inputs are no whole groups of {}", folder.name(),
+              folder.num_left_dense(), options.quantize->group_size);
+  }
   const SpeculationOptions::Method method = TRY(speculation_of(folder, options));
   KvWish wish{.model_context_tokens = folder.spec().context_tokens,
               .context_tokens = options.context_tokens,

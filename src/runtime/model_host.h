@@ -31,6 +31,8 @@ struct ModelHostOptions {
   std::size_t kv_bytes = 0;  // for K/V pages; 0: what memory_bytes leaves, or else a default (see kv_plan.h)
   std::string kv_format = "fp16";    // fp16 | bf16 | int8
   std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
+  /// What dense layers become when they are loaded; absent: they stay. Not those of the draft model.
+  std::optional<Quantization> quantize{};
   /// Back K/V with memory at once, so that resident memory does not grow with use.
   bool touch_pages = false;
   std::int32_t max_running = 64;

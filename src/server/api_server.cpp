@@ -8,21 +8,33 @@
 #include <utility>
 
 #include "api/error_status.h"
+#include "api/manage/problem.h"
 #include "api/openai/error_body.h"
 #include "api/openai/model_list.h"
+#include "base/log.h"
+#include "http/origin_policy.h"
+#include "server/access_gate.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
+#include "server/setting_routes.h"
 #include "server/text_workers.h"
 #include "workbench/model_facts.h"
 
 namespace mlxd {
 namespace {
 
-// Every path of this server speaks OpenAI's dialect so far; others choose their envelope here.
-http::Response render_error(const http::Request&, int status, const Error& error) {
+// Management speaks of problems, every other path OpenAI's dialect so far; others choose their envelope here.
+http::Response render_error(const http::Request& request, int status, const Error& error) {
   http::Response response;
   response.status = status;
-  response.body = api::openai::encode_error(status, error);
+  if (status == 401) response.headers.add("WWW-Authenticate", "Bearer realm=\"mlxd\"");
+  if (request.path.starts_with("/api/v1/")) {
+    response.content_type = api::manage::kProblemType;
+    response.body =
+        api::manage::encode_problem(status, http::reason_phrase(status), error, request.path, request.id);
+  } else {
+    response.body = api::openai::encode_error(status, error);
+  }
   return response;
 }
 
@@ -60,19 +72,30 @@ api::openai::ModelEntry describe_adapter(const api::openai::ModelEntry& model, c
 
 struct ApiServer::Impl {
   explicit Impl(Options& options)
-      : dispatchers([this](std::size_t io_thread, std::function<void()> function) {
+      : management(std::move(options.management)),
+        gate(management->accounts(), management->meter()),
+        dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
         shelf(std::move(options.load), options.models_folder),
         workers(options.text_workers, options.max_queued_requests) {}
 
   void add_routes(http::Router& router);
+  SystemFacts system_facts() const;
+  /// Brings what API keys have used into the database, once for all that end meanwhile.
+  void save_usage();
   void answer_ready(http::Exchange& exchange) const;
   void list_models(const http::ExchangePtr& exchange);
   void show_model(const http::ExchangePtr& exchange);
   /// Runs `job` on a text worker, or answers that there are too many.
   void on_worker(const http::ExchangePtr& exchange, std::function<void()> job);
 
+  // First, as all others may use it to the end.
+  std::unique_ptr<Management> management;
+  AccessGate gate;
+  std::vector<std::pair<std::string, std::string>> routes;
+  std::atomic<bool> saving_usage{false};
+  std::int64_t started_at = Clock::real().wall_seconds();
   std::atomic<bool> ready{false};
   std::atomic<bool> draining{false};
   // For threads that may run before `server` is set.
@@ -108,6 +131,22 @@ void ApiServer::Impl::list_models(const http::ExchangePtr& exchange) {
     for (const std::string& adapter : ModelShelf::adapters_of(entry))
       entries.push_back(describe_adapter(model, adapter));
   }
+  for (const auto& [name, model] : management->names().all()) {
+    api::openai::ModelEntry named{.id = name, .parent = model};
+    const auto same = std::find_if(entries.begin(), entries.end(),
+                                   [&](const api::openai::ModelEntry& entry) { return entry.id == model; });
+    if (same != entries.end()) {
+      named = *same;
+      named.id = name;
+      named.parent = model;
+    }
+    entries.push_back(std::move(named));
+  }
+  // A key sees what it may ask for.
+  if (const std::shared_ptr<const ApiKey> key = caller_of(*exchange).key)
+    std::erase_if(entries, [&](const api::openai::ModelEntry& entry) {
+      return !key_allows_model(*key, entry.id, entry.parent.empty() ? entry.id : entry.parent);
+    });
   http::Response response;
   response.body = api::openai::encode_model_list(entries);
   exchange->post([exchange, response] { exchange->respond(response); });
@@ -124,6 +163,15 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
   for (const ModelShelf::Entry& entry : entries) {
     if (entry.name == name) return answer(describe(entry));
   }
+  if (const std::string meant = management->names().resolve(name).model; meant != name) {
+    for (const ModelShelf::Entry& entry : entries) {
+      if (entry.name != meant) continue;
+      api::openai::ModelEntry named = describe(entry);
+      named.id = name;
+      named.parent = meant;
+      return answer(named);
+    }
+  }
   Error error = shelf.unknown(name);
   for (const auto& split : split_adapter(name)) {
     const auto entry = std::find_if(entries.begin(), entries.end(),
@@ -136,6 +184,29 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
     break;
   }
   exchange->post([exchange, error] { exchange->respond_error(api::status_of(error.kind), error); });
+}
+
+SystemFacts ApiServer::Impl::system_facts() const {
+  SystemFacts facts;
+  facts.started_at = started_at;
+  facts.now = Clock::real().wall_seconds();
+  facts.resident_bytes = resident_memory_bytes();
+  const http::Server* http = server_pointer;
+  facts.open_connections = http != nullptr ? http->open_connections() : 0;
+  for (const ServedModelPtr& model : shelf.loaded()) facts.loaded_models.push_back(model->name);
+  facts.state_folder = management->state_folder().string();
+  return facts;
+}
+
+void ApiServer::Impl::save_usage() {
+  if (saving_usage.exchange(true)) return;
+  const bool queued = workers.try_post([this] {
+    saving_usage = false;
+    if (const auto saved = management->accounts().save_usage(); !saved.ok())
+      log::error("what API keys have used is not stored yet: {}", saved.error().message);
+  });
+  // The next request that ends tries again, and the end of the server.
+  if (!queued) saving_usage = false;
 }
 
 void ApiServer::Impl::add_routes(http::Router& router) {
@@ -161,9 +232,16 @@ void ApiServer::Impl::add_routes(http::Router& router) {
     on_worker(exchange, [this, exchange] { show_model(exchange); });
   });
   generation->add_routes(router);
+  ManageRoutes manage_routes(router, workers);
+  management->add_routes(manage_routes);
+  add_system_route(manage_routes, [this] { return system_facts(); });
+  for (const http::Route& route : router.routes()) routes.emplace_back(route.method, route.pattern);
+  router.wrap_handlers([this](const http::Route& route) { return gate.guard(route); });
 }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
+  if (options.management == nullptr)
+    options.management = TRY(Management::open({.loopback = http::is_loopback_host(options.http.host)}));
   auto impl = std::make_unique<Impl>(options);
   Impl* raw = impl.get();
   impl->generation = std::make_unique<GenerationHandlers>(
@@ -172,8 +250,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .metrics = &impl->metrics,
                                   .dispatchers = &impl->dispatchers,
                                   .ready = &impl->ready,
+                                  .names = &impl->management->names(),
                                   .strict = options.strict,
-                                  .request_timeout = options.request_timeout});
+                                  .request_timeout = options.request_timeout,
+                                  .on_key_used = [raw] { raw->save_usage(); }});
   http::Router router;
   impl->add_routes(router);
   options.http.render_error = render_error;
@@ -198,6 +278,11 @@ ApiServer::~ApiServer() {
 
 ModelShelf& ApiServer::models() { return impl_->shelf; }
 http::Server& ApiServer::http() { return *impl_->server; }
+Management& ApiServer::management() { return *impl_->management; }
+void ApiServer::set_request_timeout(std::chrono::seconds timeout) {
+  impl_->generation->set_request_timeout(timeout);
+}
+const std::vector<std::pair<std::string, std::string>>& ApiServer::routes() const { return impl_->routes; }
 void ApiServer::set_ready() { impl_->ready = true; }
 
 void ApiServer::begin_drain() {

@@ -7,9 +7,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "http/server.h"
+#include "server/management.h"
 #include "server/model_shelf.h"
 
 namespace mlxd {
@@ -22,6 +26,8 @@ class ApiServer {
     std::filesystem::path models_folder = {};
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // of a generation; 0: none
+    /// Accounts, keys, settings, profiles; null: with nothing stored, in memory.
+    std::unique_ptr<Management> management = nullptr;
     std::size_t text_workers = 2;
     std::size_t max_queued_requests = 256;
   };
@@ -33,6 +39,11 @@ class ApiServer {
 
   ModelShelf& models();
   http::Server& http();
+  Management& management();
+  /// Longest time of generations that begin from now on; 0: none. Any thread.
+  void set_request_timeout(std::chrono::seconds timeout);
+  /// Method and pattern of every route.
+  const std::vector<std::pair<std::string, std::string>>& routes() const;
   void set_ready();
   /// No new connections, /readyz 503; running requests go on. http.on_drained tells when all are done.
   void begin_drain();

@@ -2,14 +2,19 @@
 
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <string_view>
 #include <utility>
 
 #include "base/log.h"
+#include "base/log_files.h"
+#include "http/origin_policy.h"
 #include "runtime/model_host.h"
 #include "server/api_server.h"
+#include "server/runtime_file.h"
 #include "server/stop_signal.h"
 
 namespace mlxd {
@@ -68,12 +73,49 @@ std::string url_of(const std::string& host, std::uint16_t port) {
 struct App::Impl {
   AppOptions options;
   std::string url;
+  std::string owner_token;
   std::unique_ptr<StopSignal> signal;  // before the server, which rings it
   std::unique_ptr<ApiServer> server;
+  std::atomic<ApiServer*> serving{nullptr};  // for threads that may run before `server` is set
+
+  ~Impl() {
+    if (!options.state_folder.empty()) remove_runtime_file(options.state_folder, owner_token);
+  }
+  Result<void> open_management(ApiServer::Options& server_options);
+  void load_profiles();
 };
+
+Result<void> App::Impl::open_management(ApiServer::Options& server_options) {
+  owner_token = new_owner_token();
+  server_options.management = TRY(Management::open({.state_folder = options.state_folder,
+                                                    .places = options.places,
+                                                    .loopback = http::is_loopback_host(options.host),
+                                                    .owner_token = owner_token}));
+  server_options.management->settings().on_change([this](const Settings& now) {
+    if (const auto configured = log::configure(now.log_level()); !configured.ok())
+      log::error("{}", configured.error().message);
+    if (ApiServer* listening = serving; listening != nullptr)
+      listening->set_request_timeout(std::chrono::seconds(now.request_timeout_s()));
+  });
+  return {};
+}
+
+// In the background: whoever asks meanwhile waits for the same load.
+void App::Impl::load_profiles() {
+  for (const Profile& profile : server->management().names().profiles()) {
+    if (!profile.auto_load) continue;
+    server->models().find(server->management().names().resolve(profile.name).model, {},
+                          [name = profile.name](const Result<AskedModel>& asked) {
+                            if (!asked.ok())
+                              log::warn("profile {} is not loaded: {}", name, asked.error().message);
+                          });
+  }
+}
 
 Result<std::unique_ptr<App>> App::start(AppOptions options) {
   TRY(log::configure(options.log_level));
+  if (!options.state_folder.empty() && options.log_files > 0)
+    TRY(log::keep_files(options.state_folder / "logs", options.log_file_bytes, options.log_files));
   raise_descriptor_limit();
   auto impl = std::make_unique<Impl>();
   impl->options = std::move(options);
@@ -87,6 +129,7 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   host_options.memory_bytes = given.memory_bytes;
   host_options.kv_format = given.kv_format;
   host_options.activation_bits = given.activation_bits;
+  host_options.quantize = given.quantize;
   host_options.max_running = given.max_running;
   host_options.speculation = given.speculation;
   host_options.draft_model = given.draft_model;
@@ -110,9 +153,16 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
               model->engine->backend_info().name);
     return model;
   };
+  TRY(impl->open_management(server_options));
   impl->server = TRY(ApiServer::start(std::move(server_options)));
+  impl->serving = impl->server.get();
   impl->url = url_of(given.host, impl->server->http().port());
+  // Management answers while models are loading.
+  if (!given.state_folder.empty())
+    TRY(write_runtime_file(given.state_folder,
+                           {impl->url, static_cast<std::int64_t>(::getpid()), impl->owner_token}));
   for (const std::filesystem::path& folder : given.models) TRY(impl->server->models().load_now(folder));
+  impl->load_profiles();
   impl->server->set_ready();
   return std::unique_ptr<App>(new App(std::move(impl)));
 }
@@ -123,6 +173,10 @@ App::~App() = default;
 std::uint16_t App::port() const { return impl_->server->http().port(); }
 const std::string& App::url() const { return impl_->url; }
 std::string App::ready_line() const { return "mlxd is ready at " + impl_->url; }
+std::string App::setup_link() const {
+  const std::string token = impl_->server->management().accounts().setup_token();
+  return token.empty() ? std::string() : impl_->url + "/#setup=" + token;
+}
 void App::stop() { impl_->signal->ring(StopSignal::Ring::kStop); }
 
 bool App::run() {

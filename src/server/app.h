@@ -8,11 +8,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "model/model_spec.h"
 #include "runtime/adapter_places.h"
+#include "settings/settings.h"
 
 namespace mlxd {
 
@@ -28,8 +31,9 @@ struct AppOptions {
   std::int32_t context_tokens = 0;  // 0: each model's own
   std::size_t memory_bytes =
       0;  // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
-  std::string kv_format = "fp16";    // fp16 | bf16 | int8
-  std::int32_t activation_bits = 8;  // that meet quantized weights: 8 | 16
+  std::string kv_format = "fp16";          // fp16 | bf16 | int8
+  std::int32_t activation_bits = 8;        // that meet quantized weights: 8 | 16
+  std::optional<Quantization> quantize{};  // what dense layers become when they are loaded; absent: they stay
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
   std::int32_t max_running = 64;                      // sequences in one step
@@ -45,6 +49,13 @@ struct AppOptions {
   std::chrono::milliseconds drain_limit{30000};
   /// Web origins allowed beside loopback ones, e.g. "https://chat.example.org".
   std::vector<std::string> allowed_origins;
+  /// Has the database, the secrets' key and the logs; empty: nothing is kept.
+  std::filesystem::path state_folder;
+  /// Where the settings come from, without those that are stored.
+  SettingPlaces places;
+  /// Log files kept in the state folder, and the size of each; 0: none.
+  std::size_t log_files = 0;
+  std::size_t log_file_bytes = 10'000'000;
 };
 
 class App {
@@ -58,6 +69,8 @@ class App {
   const std::string& url() const;
   /// "mlxd is ready at http://127.0.0.1:10242", to be printed once on standard output.
   std::string ready_line() const;
+  /// Where the first account can be made, "http://127.0.0.1:10242/#setup=TOKEN"; empty once there is one.
+  std::string setup_link() const;
 
   /// Serves until SIGTERM, SIGINT or `stop`, then drains: no new connections, running requests finish within
   /// the limit; a second signal ends at once. Returns true if everything running could finish.

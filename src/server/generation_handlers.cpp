@@ -11,8 +11,10 @@
 #include "api/openai/chat_request.h"
 #include "api/openai/completion_answer.h"
 #include "api/openai/completion_request.h"
+#include "api/openai/profile_defaults.h"
 #include "base/clock.h"
 #include "http/request_id.h"
+#include "server/access_gate.h"
 #include "server/generation_run.h"
 
 namespace mlxd {
@@ -69,7 +71,11 @@ void GenerationHandlers::add_routes(http::Router& router) {
                                                 .num_choices = total_choices(call),
                                                 .logprobs = call.sampling.logprobs,
                                                 .include_usage = call.include_usage});
-       }});
+       },
+       .with_defaults =
+           [](std::string_view body, const Profile& profile) {
+             return openai::with_profile_defaults(body, profile.defaults, openai::ProfileUse::kChat);
+           }});
   add("/completions",
       {.decode = [](std::string_view body) { return openai::decode_completion_request(body); },
        .encoder = [](const api::GenerationCall& call,
@@ -79,7 +85,11 @@ void GenerationHandlers::add_routes(http::Router& router) {
                                                       .num_choices = total_choices(call),
                                                       .logprobs = call.sampling.logprobs,
                                                       .include_usage = call.include_usage});
-       }});
+       },
+       .with_defaults =
+           [](std::string_view body, const Profile& profile) {
+             return openai::with_profile_defaults(body, profile.defaults, openai::ProfileUse::kCompletion);
+           }});
 }
 
 void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect& dialect) {
@@ -98,50 +108,91 @@ void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect
 
 void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialect& dialect,
                                  TimePoint arrived) {
-  auto decoded = dialect.decode(exchange->request.body);
+  const std::string& body = exchange->request.body;
+  // Read twice only where a name may stand for something else.
+  ModelNames::Meaning meaning;
+  if (options_.names != nullptr && !options_.names->empty())
+    meaning = options_.names->resolve(api::openai::peek_model(body));
+  auto decoded = meaning.profile == nullptr ? dialect.decode(body)
+                                            : dialect.decode(dialect.with_defaults(body, *meaning.profile));
   if (!decoded.ok()) {
     refuse(exchange, decoded.error());
     return;
   }
-  const std::string name = decoded->model;
+  if (meaning.model.empty()) meaning.model = decoded->model;
+  const Caller& caller = caller_of(*exchange);
+  if (caller.key != nullptr && !key_allows_model(*caller.key, decoded->model, meaning.model)) {
+    refuse(exchange, Error(ErrorKind::kForbidden,
+                           "the key '" + caller.key->name + "' may not use the model '" +
+                               decoded->model.substr(0, 200) + "': its scope has other models",
+                           "model"));
+    return;
+  }
+  if (caller.key != nullptr && !caller.key->cache_salt.empty())
+    decoded->cache_salt = caller.key->cache_salt + "\n" + decoded->cache_salt;
+  const std::string name = meaning.model;
   const std::string adapter = decoded->adapter;
-  options_.shelf->find(
-      name, adapter,
-      [this, exchange, &dialect, arrived, call = decoded.take_value()](const Result<AskedModel>& asked) {
-        if (asked.ok())
-          start(exchange, dialect, call, *asked, arrived);
-        else
-          refuse(exchange, asked.error());
-      });
+  options_.shelf->find(name, adapter,
+                       [this, exchange, &dialect, arrived, meaning = std::move(meaning),
+                        call = decoded.take_value()](const Result<AskedModel>& asked) {
+                         if (asked.ok())
+                           start(exchange, dialect, call, *asked, meaning, arrived);
+                         else
+                           refuse(exchange, asked.error());
+                       });
 }
 
 void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect& dialect,
-                               const api::GenerationCall& call, const AskedModel& asked, TimePoint arrived) {
+                               const api::GenerationCall& call, AskedModel asked,
+                               const ModelNames::Meaning& meaning, TimePoint arrived) {
+  if (const std::int32_t context =
+          meaning.profile == nullptr ? 0 : api::openai::profile_context_tokens(meaning.profile->defaults);
+      context > 0 && context < asked.model->limits.context_tokens) {
+    auto shorter = std::make_shared<ServedModel>(*asked.model);
+    shorter->limits.context_tokens = context;
+    asked.model = std::move(shorter);
+  }
   const ServedModelPtr& model = asked.model;
+  const Caller& caller = caller_of(*exchange);
+  const std::string client = caller.client_name();
+  Priority priority = dialect.priority;
+  if (caller.key != nullptr)
+    priority = dialect.priority == Priority::kLow ? Priority::kLow : caller.key->priority;
   auto encoder = dialect.encoder(call, {.id = http::random_id(kAnswerIdSize),
                                         .created = Clock::real().wall_seconds(),
-                                        .model = asked.name(),
+                                        .model = meaning.model == call.model ? asked.name() : call.model,
                                         .fingerprint = fingerprint(asked)});
   std::optional<TimePoint> deadline;
-  if (options_.request_timeout.count() > 0) deadline = arrived + options_.request_timeout;
-  auto run = std::make_shared<GenerationRun>(
-      GenerationRun::Options{.exchange = exchange,
-                             .model = model,
-                             .adapter = asked.adapter,
-                             .encoder = std::move(encoder),
-                             .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
-                             .metrics = options_.metrics,
-                             .arrived = arrived,
-                             .priority = dialect.priority,
-                             .client = clients_.of(exchange->request.headers),
-                             .deadline = deadline,
-                             .explain_cache = asks_to_explain_cache(exchange->request)});
+  if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
+    deadline = arrived + timeout;
+  auto run = std::make_shared<GenerationRun>(GenerationRun::Options{
+      .exchange = exchange,
+      .model = model,
+      .adapter = asked.adapter,
+      .encoder = std::move(encoder),
+      .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
+      .metrics = options_.metrics,
+      .arrived = arrived,
+      .priority = priority,
+      .client = client.empty() ? clients_.of(exchange->request.headers) : clients_.of(client),
+      .deadline = deadline,
+      .explain_cache = asks_to_explain_cache(exchange->request),
+      .on_used = note_use(*exchange)});
   const auto submitted = run->submit(call);
   if (!submitted.ok()) {
     refuse(exchange, submitted.error(), model.get());
     return;
   }
   exchange->post([run = std::move(run)] { run->begin(); });
+}
+
+std::function<void(const Usage&)> GenerationHandlers::note_use(const http::Exchange& exchange) const {
+  const std::shared_ptr<KeyUse> use = caller_of(exchange).use;
+  if (use == nullptr) return {};
+  return [use, on_key_used = options_.on_key_used](const Usage& usage) {
+    use->note(usage.prompt_tokens, usage.completion_tokens);
+    if (on_key_used) on_key_used();
+  };
 }
 
 void GenerationHandlers::refuse(const http::ExchangePtr& exchange, const Error& error,

@@ -15,6 +15,7 @@
 #include "http/router.h"
 #include "server/client_directory.h"
 #include "server/metrics.h"
+#include "server/model_names.h"
 #include "server/model_shelf.h"
 #include "server/stream_dispatcher.h"
 #include "server/text_workers.h"
@@ -29,29 +30,39 @@ class GenerationHandlers {
     Metrics* metrics = nullptr;
     StreamDispatchers* dispatchers = nullptr;
     const std::atomic<bool>* ready = nullptr;  // false: models are still loading
+    const ModelNames* names = nullptr;
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // 0: none
+    std::function<void()> on_key_used = {};   // a key's request has ended; on I/O threads
   };
-  explicit GenerationHandlers(Options options) : options_(std::move(options)) {}
+  explicit GenerationHandlers(Options options)
+      : options_(std::move(options)), request_timeout_(options_.request_timeout) {}
 
   void add_routes(http::Router& router);
+  /// Of requests that begin from now on. Any thread.
+  void set_request_timeout(std::chrono::seconds timeout) { request_timeout_ = timeout; }
 
  private:
   struct Dialect {
     std::function<Result<api::GenerationCall>(std::string_view body)> decode;
     std::function<std::unique_ptr<api::AnswerEncoder>(const api::GenerationCall& call, api::AnswerInfo info)>
         encoder;
+    /// A body with what a profile says where it says nothing itself.
+    std::function<std::string(std::string_view body, const Profile& profile)> with_defaults;
     Priority priority = Priority::kNormal;
   };
 
   void handle(const http::ExchangePtr& exchange, const Dialect& dialect);
   void prepare(const http::ExchangePtr& exchange, const Dialect& dialect, TimePoint arrived);
   void start(const http::ExchangePtr& exchange, const Dialect& dialect, const api::GenerationCall& call,
-             const AskedModel& asked, TimePoint arrived);
+             AskedModel asked, const ModelNames::Meaning& meaning, TimePoint arrived);
+  /// Counts what a key's request has used; nothing for others.
+  std::function<void(const Usage&)> note_use(const http::Exchange& exchange) const;
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);
   int retry_after_s(const ServedModel* model) const;
 
   Options options_;
+  std::atomic<std::chrono::seconds> request_timeout_;
   ClientDirectory clients_;
   std::vector<std::unique_ptr<Dialect>> dialects_;
 };

@@ -362,6 +362,13 @@ Usage GenerationRun::usage() const {
   return usage;
 }
 
+Usage GenerationRun::usage_counts() const {
+  Usage counts;
+  counts.prompt_tokens = prompt_tokens_;
+  for (const Branch& branch : branches_) counts.completion_tokens += branch.text->completion_tokens();
+  return counts;
+}
+
 CacheExplanation GenerationRun::explain(const CacheReport& report, const std::vector<TokenId>& prompt) const {
   constexpr std::ptrdiff_t kTokensAround = 16;
   const auto text = [this](std::span<const TokenId> tokens) {
@@ -432,6 +439,7 @@ void GenerationRun::fail(const Error& error, std::string& out) {
 void GenerationRun::finish() {
   if (done_) return;
   done_ = true;
+  if (options_.on_used) options_.on_used(usage_counts());
   // The dispatcher's references may be the last ones.
   const std::shared_ptr<GenerationRun> self = shared_from_this();
   for (Branch& branch : branches_) {

@@ -5,6 +5,7 @@
 // them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     ClientId client = 0;
     std::optional<TimePoint> deadline = {};
     bool explain_cache = false;
+    /// Called once, when the request ends in whatever way, with what it used until then; may be empty.
+    std::function<void(const Usage&)> on_used = {};
   };
   explicit GenerationRun(Options options);
   ~GenerationRun() override;
@@ -74,6 +77,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   void fail(const Error& error, std::string& out);
   void finish();
   Usage usage() const;
+  /// As usage, tokens only.
+  Usage usage_counts() const;
   Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
                                          std::int32_t choice) const;
   Result<std::optional<GrammarMatcher>> compile_grammar(const api::GenerationCall& call) const;

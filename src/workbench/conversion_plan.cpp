@@ -19,27 +19,6 @@ namespace json = boost::json;
 
 json::string_view text_of(std::string_view text) { return {text.data(), text.size()}; }
 
-std::optional<DType> dtype_named(const json::object& config, std::string_view field) {
-  const json::value* value = config.if_contains(field);
-  if (value == nullptr || !value->is_string()) return std::nullopt;
-  if (value->get_string() == "float16") return DType::kF16;
-  if (value->get_string() == "bfloat16") return DType::kBF16;
-  if (value->get_string() == "float32") return DType::kF32;
-  return std::nullopt;
-}
-
-const json::object* nested_config(const json::object& config) {
-  const json::value* nested = config.if_contains("text_config");
-  return nested == nullptr ? nullptr : nested->if_object();
-}
-
-/// The type that config.json asks for, where mlx-lm looks for it.
-std::optional<DType> configured_dtype(const json::object& config) {
-  if (config.contains("torch_dtype")) return dtype_named(config, "torch_dtype");
-  const json::object* nested = nested_config(config);
-  return nested == nullptr ? std::nullopt : dtype_named(*nested, "dtype");
-}
-
 /// Tells the parts of one stored tensor from each other.
 std::string key_of(const LinearSpec& linear) {
   return linear.rows.total == 0 ? linear.name : linear.name + " from " + std::to_string(linear.rows.first);
@@ -57,22 +36,23 @@ std::map<std::string, std::string> stacked_names(const ModelSpec& spec) {
       const std::string number = "experts." + std::to_string(i) + ".";
       const bool is_fused = expert.gate_proj && expert.gate_proj->rows.total != 0 &&
                             expert.gate_proj->name == expert.up_proj.name;
-      const std::string stack(stacked_experts_name(spec.model_type));
-      const auto add = [&](const LinearSpec& linear, const char* part) {
+      const StackedExperts stacked = stacked_experts(spec.model_type);
+      const std::string stack(stacked.name);
+      const auto add = [&](const LinearSpec& linear, std::string_view part) {
         if (is_fused) {
           std::string holder = linear.name.substr(0, linear.name.rfind('.'));
           if (holder.ends_with(".experts") || holder.ends_with(".switch_mlp"))
             holder.resize(holder.rfind('.'));
-          names[key_of(linear)] = holder + "." + stack + "." + part;
+          names[key_of(linear)] = holder + "." + stack + "." + std::string(part);
           return;
         }
         const std::size_t at = linear.name.rfind(number);
         if (at == std::string::npos || linear.rows.total != 0) return;
-        names[linear.name] = linear.name.substr(0, at) + stack + "." + part;
+        names[linear.name] = linear.name.substr(0, at) + stack + "." + std::string(part);
       };
       if (expert.gate_proj) add(*expert.gate_proj, "gate_proj");
-      add(expert.up_proj, "up_proj");
-      add(expert.down_proj, "down_proj");
+      add(expert.up_proj, stacked.up_proj);
+      add(expert.down_proj, stacked.down_proj);
     }
   }
   return names;
@@ -130,25 +110,32 @@ class Planner {
           add_tensor(stacked->second + ".bias", linear.name + ".bias");
         },
         [&](const NormSpec& norm) {
-          if (norm.has_weight) add_tensor(norm.name + ".weight", norm.name + ".weight");
+          if (norm.has_weight) {
+            add_tensor(norm.name + ".weight", norm.name + ".weight",
+                       stores_whole_norms(source_.spec().model_type) ? norm.weight_offset : 0.0F);
+          }
           if (norm.has_bias) add_tensor(norm.name + ".bias", norm.name + ".bias");
         },
         [&](const std::string& name, std::int32_t) { add_tensor(name, name); });
   }
 
-  void add_tensor(const std::string& name, const std::string& source_name) {
+  void add_tensor(const std::string& name, const std::string& source_name, float added = 0.0F) {
     if (!seen_.insert(source_name).second) return;
     const TensorView& tensor = *weights_.find(source_name);
     const auto [at, is_new] = tensor_at_.emplace(name, plan_.tensors.size());
     if (!is_new) {
-      plan_.tensors[at->second].parts.push_back(&tensor);
+      plan_.tensors[at->second].parts.push_back(source_name);
       plan_.tensors[at->second].shape.front() += 1;
       return;
     }
     ConvertedTensor made;
     made.name = name;
-    made.parts = {&tensor};
+    made.parts = {source_name};
     made.shape = tensor.shape;
+    made.added = added;
+    // Convolutions over each channel for itself: PyTorch's [channels, 1, taps] is MLX's [channels, taps, 1].
+    if (made.shape.size() == 3 && made.shape[1] == 1 && name.find("conv") != std::string::npos)
+      std::swap(made.shape[1], made.shape[2]);
     if (name != source_name) made.shape.insert(made.shape.begin(), 1);
     const bool keeps = conversion_rule(source_.spec().model_type, name) == ConversionRule::kKeepType;
     made.dtype = keeps ? tensor.dtype : configured_dtype_.value_or(tensor.dtype);
@@ -161,7 +148,7 @@ class Planner {
     whole.out_features = static_cast<std::int32_t>(linear.stored_rows());
     whole.rows = {};
     ConvertedModule module;
-    module.name = linear.name;
+    module.name = mlx_module_name(source_.spec().model_type, linear.name);
     module.shape = {whole.out_features, linear.in_features};
     if (linear.storage == WeightStorage::kMlx) {
       module.shape = weights_.find(linear.name + ".weight")->shape;

@@ -34,9 +34,11 @@ struct ConvertedModule {
 /// Any other tensor: norms, biases, sinks.
 struct ConvertedTensor {
   std::string name;
-  std::vector<const TensorView*> parts;  // one, or those of single experts
+  /// As the source's WeightMap has them, which need not be the file's names: one, or those of single experts.
+  std::vector<std::string> parts;
   std::vector<std::int64_t> shape;
   DType dtype = DType::kF32;
+  float added = 0.0F;  // to each number, as a number of the source's type
 };
 
 struct ConversionPlan {

@@ -69,8 +69,9 @@ Result<void> round_values(std::span<float> values, DType dtype, const std::strin
 /// Writes one module, piece by piece.
 class ModuleWriter {
  public:
-  ModuleWriter(const WeightMap& weights, const ConvertedModule& module, WeightFilesWriter& writer)
-      : weights_(weights), module_(module), writer_(writer) {}
+  ModuleWriter(const WeightMap& weights, const ConvertedModule& module, AffineScales scales,
+               WeightFilesWriter& writer)
+      : weights_(weights), module_(module), scales_(scales), writer_(writer) {}
 
   Result<void> write(Progress& progress) {
     const std::int64_t rows_at_once = std::max<std::int64_t>(1, kPieceElements / module_.columns());
@@ -115,7 +116,7 @@ class ModuleWriter {
                           ".weight holds numbers beyond 1e36; its weights are damaged, "
                           "get the model again");
     }
-    quantize_rows(values, module_.form, module_.dtype, rows_);
+    quantize_rows(values, module_.form, module_.dtype, rows_, scales_);
     return write_parts(std::as_bytes(std::span(rows_.words)), rows_.scales, rows_.biases, count, target);
   }
 
@@ -135,6 +136,7 @@ class ModuleWriter {
 
   const WeightMap& weights_;
   const ConvertedModule& module_;
+  AffineScales scales_;
   WeightFilesWriter& writer_;
   QuantizedRows rows_;
   WeightRows kept_;
@@ -144,10 +146,14 @@ class ModuleWriter {
 Result<void> write_tensor(const ConvertedTensor& tensor, const WeightMap& weights, WeightFilesWriter& writer,
                           Progress& progress) {
   std::uint64_t offset = 0;
-  for (const TensorView* part : tensor.parts) {
+  for (const std::string& part : tensor.parts) {
+    const TensorView& view = *TRY(weights.get(part));
     std::vector<float> values =
-        TRY(read_vector(part->name, static_cast<std::int32_t>(part->num_elements()), weights));
-    TRY(round_values(values, tensor.dtype, part->name));
+        TRY(read_vector(part, static_cast<std::int32_t>(view.num_elements()), weights));
+    if (tensor.added != 0.0F) {
+      for (float& value : values) value = round_to(view.dtype, value + tensor.added);
+    }
+    TRY(round_values(values, tensor.dtype, view.name));
     std::vector<std::byte> bytes;
     append_floats(tensor.dtype, values, bytes);
     TRY(writer.write_part(tensor.name, offset, bytes));
@@ -252,7 +258,7 @@ void describe(const ModelFolder& source, const ConversionPlan& plan, ConvertRepo
   std::int64_t left_out = 0;
   std::set<std::string> tensors;
   for (const ConvertedTensor& tensor : plan.tensors) {
-    for (const TensorView* part : tensor.parts) tensors.insert(part->name);
+    tensors.insert(tensor.parts.begin(), tensor.parts.end());
   }
   for (const auto& [name, tensor] : source.weights().tensors()) {
     const std::string module = name.substr(0, name.rfind('.'));
@@ -280,7 +286,7 @@ Result<ConvertReport> fill(const ModelFolder& source, const ConversionPlan& plan
   WeightFilesWriter writer = TRY(WeightFilesWriter::create(staging.path(), layouts, options.max_file_bytes));
   Progress progress(options, total);
   for (const ConvertedModule& module : plan.modules)
-    TRY(ModuleWriter(source.weights(), module, writer).write(progress));
+    TRY(ModuleWriter(source.weights(), module, options.scales, writer).write(progress));
   for (const ConvertedTensor& tensor : plan.tensors)
     TRY(write_tensor(tensor, source.weights(), writer, progress));
   TRY(writer.finish());

@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "model/model_spec.h"
+#include "model/quantize.h"
 #include "model/tensor.h"
 #include "workbench/weight_files_writer.h"
 
@@ -31,6 +32,8 @@ struct ConvertOptions {
   /// Of plain tensors, scales and biases: F16, BF16 or F32. Absent: what config.json calls torch_dtype, else
   /// each tensor's own.
   std::optional<DType> dtype{};
+  /// Of affine layers; the codes of other than MLX's scales are not mlx-lm's.
+  AffineScales scales = AffineScales::kMlx;
   /// Replace `out` if it is a model folder; otherwise its existence is kConflict.
   bool overwrite = false;
   std::uint64_t max_file_bytes = WeightFilesWriter::kMaxFileBytes;

@@ -281,7 +281,7 @@ std::vector<PerplexityWindow> perplexity_windows(std::int64_t num_tokens, std::i
 Result<PerplexityReport> measure_perplexity(const fs::path& model, const fs::path& text,
                                             const PerplexityOptions& options) {
   const TimePoint load_begin = Clock::real().now();
-  const ModelFolder folder = TRY(ModelFolder::open(model));
+  const ModelFolder folder = TRY(ModelFolder::open(model, options.quantize));
   // The cheap checks first: loading takes a while.
   const Tokenizer tokenizer = TRY(Tokenizer::open(model));
   const TokenizedText tokenized = TRY(read_text(text, tokenizer));

@@ -15,10 +15,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "model/model_spec.h"
 
 namespace mlxd {
 
@@ -33,6 +35,7 @@ struct PerplexityOptions {
   std::int32_t threads = 0;                     // 0: one for each core
   std::string kv_format{};                      // fp16, bf16 or int8; empty: fp16, or of the reference fp32
   std::int32_t activation_bits = 8;             // as in CpuOptions
+  std::optional<Quantization> quantize{};       // as in ModelHostOptions
   std::filesystem::path adapter{};              // folder of an adapter of the model; empty: none
   std::function<void(double)> load_progress{};  // 0 … 1; may be empty
   std::function<void(double)> progress{};       // 0 … 1 over the windows; may be empty

@@ -57,7 +57,8 @@ class Recorder(unittest.TextTestResult):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--junit")
-    parser.add_argument("names", nargs="*", default=["test_commands", "test_models", "test_bench", "test_convert", "test_adapters"])
+    parser.add_argument("names", nargs="*", default=["test_commands", "test_models", "test_bench", "test_convert", "test_adapters",
+                                                   "test_manage"])
     options = parser.parse_args()
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     suite = unittest.defaultTestLoader.loadTestsFromNames(options.names)

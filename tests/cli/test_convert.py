@@ -97,6 +97,32 @@ class Convert(Demo):
     def names(self):
         return sorted(os.listdir(self.models))
 
+    def test_quantizing_at_load_is_the_converted_model(self):
+        self.convert("plain", "--dequantize")
+        _, err = self.run_program("convert", "plain", "--bits", "6", "--group", "32", "--out",
+                                  os.path.join(self.models, "six"))
+        self.assertNotIn("already", err)
+        at_load = self.perplexity("plain", "--quantize", "6", "--quantize-group", "32")
+        self.assertEqual(at_load["mean_loss"], self.perplexity("six")["mean_loss"])
+        self.assertNotEqual(at_load["mean_loss"], self.perplexity("plain")["mean_loss"])
+        answers = [self.run_program("run", *arguments, "Who wrote Romeo and Juliet?", "--temperature", "0", "--max-tokens", "12")[0]
+                   for arguments in (["plain", "--quantize", "6", "--quantize-group", "32"], ["six"])]
+        self.assertEqual(answers[0], answers[1])
+        _, err = self.run_program("perplexity", MODEL, self.text, "--quantize", "4", check=1)
+        self.assertIn("is quantized already, with 4 bits in groups of 32; leave out --quantize", err)
+        self.run_program("perplexity", "plain", self.text, "--quantize-group", "32", check=2)
+
+    def test_scales_of_least_squares_keep_values_that_are_steps_apart(self):
+        self.convert("plain", "--dequantize")
+        self.convert("five", "--bits", "5", "--group", "32")
+        self.convert("fitted", "--bits", "5", "--group", "32", "--scales", "least-squares")
+        source, mlx, least = (self.perplexity(name)["perplexity"] for name in ("plain", "five", "fitted"))
+        self.assertLess(least / source, 1.01)
+        self.assertLess(least, mlx)
+        for arguments in (["--bits", "5", "--scales", "best"], ["--mode", "mxfp4", "--scales", "least-squares"]):
+            _, err = self.run_program("convert", MODEL, *arguments, "--out", os.path.join(self.models, "no"), check=2)
+            self.assertIn("--scales", err)
+
     def test_eight_bits_are_as_good_as_the_source(self):
         out, err = self.convert("eight", "--bits", "8", "--group", "64", "--perplexity", self.text, "--json")
         report = json.loads(out)

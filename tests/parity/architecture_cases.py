@@ -318,6 +318,7 @@ add_raw("qwen3_vl_moe", raw_forms.nested, raw_forms.fused("experts.gate_up_proj"
 add_raw("qwen3_5", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested)
 add_raw("qwen3_5_moe", raw_forms.norms_less_one, raw_forms.whole_convolutions, raw_forms.nested, EXPERTS_FUSED)
 add_raw("mistral4", EXPERTS_FUSED)
+add_raw("gemma4_text_moe", raw_forms.fused("gate_up_proj", "down_proj", stack="switch_glu"))
 add_raw("gpt_oss", raw_forms.gpt_oss, config={**CASES["gpt_oss"]["config"], "quantization_config": {
     "quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens"]}})
 add_raw("granitemoe", LINEARS_FUSED)

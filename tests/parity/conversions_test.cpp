@@ -96,6 +96,35 @@ json::object read_case(const std::string& name) {
   return read;
 }
 
+/// Converts `source` as the conversion's name says and compares with what mlx-lm made of it.
+void compare_conversion(const fs::path& source, const fs::path& out, const std::string& conversion,
+                        const json::object& want) {
+  ConvertOptions options = options_of(conversion);
+  options.out = out;
+  options.overwrite = true;
+  const Result<ConvertReport> report = convert_model(source, options);
+  if (want.contains("refused")) {
+    ASSERT_FALSE(report.ok());
+    EXPECT_EQ(report.error().kind, ErrorKind::kUnsupported) << report.error().message;
+    return;
+  }
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  // mlx-lm's count overlooks parameters of modules that also have modules: sinks, biases and scales of
+  // routers.
+  const std::int64_t overlooked = report->num_parameters - want.at("parameters").as_int64();
+  EXPECT_TRUE(overlooked >= 0 && overlooked <= 512) << overlooked;
+  const Result<WeightMap> weights = WeightMap::open(out);
+  ASSERT_TRUE(weights.ok()) << weights.error().message;
+  const Contents contents = contents_of(*weights);
+  EXPECT_EQ(contents.num_tensors, want.at("tensors").to_number<std::size_t>());
+  EXPECT_EQ(contents.hash, std::string(want.at("hash").as_string())) << contents.list;
+  const json::value* quantization = want.if_contains("quantization");
+  if (quantization == nullptr) return;
+  const json::object config = read_json_object(out / "config.json", 1U << 20U).take_value();
+  EXPECT_EQ(config.at("quantization"), *quantization);
+  EXPECT_EQ(config.at("quantization_config"), *quantization);
+}
+
 TEST(Conversions, GiveTheTensorsOfMlxLm) {
   const json::object expected =
       read_json_object(fs::path(MLXD_SOURCE_DIR) / "tests/parity/conversions.json", 1U << 20U).take_value();
@@ -105,42 +134,20 @@ TEST(Conversions, GiveTheTensorsOfMlxLm) {
   for (const auto& entry : expected) {
     const std::string key(entry.key());
     SCOPED_TRACE(key);
-    const json::object& want = entry.value().as_object();
     const std::string name = key.substr(0, key.find(' '));
-    const json::object model = read_case(name);
     if (written != name) {
+      const json::object model = read_case(name);
       fs::remove_all(folder.path() / "source");
       const Result<void> made = write_rule_model(folder.path() / "source", model.at("config"),
                                                  read_rules(model.at("tensors").as_object()));
       ASSERT_TRUE(made.ok()) << made.error().message;
       written = name;
     }
-    ConvertOptions options = options_of(key.substr(key.find(' ') + 1));
-    options.out = folder.path() / "out";
-    options.overwrite = true;
-    const Result<ConvertReport> report = convert_model(folder.path() / "source", options);
-    if (want.contains("refused")) {
-      ASSERT_FALSE(report.ok());
-      EXPECT_EQ(report.error().kind, ErrorKind::kUnsupported) << report.error().message;
-      continue;
-    }
-    ASSERT_TRUE(report.ok()) << report.error().message;
-    // mlx-lm's count overlooks parameters of modules that also have modules: sinks, biases of routers.
-    const std::int64_t overlooked = report->num_parameters - want.at("parameters").as_int64();
-    EXPECT_TRUE(overlooked >= 0 && overlooked <= 64) << overlooked;
-    const Result<WeightMap> weights = WeightMap::open(options.out);
-    ASSERT_TRUE(weights.ok()) << weights.error().message;
-    const Contents contents = contents_of(*weights);
-    EXPECT_EQ(contents.num_tensors, want.at("tensors").to_number<std::size_t>());
-    EXPECT_EQ(contents.hash, std::string(want.at("hash").as_string())) << contents.list;
-    if (const json::value* quantization = want.if_contains("quantization")) {
-      const json::object config = read_json_object(options.out / "config.json", 1U << 20U).take_value();
-      EXPECT_EQ(config.at("quantization"), *quantization);
-      EXPECT_EQ(config.at("quantization_config"), *quantization);
-    }
+    compare_conversion(folder.path() / "source", folder.path() / "out", key.substr(key.find(' ') + 1),
+                       entry.value().as_object());
     ++num_compared;
   }
-  EXPECT_GT(num_compared, 200);
+  EXPECT_GT(num_compared, 400);
 }
 
 // A model that runs is converted like mlx-lm's or not at all.
@@ -172,7 +179,7 @@ TEST(Conversions, AreRefusedWhereNothingWasCompared) {
     EXPECT_FALSE(fs::exists(options.out));
     ++num_refused;
   }
-  EXPECT_GT(num_refused, 10);
+  EXPECT_GT(num_refused, 5);
 }
 
 }  // namespace

@@ -37,7 +37,9 @@ fast path, with fp16 K/V and int8 activations under quantized weights, and the r
 worst. That the fast path has the same bits alone and in company, in chunks, after a cached prefix and on every instruction set is
 tested for each case.
 
-A model type is **exact** here if the computation is; real folders of these types are loaded in the form that mlx-lm's converter writes.
+A model type is **exact** here if the computation is. Folders are loaded in the form that mlx-lm's converter writes and as transformers
+writes them; cases that end in `_raw`, `_awq`, `_fp8` and `_int4` are such checkpoints, read by mlx-lm's own loader for the comparison.
+Which ones load is told in [model-folder.md](formats/model-folder.md).
 Windows that mlx-lm ignores and transformers applies (mistral, gemma2, phi3, starcoder2, mixtral, qwen2 and qwen3 where they ask for
 them) are applied, and so are rope scalings that mlx-lm does not read (mixture-of-experts models, ernie4_5, llama4_text).
 

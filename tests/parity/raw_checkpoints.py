@@ -20,7 +20,7 @@ def at_the_top(rules):
     return {**renamed, "visual.patch_embed.proj.weight": ["F32", [4, 4], -1.0, 1.0]}
 
 
-def fused(gate_up, down, transposed=False):
+def fused(gate_up, down, transposed=False, stack="switch_mlp"):
     """Stacked experts with gate and up in one tensor, [experts, out, in] or transposed."""
 
     def shaped(rule, out):
@@ -30,7 +30,7 @@ def fused(gate_up, down, transposed=False):
     def convert(rules):
         result = {}
         for name, rule in rules.items():
-            found = re.fullmatch(r"(.*\.)switch_mlp\.(gate|up|down)_proj\.weight", name)
+            found = re.fullmatch(rf"(.*\.){stack}\.(gate|up|down)_proj\.weight", name)
             if not found:
                 result[name] = rule
             elif found[2] == "gate":

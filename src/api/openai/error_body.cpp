@@ -28,6 +28,8 @@ std::string_view code_of(int status, const Error& error) {
   if (error.kind == ErrorKind::kNotFound) return error.field == "model" ? "model_not_found" : "not_found";
   if (error.kind == ErrorKind::kUnsupported && !error.field.empty()) return "unsupported_parameter";
   if (status == 405) return "method_not_allowed";
+  if (status == 401) return "invalid_api_key";
+  if (status == 429) return "rate_limit_exceeded";
   if (status == 503) return "overloaded";
   return {};
 }

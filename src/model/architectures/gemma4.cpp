@@ -73,6 +73,8 @@ Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
   moe.router_scales = "router.scale";
   moe.expert_scales = "router.per_expert_scale";
   moe.experts = "experts.switch_glu";
+  moe.fused_gate_up = "experts.gate_up_proj";
+  moe.fused_down = "experts.down_proj";
   moe.activation = plan.activation;
   moe.shared_expert = "mlp";
   moe.shared_intermediate = plan.layers.front().intermediate;

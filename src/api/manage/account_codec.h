@@ -1,0 +1,45 @@
+// Accounts, sessions and keys between JSON and the store's types. Hashes never leave. Pure functions.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/key_store.h"
+#include "store/user_store.h"
+
+namespace mlxd::api::manage {
+
+boost::json::object encode_user(const User& user);
+boost::json::object encode_session(const Session& session, bool is_current);
+boost::json::object encode_key(const ApiKey& key, std::string_view owner_email);
+boost::json::object encode_usage(const KeyUsage& usage);
+/// "2026-11" of year * 12 + month from 0.
+std::string month_text(std::int64_t month);
+
+/// What register, login and the users' routes may say; a field that is absent is empty.
+struct AccountFields {
+  std::string email;
+  std::string password;
+  std::string old_password;
+  std::string new_password;
+  std::string setup_token;
+  bool cookie = true;
+  std::optional<std::string> name = {};
+  std::optional<UserRole> role = {};
+  std::optional<UserStatus> status = {};
+};
+/// Errors name the field; one that is none of `allowed` is unknown.
+Result<AccountFields> decode_account(std::string_view body, const std::vector<std::string_view>& allowed);
+
+/// A new key, and whose: `user` is an id or an address, empty for oneself.
+struct KeyFields {
+  ApiKey key;
+  std::string user;
+};
+Result<KeyFields> decode_key(std::string_view body);
+
+}  // namespace mlxd::api::manage

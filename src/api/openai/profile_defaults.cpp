@@ -1,0 +1,127 @@
+#include "api/openai/profile_defaults.h"
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <limits>
+
+#include "api/field_reader.h"
+#include "api/openai/request_fields.h"
+
+namespace mlxd::api::openai {
+
+namespace json = boost::json;
+
+namespace {
+
+Result<void> read_system(const json::value& value, std::string_view field, RequestDraft&) {
+  TRY(read_string(value, field));
+  return {};
+}
+Result<void> read_template(const json::value& value, std::string_view field, RequestDraft&) {
+  TRY(read_object(value, field));
+  return {};
+}
+Result<void> read_context(const json::value& value, std::string_view field, RequestDraft&) {
+  TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max()));
+  return {};
+}
+
+constexpr auto kHonoured = FieldUse::kHonoured;
+
+constexpr Field<RequestDraft> kFields[] = {
+    {"system", kHonoured, read_system},
+    {"template", kHonoured, read_template},
+    {"context_tokens", kHonoured, read_context},
+    {"temperature", kHonoured, read_temperature},
+    {"top_p", kHonoured, read_top_p},
+    {"top_k", kHonoured, read_top_k},
+    {"min_p", kHonoured, read_min_p},
+    {"seed", kHonoured, read_seed},
+    {"stop", kHonoured, read_stop},
+    {"max_tokens", kHonoured, read_max_tokens},
+    {"presence_penalty", kHonoured, read_presence_penalty},
+    {"frequency_penalty", kHonoured, read_frequency_penalty},
+    {"repetition_penalty", kHonoured, read_repetition_penalty},
+    {"logit_bias", kHonoured, read_logit_bias},
+};
+
+json::object parse_object(std::string_view text) {
+  auto object = parse_request_object(text);
+  return object.ok() ? object.take_value() : json::object();
+}
+
+// null means absent, as everywhere.
+bool says(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
+  return value != nullptr && !value->is_null();
+}
+
+void add_system_message(json::object& request, const json::value& system) {
+  json::value* messages = request.if_contains("messages");
+  if (messages == nullptr || !messages->is_array()) return;
+  json::array& list = messages->get_array();
+  const bool has_own = std::any_of(list.begin(), list.end(), [](const json::value& message) {
+    const json::object* object = message.if_object();
+    const json::value* role = object == nullptr ? nullptr : object->if_contains("role");
+    return role != nullptr && (*role == "system" || *role == "developer");
+  });
+  if (has_own) return;
+  list.insert(list.begin(), json::object{{"role", "system"}, {"content", system}});
+}
+
+void add_template_switches(json::object& request, const json::object& switches) {
+  json::value& own = request["chat_template_kwargs"];
+  if (own.is_null()) own = json::object();
+  if (!own.is_object()) return;  // the decoder refuses it
+  for (const auto& [key, value] : switches)
+    if (!own.get_object().contains(key)) own.get_object().emplace(key, value);
+}
+
+}  // namespace
+
+Result<void> check_profile_defaults(const json::object& defaults) {
+  RequestDraft draft;
+  auto checked = read_fields<RequestDraft>(defaults, kFields, draft);
+  if (checked.ok()) return {};
+  Error error = checked.take_error();
+  error.field = "defaults." + error.field;
+  return error;
+}
+
+std::string with_profile_defaults(std::string_view body, const std::string& defaults_json, ProfileUse use) {
+  auto parsed = parse_request_object(body);
+  if (!parsed.ok()) return std::string(body);
+  json::object request = parsed.take_value();
+  const json::object defaults = parse_object(defaults_json);
+  for (const auto& [key, value] : defaults) {
+    if (key == "context_tokens") continue;
+    if (key == "system") {
+      if (use == ProfileUse::kChat) add_system_message(request, value);
+    } else if (key == "template") {
+      if (use == ProfileUse::kChat && value.is_object()) add_template_switches(request, value.get_object());
+    } else if (key == "max_tokens") {
+      if (!says(request, "max_tokens") && !says(request, "max_completion_tokens"))
+        request["max_tokens"] = value;
+    } else if (!says(request, std::string_view(key.data(), key.size()))) {
+      request[key] = value;
+    }
+  }
+  return json::serialize(request);
+}
+
+std::string peek_model(std::string_view body) {
+  const json::object request = parse_object(body);
+  const json::value* model = request.if_contains("model");
+  return model != nullptr && model->is_string() ? std::string(model->get_string()) : std::string();
+}
+
+std::int32_t profile_context_tokens(const std::string& defaults_json) {
+  const json::object defaults = parse_object(defaults_json);
+  const json::value* context = defaults.if_contains("context_tokens");
+  if (context == nullptr) return 0;
+  const auto number = read_integer(*context, "context_tokens", 1, std::numeric_limits<std::int32_t>::max());
+  return number.ok() ? static_cast<std::int32_t>(*number) : 0;
+}
+
+}  // namespace mlxd::api::openai

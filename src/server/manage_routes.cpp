@@ -1,0 +1,65 @@
+#include "server/manage_routes.h"
+
+#include <boost/json/serialize.hpp>
+#include <exception>
+#include <utility>
+
+#include "api/error_status.h"
+
+namespace mlxd {
+
+void ManageRoutes::add(std::string method, std::string pattern, Handler handler, std::size_t max_body_bytes) {
+  add(
+      std::move(method), std::move(pattern),
+      [handler = std::move(handler)](const http::Request& request, const Caller& caller, int&) {
+        return handler(request, caller);
+      },
+      max_body_bytes, TextWorkers::Weight::kLight);
+}
+
+void ManageRoutes::add_slow(std::string method, std::string pattern, SlowHandler handler) {
+  add(std::move(method), std::move(pattern), std::move(handler), 256 * 1024, TextWorkers::Weight::kHeavy);
+}
+
+void ManageRoutes::add(std::string method, std::string pattern, SlowHandler handler,
+                       std::size_t max_body_bytes, TextWorkers::Weight weight) {
+  const auto serve = [&workers = workers_, handler = std::move(handler),
+                      weight](const http::ExchangePtr& exchange) {
+    const auto job = [handler, exchange] {
+      int retry_after_s = 0;
+      Result<ManageAnswer> answer = Error(ErrorKind::kInternal, "no answer was made");
+      try {
+        answer = handler(exchange->request, caller_of(*exchange), retry_after_s);
+      } catch (const std::exception& failure) {
+        answer = Error(ErrorKind::kInternal, std::string("the request failed: ") + failure.what());
+      }
+      if (!answer.ok()) {
+        exchange->post([exchange, error = answer.error(), retry_after_s] {
+          // It says when to come back: the caller is over a limit of its own.
+          const int status = retry_after_s > 0 ? 429 : api::status_of(error.kind);
+          exchange->respond_error(status, error, retry_after_s);
+        });
+        return;
+      }
+      http::Response response{.status = answer->status};
+      response.headers = std::move(answer->headers);
+      response.headers.add("Cache-Control", "no-store");
+      if (!answer->content_type.empty()) {
+        response.content_type = std::move(answer->content_type);
+        response.body = std::move(answer->text);
+      } else if (answer->body.is_null()) {
+        response.content_type = "";
+      } else {
+        response.body = boost::json::serialize(answer->body);
+      }
+      exchange->post(
+          [exchange, response = std::move(response)]() mutable { exchange->respond(std::move(response)); });
+    };
+    if (!workers.try_post(job, weight))
+      exchange->respond_error(503, Error(ErrorKind::kOverloaded, "too many requests wait to be read"), 1);
+  };
+  router_.add(std::move(method), std::move(pattern), serve,
+              {.media_type = "application/json", .max_body_bytes = max_body_bytes});
+}
+
+}  // namespace mlxd
