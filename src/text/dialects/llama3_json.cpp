@@ -22,7 +22,8 @@ Task objects(OutputReader& reader, bool known_only) {
     co_await reader.skip_space();
     ok = co_await reader.peek(c);
     if (!ok) co_return true;
-    if (c != '{') co_return true;
+    // A sign that separates nothing belongs to the text after it.
+    if (c != '{') co_return which < 0;
   }
 }
 

@@ -125,12 +125,11 @@ Task OutputParser::Impl::block_start(int& found) {
     in_calls = true;
     const bool read = co_await format.tools->read_unmarked(reader);
     in_calls = false;
-    if (read) {
+    has_content = reader.num_complete_calls() > before;
+    if (read && has_content) {
       reader.let_go();
-      has_content = true;
       co_return true;
     }
-    has_content = reader.num_complete_calls() > before;
   }
   reader.abandon();
   co_return true;

@@ -23,17 +23,17 @@ std::size_t partial_suffix(std::string_view text, OutputReader::Words words) {
   return longest;
 }
 
+// Nothing is taken of what only begins like it: where reading stops must not depend on how the text is cut.
 Task OutputReader::literal(std::string_view text) {
-  bool ok = false;
-  while (!text.empty()) {
-    ok = co_await source_.more(1);
-    if (!ok) co_return false;
-    const std::size_t count = std::min(text.size(), source_.rest().size());
-    if (source_.rest().substr(0, count) != text.substr(0, count)) co_return false;
-    source_.take(count);
-    text.remove_prefix(count);
+  for (;;) {
+    const std::string_view rest = source_.rest();
+    if (rest.starts_with(text)) {
+      source_.take(text.size());
+      co_return true;
+    }
+    if (!text.starts_with(rest) || source_.closed()) co_return false;
+    co_await source_.more(rest.size() + 1);
   }
-  co_return true;
 }
 
 Task OutputReader::one_of(Words words, int& which) {
