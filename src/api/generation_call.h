@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.h"
 #include "generation/conversation.h"
 #include "generation/sampling_params.h"
 #include "generation/token.h"
@@ -32,6 +33,9 @@ struct GenerationCall {
   std::vector<std::string> stop_strings;
   /// Choices for each prompt; choice c of prompt p has index p * num_choices + c in the answer.
   std::int32_t num_choices = 1;
+
+  /// How long the model stays loaded once nobody uses it; negative: until its memory is needed.
+  std::optional<Duration> keep_alive;
 
   /// Cached prefixes are shared only with requests of the same salt.
   std::string cache_salt;

@@ -123,6 +123,20 @@ void add_list_and_show(CLI::App& root, Parsed& parsed) {
   command->add_flag("--json", show->json, "print JSON");
 }
 
+void add_ps_and_stop(CLI::App& root, Parsed& parsed) {
+  auto ps = std::make_shared<PsOptions>();
+  CLI::App* list =
+      add_command(root, parsed, "ps", "List the models that a server has loaded", ps, ps_command);
+  list->add_flag("--watch,-w", ps->watch, "again every second, until Ctrl-C");
+  list->add_flag("--json", ps->json, "print JSON");
+
+  auto stop = std::make_shared<StopOptions>();
+  CLI::App* command =
+      add_command(root, parsed, "stop", "Unload a model from a running server", stop, stop_command);
+  command->add_option("model", stop->model, "name")->type_name("MODEL")->required();
+  command->add_flag("--now", stop->now, "end what it is answering, instead of waiting for it");
+}
+
 // A flag that may be given several times, one value each, so that what follows is not swallowed.
 template <typename Value>
 void add_repeated(CLI::App* command, const std::string& name, std::vector<Value>& values,
@@ -337,6 +351,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_run(root, parsed);
   add_import(root, parsed);
   add_list_and_show(root, parsed);
+  add_ps_and_stop(root, parsed);
   add_bench(root, parsed);
   add_convert(root, parsed);
   add_perplexity(root, parsed);

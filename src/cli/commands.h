@@ -56,6 +56,18 @@ struct ShowOptions {
 };
 Result<int> show_command(const CommandContext& context, const ShowOptions& options);
 
+struct PsOptions {
+  bool watch = false;
+  bool json = false;
+};
+Result<int> ps_command(const CommandContext& context, const PsOptions& options);
+
+struct StopOptions {
+  std::string model;
+  bool now = false;  // cut what runs
+};
+Result<int> stop_command(const CommandContext& context, const StopOptions& options);
+
 inline constexpr std::int32_t kDefaultBenchTimeLimitS = 600;
 
 struct BenchCommandOptions {

@@ -23,6 +23,8 @@ json::value to_json(const SettingInfo& info, const Settings::Value& value) {
       return value.number;
     case SettingKind::kSwitch:
       return value.number != 0;
+    case SettingKind::kMemory:
+    case SettingKind::kTime:
     case SettingKind::kText:
     case SettingKind::kSecret:
       break;

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/size_text.h"
+
 namespace mlxd::cli {
 namespace {
 

@@ -97,8 +97,13 @@ Result<ManageClient> ManageClient::open_own(const StateFolder& state) {
   ApiServer::Options options;
   options.http.host = "127.0.0.1";
   options.http.io_threads = 1;
-  options.load = [](const std::filesystem::path& folder) -> Result<ServedModelPtr> {
-    return unsupported("no models are loaded here: " + folder.string());
+  options.pool.load = [](const ModelSource& source,
+                         ModelPool::Load&) -> Result<std::unique_ptr<PooledModel>> {
+    return unsupported("no models are loaded here: " + source.folder.string());
+  };
+  options.pool.estimate = [](const ModelSource& source, const PoolSettings&,
+                             std::size_t) -> Result<MemoryNeeds> {
+    return unsupported("no models are loaded here: " + source.folder.string());
   };
   SettingPlaces places = TRY(SettingPlaces::read({}, state.config_file()));
   options.management = TRY(
@@ -108,6 +113,13 @@ Result<ManageClient> ManageClient::open_own(const StateFolder& state) {
   ManageClient client(TRY(make_client(url, token)));
   client.own_ = std::move(server);
   return client;
+}
+
+Result<ManageClient> ManageClient::open_running(const StateFolder& state) {
+  std::optional<ManageClient> running = TRY(find_running(state));
+  if (running) return std::move(*running);
+  return Error(ErrorKind::kUnavailable, "no server runs on " + state.root().string() +
+                                            ": start one with 'mlxd serve', or name its folder with --home");
 }
 
 Result<ManageClient> ManageClient::open(const StateFolder& state) {

@@ -20,6 +20,8 @@ class ManageClient {
  public:
   /// Errors: of the database and the settings, where no server runs.
   static Result<ManageClient> open(const StateFolder& state);
+  /// As `open`, but kUnavailable where no server runs.
+  static Result<ManageClient> open_running(const StateFolder& state);
 
   /// The answer's JSON, null if it has none. What the server refuses is an error with its words and its
   /// field.

@@ -37,7 +37,7 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
 }
 
 Result<void> check_memory(const Settings& settings, const FoundModel& model) {
-  const std::uint64_t memory_bytes = settings.memory_bytes();
+  const std::uint64_t memory_bytes = memory_budget(settings);
   // What is quantized takes less than its files; loading will tell.
   if (memory_bytes == 0 || settings.quantize() != "off") return {};
   const std::uint64_t weights = TRY(read_model_facts(model.path)).weight_bytes;
@@ -98,7 +98,7 @@ Result<std::unique_ptr<ModelHost>> load_model(const CommandContext& context, con
   host_options.threads = settings.threads();
   host_options.context_tokens = settings.context_tokens();
   TRY(check_memory(settings, model));
-  host_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
+  host_options.memory_bytes = static_cast<std::size_t>(memory_budget(settings));
   host_options.kv_bytes = options.kv_bytes;
   if (options.prefill_first) host_options.gap_ratio = std::numeric_limits<double>::infinity();
   host_options.profile = options.profile;

@@ -28,20 +28,24 @@ Result<std::vector<FoundModel>> models_to_load(const CommandContext& context, co
   return models;
 }
 
-// With a memory setting, models that could not hold to it are not offered for loading later.
-Result<void> apply_memory(const CommandContext& context, const Settings& settings,
-                          const std::vector<FoundModel>& models, AppOptions& app_options) {
-  app_options.memory_bytes = static_cast<std::size_t>(settings.memory_bytes());
-  for (const FoundModel& model : models) TRY(check_memory(settings, model));
-  for (const FoundModel& model : make_finder(context.state).list()) {
-    if (model.source != ModelSource::kHome) continue;
-    if (const auto fits = check_memory(settings, model); !fits) {
-      context.console.write_error("mlxd: " + fits.error().message +
-                                  ": only the models loaded at the start are served\n");
-      app_options.models_folder.clear();
-      return {};
-    }
+// The models to begin with, and what the pool does with memory.
+Result<void> apply_pool(const CommandContext& context, const Settings& settings,
+                        const std::vector<FoundModel>& models, AppOptions& app_options) {
+  // One that was not asked for by name may leave when memory is needed.
+  auto& at_once = settings.models().empty() ? app_options.first_models : app_options.models;
+  for (const FoundModel& model : models) {
+    TRY(check_memory(settings, model));
+    at_once.push_back(model.path);
   }
+  const ModelFinder finder = make_finder(context.state);
+  for (const std::string& name : settings.preload())
+    app_options.preload.push_back(TRY(finder.find(name)).path);
+  app_options.memory_bytes = static_cast<std::size_t>(memory_budget(settings));
+  app_options.eviction = settings.eviction() == "lfu"   ? Eviction::kLfu
+                         : settings.eviction() == "ttl" ? Eviction::kTtl
+                                                        : Eviction::kLru;
+  app_options.keep_alive = settings.keep_alive();
+  app_options.swap_wait = std::chrono::duration_cast<std::chrono::milliseconds>(settings.swap_wait());
   return {};
 }
 
@@ -80,12 +84,11 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   AppOptions app_options;
   app_options.host = settings.host();
   app_options.port = settings.port();
-  for (const FoundModel& model : models) app_options.models.push_back(model.path);
   app_options.models_folder = context.state.models();
   app_options.backend = settings.backend();
   app_options.threads = settings.threads();
   app_options.context_tokens = settings.context_tokens();
-  TRY(apply_memory(context, settings, models, app_options));
+  TRY(apply_pool(context, settings, models, app_options));
   app_options.strict = settings.strict();
   app_options.kv_format = settings.kv_format();
   app_options.activation_bits = settings.activation_bits();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/stored_settings.h"
+#include "workbench/machine.h"
 
 namespace mlxd::cli {
 
@@ -20,6 +21,12 @@ Result<Settings> resolve_settings(const FlagValues& flags, const StateFolder& st
 
 std::string describe_source(SettingSource source, std::string_view name, const StateFolder& state) {
   return mlxd::describe_source(source, name, state.config_file());
+}
+
+std::uint64_t memory_budget(const Settings& settings) {
+  const MemorySize size = settings.memory();
+  if (size.percent == 0.0) return size.bytes;
+  return static_cast<std::uint64_t>(static_cast<double>(total_memory_bytes()) * size.percent / 100.0);
 }
 
 Result<std::optional<Quantization>> quantization_at_load(const Settings& settings) {

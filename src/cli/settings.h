@@ -2,6 +2,7 @@
 // database.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,8 +19,11 @@ namespace mlxd::cli {
 Result<SettingPlaces> read_places(const FlagValues& flags, const StateFolder& state);
 Result<Settings> resolve_settings(const FlagValues& flags, const StateFolder& state);
 
-/// What dense layers become when a model is loaded, if they are not to stay. Errors: kInvalidArgument (a group
-/// size on the command line for what has no choice of it).
+/// The memory setting in bytes of this machine; 0: chosen by the program.
+std::uint64_t memory_budget(const Settings& settings);
+
+/// What dense layers become when a model is loaded, if they are not to stay. Errors: kInvalidArgument (a
+/// group size on the command line for what has no choice of it).
 Result<std::optional<Quantization>> quantization_at_load(const Settings& settings);
 
 /// Where a value came from, for people: "--port", "MLXD_PORT", "/home/me/.mlxd/config.toml", "stored",

@@ -43,7 +43,7 @@ TEST_F(SettingsTest, HaveDefaults) {
   EXPECT_EQ(settings->port(), 10242);
   EXPECT_TRUE(settings->models().empty());
   EXPECT_EQ(settings->backend(), "auto");
-  EXPECT_EQ(settings->memory_bytes(), 0U);
+  EXPECT_EQ(memory_budget(*settings), 0U);
   EXPECT_EQ(settings->kv_format(), "fp16");
   EXPECT_EQ(settings->activation_bits(), 8);
   EXPECT_FALSE(*quantization_at_load(*settings));
@@ -88,7 +88,7 @@ TEST_F(SettingsTest, ReadListsAndSizes) {
   const auto from_file = resolve();
   ASSERT_TRUE(from_file.ok()) << from_file.error().message;
   EXPECT_THAT(from_file->models(), ElementsAre("one", "org/two"));
-  EXPECT_EQ(from_file->memory_bytes(), 4ULL << 30U);
+  EXPECT_EQ(memory_budget(*from_file), 4ULL << 30U);
 
   setenv("MLXD_MODEL", "three, four", 1);
   const auto from_environment = resolve();

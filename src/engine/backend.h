@@ -103,6 +103,11 @@ class Backend {
   /// Waits for the oldest submitted step, which must be `handle`, and fills `result` (cleared first).
   virtual Result<void> collect(StepHandle handle, StepResult& result) = 0;
 
+  /// Around everything that the engine does in a step. A device that several models share waits here for this
+  /// one's turn; what is computed outside takes its turns by itself.
+  virtual void begin_turn() {}
+  virtual void end_turn() {}
+
   /// Brings an adapter (model/adapter.h) of the model into the form that steps read. On any thread, beside
   /// steps. Errors: kUnsupported, naming a module that the backend cannot change, or if it has no adapters at
   /// all; kCorruptData, naming the module; kOutOfMemory.

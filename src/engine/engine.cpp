@@ -14,6 +14,18 @@ namespace {
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+/// The device's turn of a step.
+class Turn {
+ public:
+  explicit Turn(Backend& backend) : backend_(backend) { backend_.begin_turn(); }
+  ~Turn() { backend_.end_turn(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Backend& backend_;
+};
+
 Error option_too_small(const char* name, std::int32_t value) {
   return invalid_argument(std::string(name) + " is " + std::to_string(value) + ", must be at least 1", name);
 }
@@ -176,6 +188,8 @@ void Engine::cancel(SequenceId id) {
 
 std::span<SequenceEvent> Engine::step() {
   CHECK(!idle());
+  // Before the clock is read: what other models compute is no part of this one's pace.
+  const Turn turn(*backend_);
   const TimePoint started = clock_.now();
   if (profile_ != nullptr) profile_->begin_step(follows_);
   events_.clear();
@@ -208,6 +222,29 @@ std::span<SequenceEvent> Engine::step() {
   }
   follows_ = !idle();
   return events_;
+}
+
+Result<void> Engine::warm_up() {
+  CHECK(sequences_.empty());
+  const Turn turn(*backend_);
+  // On the first page of each group, which nobody has and nobody will take for anything that it held.
+  batch_.clear();
+  batch_.tokens.push_back(TokenInput::id(0));
+  BatchSequence sequence;
+  sequence.num_tokens = 1;
+  for (std::size_t group = 0; group < cache_.num_groups(); ++group) {
+    sequence.page_tables[group] = {.begin = static_cast<std::int32_t>(group), .count = 1};
+    batch_.page_ids.push_back(0);
+  }
+  batch_.sequences.push_back(sequence);
+  batch_.samples.push_back({0, SampleSpec{}});
+  const Backend::StepHandle handle = TRY(backend_->submit(batch_));
+  TRY(backend_->collect(handle, result_));
+  batch_.clear();
+  if (result_.samples.size() == 1 && result_.samples.front().token != kNoToken) return {};
+  return Error(ErrorKind::kInternal,
+               "the model gives no probability to any token: its weights or this backend "
+               "are at fault");
 }
 
 // Ends the sequences whose time is over.

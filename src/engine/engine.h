@@ -97,6 +97,11 @@ class Engine {
   /// kInvalidArgument, kOutOfMemory (the system has no more), which change nothing.
   Result<void> resize(std::int32_t num_pages);
 
+  /// Computes one token from nothing, before the first request: it shows that the model computes, and has
+  /// the device and its memory ready. Not while there are sequences. Errors: those of the backend; kInternal
+  /// if no token has a probability.
+  Result<void> warm_up();
+
   /// Nothing to compute or to tell.
   bool idle() const { return sequences_.empty() && untold_.empty(); }
   /// Computes one step; not when idle. Returns what it made, to be moved out of, until the next call. A

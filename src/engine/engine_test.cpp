@@ -35,6 +35,21 @@ TEST(Engine, answers_a_request_until_its_ceiling) {
   EXPECT_EQ(stats.recomputed_tokens, 0U);
 }
 
+TEST(Engine, warms_up_without_a_trace) {
+  EngineHarness harness({.num_pages = 10});
+  ASSERT_TRUE(harness.engine->warm_up().ok());
+  EXPECT_EQ(harness.engine->stats().steps, 0U);
+  EXPECT_EQ(harness.engine->stats().pages_used, 0);
+  EXPECT_TRUE(harness.engine->idle());
+  harness.submit(1, make_request({1, 2, 3}, 5));
+  harness.run();
+  EXPECT_EQ(harness.answers[1].tokens, answer_alone(make_request({1, 2, 3}, 5)));
+  FakeBackend::Options broken;
+  broken.script = [](std::span<const TokenId>) -> TokenId { return kNoToken; };
+  EngineHarness other({.num_pages = 10}, broken);
+  EXPECT_EQ(other.engine->warm_up().error().kind, ErrorKind::kInternal);
+}
+
 TEST(Engine, ends_at_a_stop_token_and_reports_it) {
   FakeBackend::Options backend;
   backend.script = [](std::span<const TokenId> prefix) -> TokenId { return prefix.size() == 6 ? 42 : 5; };

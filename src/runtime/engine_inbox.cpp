@@ -72,6 +72,14 @@ void EngineInbox::close(Error reason) {
   if (!closed_) closed_ = std::move(reason);
 }
 
+void EngineInbox::end_requests(Error reason) {
+  {
+    const MutexLock lock(mutex_);
+    mail_.ending = std::move(reason);
+  }
+  mail_came_.notify_one();
+}
+
 void EngineInbox::stop() {
   {
     const MutexLock lock(mutex_);
@@ -91,16 +99,19 @@ void EngineInbox::take(Mail& mail, bool wait) {
   mail.submissions.clear();
   mail.cancellations.clear();
   mail.orders.clear();
+  mail.ending.reset();
   const MutexLock lock(mutex_);
   if (wait) {
     parked_ = true;
-    while (mail_.submissions.empty() && mail_.cancellations.empty() && mail_.orders.empty() && !mail_.stop)
+    while (mail_.submissions.empty() && mail_.cancellations.empty() && mail_.orders.empty() &&
+           !mail_.ending && !mail_.stop)
       mail_came_.wait(mutex_);
     parked_ = false;
   }
   std::swap(mail.submissions, mail_.submissions);
   std::swap(mail.cancellations, mail_.cancellations);
   std::swap(mail.orders, mail_.orders);
+  std::swap(mail.ending, mail_.ending);
   mail.stop = mail_.stop;
   accepted_ += static_cast<std::int32_t>(mail.submissions.size());
 }

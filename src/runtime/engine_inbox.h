@@ -39,6 +39,7 @@ class EngineInbox {
     std::vector<Submission> submissions;
     std::vector<SequenceId> cancellations;
     std::vector<Order> orders;
+    std::optional<Error> ending;  // of all requests, with this reason
     bool stop = false;
   };
 
@@ -50,6 +51,8 @@ class EngineInbox {
   void abandon(StreamState& stream) EXCLUDES(mutex_);
   /// Waits until it is carried out, not on the engine thread. Errors: the reason given to `close`; its own.
   Result<void> order(std::function<Result<void>(Engine&)> carry_out) EXCLUDES(mutex_);
+  /// Ends all requests with `reason`, those that wait too; later ones are taken.
+  void end_requests(Error reason) EXCLUDES(mutex_);
   /// Refuses further submissions with `reason`.
   void close(Error reason) EXCLUDES(mutex_);
   void stop() EXCLUDES(mutex_);

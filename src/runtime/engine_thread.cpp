@@ -84,6 +84,7 @@ class EngineLoop {
       engine_->cancel(id);
       streams_.erase(id);
     }
+    if (mail_.ending) end_requests(*mail_.ending);
     for (EngineInbox::Order& order : mail_.orders) {
       Result<void> carried_out = carry_out(order);
       inbox_.publish_memory(engine_->memory());
@@ -91,6 +92,15 @@ class EngineLoop {
       order.done.set_value(std::move(carried_out));
     }
     return true;
+  }
+
+  void end_requests(const Error& reason) {
+    for (auto& [id, stream] : streams_) {
+      engine_->cancel(id);
+      stream->publish(failure(reason));
+      news_.push_back(std::move(stream));
+    }
+    streams_.clear();
   }
 
   Result<void> carry_out(EngineInbox::Order& order) {
@@ -237,6 +247,12 @@ BackendMemory EngineThread::backend_memory() const { return impl_->inbox->memory
 Result<void> EngineThread::resize(std::int32_t num_pages) {
   return impl_->inbox->order([num_pages](Engine& engine) { return engine.resize(num_pages); });
 }
+
+Result<void> EngineThread::warm_up() {
+  return impl_->inbox->order([](Engine& engine) { return engine.warm_up(); });
+}
+
+void EngineThread::end_requests(Error reason) { impl_->inbox->end_requests(std::move(reason)); }
 
 Result<PreparedAdapterPtr> EngineThread::prepare_adapter(const Adapter& adapter) const {
   return impl_->loaded.backend->prepare_adapter(adapter);

@@ -69,6 +69,10 @@ class EngineThread {
   /// requests wait), kTooLarge (needs more pages than there are, with both numbers), kUnavailable (stopping,
   /// or the device is lost).
   Result<GenerationStream> submit(GenerationRequest request, StreamWaker* waker);
+  /// Ends every request there is with `reason` as its last event; new ones are taken.
+  void end_requests(Error reason);
+  /// See Engine; before the first request.
+  Result<void> warm_up();
   /// Changes the K/V memory while running; see Engine::resize. Waits for the step under way.
   Result<void> resize(std::int32_t num_pages);
 

@@ -450,5 +450,39 @@ TEST(EngineThread, tells_those_who_wait_where_they_stand) {
   EXPECT_EQ(positions.back(), 0);
 }
 
+TEST(EngineThread, ends_all_requests_with_a_reason_and_takes_new_ones) {
+  Gate gate;
+  gate.close();
+  FakeBackend::Options backend;
+  backend.on_submit = [&gate](const StepBatch&) -> Result<void> {
+    gate.pass();
+    return {};
+  };
+  auto engine = start({.num_pages = 64, .max_running = 1}, backend);
+  std::vector<GenerationStream> streams;
+  for (std::int32_t i = 0; i < 3; ++i)  // one runs, two wait
+    streams.push_back(engine->submit(make_request(make_prompt(5, i), 20), nullptr).take_value());
+  gate.wait_for_arrivals(1);
+  engine->end_requests({ErrorKind::kUnavailable, "the model goes"});
+  gate.open();
+  for (GenerationStream& stream : streams) {
+    std::optional<Error> error;
+    std::vector<TokenEvent> events;
+    while (stream.wait(kLong) && stream.take_events(events)) {
+    }
+    for (const TokenEvent& event : events) {
+      if (event.error) error = event.error;
+    }
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->message, "the model goes");
+  }
+  auto next = engine->submit(make_request(make_prompt(5, 9), 3), nullptr).take_value();
+  std::vector<TokenEvent> events;
+  while (next.wait(kLong) && next.take_events(events)) {
+  }
+  EXPECT_EQ(events.size(), 3U);
+  EXPECT_EQ(events.back().finish, FinishReason::kLength);
+}
+
 }  // namespace
 }  // namespace mlxd

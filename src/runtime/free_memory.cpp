@@ -10,6 +10,9 @@
 #else
 #include <fstream>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace mlxd {
 
@@ -66,5 +69,11 @@ std::size_t free_memory_bytes() {
 }
 
 #endif
+
+void return_free_heap() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 }  // namespace mlxd

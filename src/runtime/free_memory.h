@@ -9,4 +9,7 @@ namespace mlxd {
 /// not say.
 std::size_t free_memory_bytes();
 
+/// Gives memory back to the system that the allocator keeps after much has been freed.
+void return_free_heap();
+
 }  // namespace mlxd

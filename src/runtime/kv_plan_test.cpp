@@ -57,6 +57,32 @@ TEST(KvPlan, gives_what_is_asked_for_or_a_default_that_fits) {
   }
 }
 
+TEST(KvPlan, bounds_a_model_that_shares_memory) {
+  struct Case {
+    const char* what;
+    KvWish wish;
+    std::size_t share, available;  // MiB, as each page
+    std::int32_t context_tokens;
+    std::size_t least, usual, most;  // pages
+  };
+  const Case cases[] = {
+      {"its own context", {8192, 0, 0, 4}, 0, 10000, 8192, 256, 512, 1024},
+      {"a long one is cut to the usual", {131072, 0, 0, 4}, 0, 10000, 16384, 512, 512, 2048},
+      {"or to its share of the budget", {131072, 0, 0, 4}, 1000, 10000, 32000, 1000, 1000, 4000},
+      {"one asked for is as long as that", {131072, 65536, 0, 2}, 0, 100, 65536, 2048, 2048, 4096},
+      {"what is there for a single model", {8192, 0, 0, 4}, 25, 100, 3200, 100, 400, 400},
+      {"no more than its sequences can use", {2048, 0, 0, 2}, 0, 10000, 2048, 64, 128, 128},
+      {"one page at the least", {2048, 0, 0, 2}, 0, 0, 1, 1, 1, 1},
+  };
+  for (const Case& c : cases) {
+    const KvBounds bounds = bound_kv(c.wish, each(kMebibyte), c.share * kMebibyte, c.available * kMebibyte);
+    EXPECT_EQ(bounds.context_tokens, c.context_tokens) << c.what;
+    EXPECT_EQ(bounds.least_bytes / kMebibyte, c.least) << c.what;
+    EXPECT_EQ(bounds.usual_bytes / kMebibyte, c.usual) << c.what;
+    EXPECT_EQ(bounds.most_bytes / kMebibyte, c.most) << c.what;
+  }
+}
+
 TEST(KvPlan, refuses_what_cannot_be_held_with_both_numbers) {
   const auto too_long = plan_kv({8192, 8193, 0, 64}, each(kMebibyte), 10000 * kMebibyte);
   ASSERT_FALSE(too_long.ok());

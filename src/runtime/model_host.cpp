@@ -8,6 +8,9 @@
 #include <utility>
 
 #include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/executor.h"
+#include "backends/cpu/kv_pages.h"
+#include "backends/cpu/thread_pool.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "runtime/free_memory.h"
@@ -122,8 +125,9 @@ Result<ModelFolder> open_draft_model(const std::filesystem::path& given, const s
 }
 
 // K/V's part of a quota for everything.
-Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& memory) {
-  const std::size_t taken = memory.weight_bytes + memory.scratch_bytes + memory.adapter_bytes;
+Result<std::size_t> kv_bytes_of(std::size_t memory_bytes, const BackendMemory& memory,
+                                std::size_t other_bytes = 0) {
+  const std::size_t taken = memory.weight_bytes + memory.scratch_bytes + memory.adapter_bytes + other_bytes;
   if (memory_bytes > taken) return memory_bytes - taken;
   const auto mebibytes = [](std::size_t bytes) {
     return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB";
@@ -161,6 +165,54 @@ std::size_t expected_adapter_bytes(const std::vector<AdapterPlaces::Found>& adap
   return std::min(bytes, most) + scratch;
 }
 
+/// Tells how much memory the tokenizer takes to the engine's thread, which waits for it.
+class TokenizerSize {
+ public:
+  /// Nothing more will be told.
+  ~TokenizerSize() { tell(0); }
+  void tell(std::size_t bytes) {
+    if (!std::exchange(told_, true)) promise_.set_value(bytes);
+  }
+  std::shared_future<std::size_t> future() const { return future_; }
+
+ private:
+  std::promise<std::size_t> promise_;
+  std::shared_future<std::size_t> future_ = promise_.get_future().share();
+  bool told_ = false;
+};
+
+/// The page groups that the backend will make.
+BackendInfo page_info(const ModelSpec& spec, KvFormat format) {
+  BackendInfo info;
+  for (const LayerGroup& group : spec.layer_groups) {
+    const bool is_state = group.kind == LayerGroupKind::kRecurrent;
+    info.page_groups.push_back({.page_bytes = KvPages(group, format).page_bytes(),
+                                .window_tokens = is_state ? 2 : group.window_tokens,
+                                .is_state = is_state});
+  }
+  return info;
+}
+
+// Activations of a full step, logits, and pieces of products for each thread: about what StepWorkspace makes.
+std::size_t estimate_scratch(const ModelSpec& spec, std::int32_t step_tokens) {
+  std::size_t width = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    std::size_t own = 0;
+    if (layer.attention) own += static_cast<std::size_t>(layer.attention->o_proj.in_features) * 2;
+    if (layer.mlp) own += static_cast<std::size_t>(layer.mlp->up_proj.out_features);
+    width = std::max(width, own);
+  }
+  const std::size_t row = 4 * static_cast<std::size_t>(spec.hidden_size) * sizeof(float) + width * 2;
+  return static_cast<std::size_t>(step_tokens) * row +
+         Executor::kLogitRows * static_cast<std::size_t>(spec.vocab_size) * sizeof(float);
+}
+
+std::size_t file_bytes(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(file, error);
+  return error ? 0 : static_cast<std::size_t>(size);
+}
+
 }  // namespace
 
 struct ModelHost::Impl {
@@ -180,6 +232,8 @@ struct ModelHost::Impl {
   std::unique_ptr<AdapterLibrary> adapters{};
   std::optional<GrammarLibrary> grammars{};
   std::atomic<std::size_t> memory_bytes{0};  // the quota; 0: none
+  MemoryNeeds needs{};
+  std::size_t other_bytes = 0;  // that the quota pays for beside the engine's
 
   /// K/V pages as the quota leaves room for; at least a context's.
   Result<void> plan_pages(std::size_t memory_bytes, std::int32_t least_context_tokens);
@@ -188,7 +242,7 @@ struct ModelHost::Impl {
 Result<void> ModelHost::Impl::plan_pages(std::size_t quota, std::int32_t least_context_tokens) {
   KvWish asked = wish;
   asked.context_tokens = least_context_tokens;
-  asked.kv_bytes = TRY(kv_bytes_of(quota, engine->backend_memory()));
+  asked.kv_bytes = TRY(kv_bytes_of(quota, engine->backend_memory(), other_bytes));
   const KvCost cost = cost_of(engine->backend_info(), draft_info, wish.max_running, step_token_budget);
   return engine->resize(TRY(plan_kv(asked, cost, free_memory_bytes())).num_pages);
 }
@@ -226,18 +280,32 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   engine_options.gap_ratio = options.gap_ratio;
   engine_options.speculation.method = method;
   auto draft_info = std::make_shared<std::optional<BackendInfo>>();
+  const auto needs = std::make_shared<MemoryNeeds>();
+  TokenizerSize tokenizer_size;
   engine_options.choose_num_pages =
-      [wish, plan, draft_info, memory_bytes = options.memory_bytes, adapters = options.adapters.list(path),
+      [wish, plan, draft_info, needs, share = options.share, tokenizer = tokenizer_size.future(),
+       memory_bytes = options.memory_bytes, adapters = options.adapters.list(path),
        adapter_bytes = options.adapter_bytes, step_tokens = engine_options.step_token_budget](
           const BackendInfo& info, const BackendMemory& memory) -> Result<std::int32_t> {
     KvWish asked = wish;
-    if (asked.kv_bytes == 0 && memory_bytes > 0) {
-      BackendMemory expected = memory;
-      expected.adapter_bytes = expected_adapter_bytes(adapters, adapter_bytes, info.adapter_scratch_bytes);
+    const KvCost cost = cost_of(info, *draft_info, wish.max_running, step_tokens);
+    BackendMemory expected = memory;
+    expected.adapter_bytes = expected_adapter_bytes(adapters, adapter_bytes, info.adapter_scratch_bytes);
+    if (share) {
+      needs->fixed_bytes =
+          expected.weight_bytes + expected.scratch_bytes + expected.adapter_bytes + tokenizer.get();
+      const KvBounds bounds =
+          bound_kv(wish, cost, share->context_bytes,
+                   share->budget_bytes - std::min(share->budget_bytes, needs->fixed_bytes));
+      needs->least_bytes = needs->fixed_bytes + bounds.least_bytes;
+      needs->usual_bytes = needs->fixed_bytes + bounds.usual_bytes;
+      needs->most_bytes = needs->fixed_bytes + bounds.most_bytes;
+      asked.kv_bytes = TRY(share->choose_quota(*needs)) - needs->fixed_bytes;
+      asked.context_tokens = bounds.context_tokens;
+    } else if (asked.kv_bytes == 0 && memory_bytes > 0) {
       asked.kv_bytes = TRY(kv_bytes_of(memory_bytes, expected));
     }
-    *plan =
-        TRY(plan_kv(asked, cost_of(info, *draft_info, wish.max_running, step_tokens), free_memory_bytes()));
+    *plan = TRY(plan_kv(asked, cost, free_memory_bytes()));
     return plan->num_pages;
   };
   CpuOptions cpu_options;
@@ -247,6 +315,8 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   cpu_options.kv_format = kv_format;
   cpu_options.activation_bits = options.activation_bits;
   cpu_options.touch_pages = options.touch_pages;
+  cpu_options.share_threads = options.compute_threads;
+  cpu_options.stop = options.stop;
   CpuOptions draft_options = cpu_options;
   cpu_options.profile = profile.get();
   cpu_options.progress = std::move(options.progress);
@@ -268,7 +338,10 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
         },
         engine_options);
   });
+  // Also if reading the text throws: `starting` waits for the engine's thread, that for this.
+  const std::shared_ptr<void> told(nullptr, [&tokenizer_size](void*) { tokenizer_size.tell(0); });
   Result<TextFiles> text = open_text(path);
+  tokenizer_size.tell(text.ok() ? text->tokenizer.memory_bytes() : 0);
   auto engine = starting.get();
   if (!text.ok()) return text.take_error();
   if (!engine.ok()) return engine.take_error();
@@ -279,8 +352,14 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
       std::move(eos_tokens), std::move(profile), engine.take_value(), wish, *draft_info,
       engine_options.step_token_budget, plan->context_tokens,
       std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
-  // K/V sized by itself is not the quota's to change.
-  if (options.kv_bytes == 0) impl->memory_bytes = options.memory_bytes;
+  impl->needs = *needs;
+  if (options.share) {
+    impl->other_bytes = impl->tokenizer.memory_bytes();
+    impl->memory_bytes = needs->fixed_bytes + plan->kv_bytes;
+  } else if (options.kv_bytes == 0) {
+    // K/V sized by itself is not the quota's to change.
+    impl->memory_bytes = options.memory_bytes;
+  }
   impl->adapters = std::make_unique<AdapterLibrary>(AdapterLibrary::Options{
       .model_folder = path,
       .spec = &impl->folder.spec(),
@@ -301,6 +380,44 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
       std::int64_t{plan->num_pages} * kPageTokens, memory.page_bytes >> 20U, impl->context_tokens,
       impl->folder.spec().context_tokens);
   return std::unique_ptr<ModelHost>(new ModelHost(std::move(impl)));
+}
+
+std::shared_ptr<ThreadPool> make_compute_threads(std::int32_t num_threads) {
+  return std::make_shared<ThreadPool>(num_threads > 0 ? num_threads : num_physical_cores());
+}
+
+Result<MemoryNeeds> estimate_needs(const std::filesystem::path& given, const ModelHostOptions& options,
+                                   std::size_t measured_fixed_bytes) {
+  const KvFormat kv_format = TRY(check_kv_format(options.kv_format));
+  const std::filesystem::path path = named_folder(given);
+  const ModelFolder folder = TRY(ModelFolder::open(path));
+  const std::int32_t step_tokens = EngineOptions{}.step_token_budget;
+  MemoryNeeds needs;
+  std::optional<BackendInfo> draft_info;
+  const auto add = [&](const ModelFolder& model) {
+    needs.fixed_bytes += model.weights().total_bytes() + estimate_scratch(model.spec(), step_tokens);
+  };
+  add(folder);
+  if (!options.draft_model.empty()) {
+    const ModelFolder draft = TRY(ModelFolder::open(named_folder(options.draft_model)));
+    add(draft);
+    draft_info = page_info(draft.spec(), kv_format);
+  }
+  needs.fixed_bytes += 2 * file_bytes(path / "tokenizer.json");
+  needs.fixed_bytes += expected_adapter_bytes(options.adapters.list(path), options.adapter_bytes, 0);
+  if (measured_fixed_bytes > 0) needs.fixed_bytes = measured_fixed_bytes;
+  const KvWish wish{.model_context_tokens = folder.spec().context_tokens,
+                    .context_tokens = options.context_tokens,
+                    .max_running = options.max_running};
+  const KvCost cost =
+      cost_of(page_info(folder.spec(), kv_format), draft_info, options.max_running, step_tokens);
+  const MemoryShare share = options.share.value_or(MemoryShare{});
+  const KvBounds bounds = bound_kv(wish, cost, share.context_bytes,
+                                   share.budget_bytes - std::min(share.budget_bytes, needs.fixed_bytes));
+  needs.least_bytes = needs.fixed_bytes + bounds.least_bytes;
+  needs.usual_bytes = needs.fixed_bytes + bounds.usual_bytes;
+  needs.most_bytes = needs.fixed_bytes + bounds.most_bytes;
+  return needs;
 }
 
 ModelHost::ModelHost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -325,6 +442,7 @@ Result<void> ModelHost::set_memory_bytes(std::size_t memory_bytes) {
   impl_->memory_bytes = memory_bytes;
   return {};
 }
+const MemoryNeeds& ModelHost::memory_needs() const { return impl_->needs; }
 double ModelHost::load_seconds() const { return impl_->load_seconds; }
 std::int64_t ModelHost::loaded_at() const { return impl_->loaded_at; }
 EngineThread& ModelHost::engine() const { return *impl_->engine; }

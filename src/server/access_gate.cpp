@@ -145,9 +145,7 @@ http::Handler AccessGate::guard(const http::Route& route) const {
 void AccessGate::pass(const http::ExchangePtr& exchange, const AccessRule* rule,
                       const http::Handler& handler) const {
   const http::Request& request = exchange->request;
-  const auto refuse = [&](const Error& error) {
-    exchange->respond_error(api::status_of(error.kind), error);
-  };
+  const auto refuse = [&](const Error& error) { exchange->respond_error(api::status_of(error.kind), error); };
   if (rule == nullptr) {
     refuse(forbidden("this route is not in the access table"));
     return;

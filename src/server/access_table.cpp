@@ -76,6 +76,13 @@ constexpr AccessRule kTable[] = {
     {"PATCH", "/api/v1/chat-folders/{id}", kAccount},
     {"DELETE", "/api/v1/chat-folders/{id}", kAccount},
 
+    {"GET", "/api/v1/servers", kLook},
+    {"PATCH", "/api/v1/servers", kAdmin},
+    {"POST", "/api/v1/servers", kMember},
+    {"GET", "/api/v1/servers/{model...}", kLook},
+    {"POST", "/api/v1/servers/{model...}", kAdmin},
+    {"DELETE", "/api/v1/servers/{model...}", kAdmin},
+
     {"GET", "/api/v1/models", kLook},
     {"GET", "/api/v1/models/{id...}", kLook},
     {"DELETE", "/api/v1/models/{id...}", kAdmin},

@@ -66,7 +66,7 @@ class AccessTableTest : public ::testing::Test {
  protected:
   void SetUp() override {
     ApiServer::Options options;
-    options.load = [](const auto&) -> Result<ServedModelPtr> { return not_found("no such model"); };
+    options.pool = testing::scripted_pool();
     options.management = Management::open({.owner_token = "owner"}).take_value();
     server_ = ApiServer::start(std::move(options)).take_value();
     server_->set_ready();

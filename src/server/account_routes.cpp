@@ -102,7 +102,8 @@ void add_auth_routes(ManageRoutes& routes, Accounts& accounts) {
              });
   routes.add_slow(
       "POST", "/api/v1/auth/password",
-      [&accounts](const http::Request& request, const Caller& caller, int& retry_after_s) -> Result<ManageAnswer> {
+      [&accounts](const http::Request& request, const Caller& caller,
+                  int& retry_after_s) -> Result<ManageAnswer> {
         const auto fields = TRY(manage::decode_account(request.body, {"old_password", "new_password"}));
         if (fields.old_password.empty()) return api::missing_field("old_password");
         if (fields.new_password.empty()) return api::missing_field("new_password");

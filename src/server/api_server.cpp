@@ -16,6 +16,7 @@
 #include "server/access_gate.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
+#include "server/pool_handlers.h"
 #include "server/setting_routes.h"
 #include "server/text_workers.h"
 #include "workbench/model_facts.h"
@@ -77,7 +78,7 @@ struct ApiServer::Impl {
         dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(std::move(options.load), options.models_folder),
+        shelf(std::move(options.pool), options.models_folder),
         workers(options.text_workers, options.max_queued_requests) {}
 
   void add_routes(http::Router& router);
@@ -104,6 +105,7 @@ struct ApiServer::Impl {
   StreamDispatchers dispatchers;
   ModelShelf shelf;
   TextWorkers workers;
+  PoolHandlers pool_handlers{shelf, workers};
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<http::Server> server;
 };
@@ -190,7 +192,7 @@ SystemFacts ApiServer::Impl::system_facts() const {
   SystemFacts facts;
   facts.started_at = started_at;
   facts.now = Clock::real().wall_seconds();
-  facts.resident_bytes = resident_memory_bytes();
+  facts.resident_bytes = process_memory().resident_bytes;
   const http::Server* http = server_pointer;
   facts.open_connections = http != nullptr ? http->open_connections() : 0;
   for (const ServedModelPtr& model : shelf.loaded()) facts.loaded_models.push_back(model->name);
@@ -232,6 +234,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
     on_worker(exchange, [this, exchange] { show_model(exchange); });
   });
   generation->add_routes(router);
+  pool_handlers.add_routes(router);
   ManageRoutes manage_routes(router, workers);
   management->add_routes(manage_routes);
   add_system_route(manage_routes, [this] { return system_facts(); });

@@ -22,7 +22,7 @@ class ApiServer {
  public:
   struct Options {
     http::ServerOptions http;  // render_error, on_record are set here
-    ModelShelf::Load load;
+    ModelPool::Options pool;
     std::filesystem::path models_folder = {};
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // of a generation; 0: none

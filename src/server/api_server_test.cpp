@@ -62,8 +62,7 @@ struct Streamed {
 class ApiServerTest : public ::testing::Test {
  protected:
   void start(ApiServer::Options options = {}) {
-    if (!options.load)
-      options.load = [](const auto&) -> Result<ServedModelPtr> { return not_found("no such model"); };
+    if (!options.pool.load) options.pool = testing::scripted_pool();
     server_ = ApiServer::start(std::move(options)).take_value();
   }
   void serve(ScriptedModelOptions model = {}) {
@@ -484,13 +483,13 @@ TEST_F(ApiServerTest, loads_a_folder_once_for_all_who_ask_and_tells_all_of_a_fai
   std::atomic<int> loads{0};  // of the good one
   ApiServer::Options options;
   options.models_folder = folder.path();
-  options.load = [&](const std::filesystem::path& path) -> Result<ServedModelPtr> {
+  options.pool = testing::scripted_pool([&](const std::filesystem::path& path) -> Result<ServedModelPtr> {
     gate_.pass();
     if (path.filename() == "bad") return corrupt_data("weights of bad are torn");
     if (path.filename() == "throws") throw std::runtime_error("a library gave up");
     ++loads;
     return make_scripted_model({.name = path.filename().string()});
-  };
+  });
   start(std::move(options));
   server_->set_ready();
   std::vector<std::future<json::value>> answers;

@@ -12,8 +12,9 @@
 #include "base/log.h"
 #include "base/log_files.h"
 #include "http/origin_policy.h"
-#include "runtime/model_host.h"
+#include "runtime/free_memory.h"
 #include "server/api_server.h"
+#include "server/pool_loader.h"
 #include "server/runtime_file.h"
 #include "server/stop_signal.h"
 
@@ -27,40 +28,6 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kWanted) return;
   limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? kWanted : std::min(kWanted, limit.rlim_max);
   ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// The folder's own name, or "org/name" of a snapshot in the Hugging Face cache
-// (models--org--name/snapshots/REVISION), whose folder is named by its revision.
-std::string served_name(const std::filesystem::path& folder) {
-  constexpr std::string_view kPrefix = "models--";
-  const std::filesystem::path snapshots = folder.parent_path();
-  std::string repository = snapshots.parent_path().filename().string();
-  if (snapshots.filename() != "snapshots" || !repository.starts_with(kPrefix))
-    return folder.filename().string();
-  repository.erase(0, kPrefix.size());
-  if (const std::size_t separator = repository.find("--"); separator != std::string::npos)
-    repository.replace(separator, 2, "/");
-  return repository;
-}
-
-ServedModelPtr serve_host(std::unique_ptr<ModelHost> loaded) {
-  const std::shared_ptr<ModelHost> host = std::move(loaded);
-  struct stat facts {};
-  const bool known = ::stat((host->path() / "config.json").c_str(), &facts) == 0;
-  auto model = std::make_shared<ServedModel>();
-  model->name = served_name(host->path());
-  model->tokenizer = &host->tokenizer();
-  model->chat_format = host->chat_format();
-  model->grammars = &host->grammars();
-  model->engine = &host->engine();
-  model->adapters = &host->adapters();
-  model->eos_tokens = host->eos_tokens();
-  model->limits = host->limits();
-  model->created = known ? static_cast<std::int64_t>(facts.st_mtime) : host->loaded_at();
-  model->num_parameters = host->num_parameters();
-  model->load_seconds = host->load_seconds();
-  model->owner = host;
-  return model;
 }
 
 std::string url_of(const std::string& host, std::uint16_t port) {
@@ -104,7 +71,7 @@ Result<void> App::Impl::open_management(ApiServer::Options& server_options) {
 void App::Impl::load_profiles() {
   for (const Profile& profile : server->management().names().profiles()) {
     if (!profile.auto_load) continue;
-    server->models().find(server->management().names().resolve(profile.name).model, {},
+    server->models().find(server->management().names().resolve(profile.name).model, {}, {},
                           [name = profile.name](const Result<AskedModel>& asked) {
                             if (!asked.ok())
                               log::warn("profile {} is not loaded: {}", name, asked.error().message);
@@ -126,7 +93,6 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   host_options.backend = given.backend;
   host_options.threads = given.threads;
   host_options.context_tokens = given.context_tokens;
-  host_options.memory_bytes = given.memory_bytes;
   host_options.kv_format = given.kv_format;
   host_options.activation_bits = given.activation_bits;
   host_options.quantize = given.quantize;
@@ -147,12 +113,14 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   server_options.models_folder = given.models_folder;
   server_options.strict = given.strict;
   server_options.request_timeout = given.request_timeout;
-  server_options.load = [host_options](const std::filesystem::path& folder) -> Result<ServedModelPtr> {
-    auto model = serve_host(TRY(ModelHost::load(folder, host_options)));
-    log::info("loaded {} in {:.2f} s on {}", model->name, model->load_seconds,
-              model->engine->backend_info().name);
-    return model;
-  };
+  PoolSettings pool;
+  pool.budget_bytes = given.memory_bytes > 0 ? given.memory_bytes : default_budget_bytes();
+  pool.spend_budget = given.memory_bytes > 0;
+  pool.eviction = given.eviction;
+  pool.keep_alive = given.keep_alive;
+  pool.swap_wait = given.swap_wait;
+  server_options.pool = pool_of_hosts(std::move(host_options), pool);
+  if (given.memory_bytes == 0) server_options.pool.free_memory = free_memory_bytes;
   TRY(impl->open_management(server_options));
   impl->server = TRY(ApiServer::start(std::move(server_options)));
   impl->serving = impl->server.get();
@@ -161,9 +129,17 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   if (!given.state_folder.empty())
     TRY(write_runtime_file(given.state_folder,
                            {impl->url, static_cast<std::int64_t>(::getpid()), impl->owner_token}));
-  for (const std::filesystem::path& folder : given.models) TRY(impl->server->models().load_now(folder));
+  ModelShelf& shelf = impl->server->models();
+  for (const std::filesystem::path& folder : given.models) TRY(shelf.load_now(folder));
+  for (const std::filesystem::path& folder : given.first_models) TRY(shelf.load_now(folder, false));
   impl->load_profiles();
   impl->server->set_ready();
+  // A model that cannot be loaded is told of in the log and by GET /api/v1/servers; the others are served.
+  for (const std::filesystem::path& folder : given.preload) {
+    const ModelSource source = TRY(shelf.add_folder(folder));
+    if (const auto begun = shelf.pool().preload(source, std::nullopt, true); !begun.ok())
+      log::error("cannot preload model {}: {}", source.name, begun.error().message);
+  }
   return std::unique_ptr<App>(new App(std::move(impl)));
 }
 

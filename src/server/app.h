@@ -16,24 +16,34 @@
 #include "model/model_spec.h"
 #include "runtime/adapter_places.h"
 #include "settings/settings.h"
+#include "runtime/pool_policy.h"
 
 namespace mlxd {
 
 struct AppOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 10242;  // 0: any free one
-  /// Folders to load before the server is ready.
+  /// Folders to load before the server is ready; they are not evicted.
   std::vector<std::filesystem::path> models;
+  /// The same, but they leave when memory is needed.
+  std::vector<std::filesystem::path> first_models;
+  /// Folders to load in the background once it is ready; they are not evicted.
+  std::vector<std::filesystem::path> preload;
   /// Folder whose sub-folders are also served, loaded at their first use; empty: none.
   std::filesystem::path models_folder;
   std::string backend = "auto";     // auto | cpu
   std::int32_t threads = 0;         // compute threads; 0: one per core
   std::int32_t context_tokens = 0;  // 0: each model's own
-  std::size_t memory_bytes =
-      0;  // of each model, for weights, K/V, scratch and adapters; 0: chosen by the host
-  std::string kv_format = "fp16";          // fp16 | bf16 | int8
-  std::int32_t activation_bits = 8;        // that meet quantized weights: 8 | 16
-  std::optional<Quantization> quantize{};  // what dense layers become when they are loaded; absent: they stay
+  /// Of all models, for weights, K/V, scratch and adapters; 0: four fifths of the machine's, and no more than
+  /// what is free.
+  std::size_t memory_bytes = 0;
+  Eviction eviction = Eviction::kLru;
+  /// How long a model stays that nobody uses, where a request does not say; absent: see PoolSettings.
+  std::optional<KeepAlive> keep_alive = {};
+  std::chrono::milliseconds swap_wait{5000};  // see PoolSettings
+  std::string kv_format = "fp16";             // fp16 | bf16 | int8
+  std::int32_t activation_bits = 8;           // that meet quantized weights: 8 | 16
+  std::optional<Quantization> quantize{};     // what dense layers become when they are loaded; absent: they stay
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
   std::int32_t max_running = 64;                      // sequences in one step

@@ -132,13 +132,17 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialec
     decoded->cache_salt = caller.key->cache_salt + "\n" + decoded->cache_salt;
   const std::string name = meaning.model;
   const std::string adapter = decoded->adapter;
-  options_.shelf->find(name, adapter,
-                       [this, exchange, &dialect, arrived, meaning = std::move(meaning),
+  ModelPool::AcquireOptions asking;
+  asking.keep_alive = decoded->keep_alive;
+  if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
+    asking.deadline = arrived + timeout;
+  options_.shelf->find(name, adapter, asking,
+                       [this, name, exchange, &dialect, arrived, meaning = std::move(meaning),
                         call = decoded.take_value()](const Result<AskedModel>& asked) {
                          if (asked.ok())
                            start(exchange, dialect, call, *asked, meaning, arrived);
                          else
-                           refuse(exchange, asked.error());
+                           refuse_load(exchange, name, asked.error());
                        });
 }
 
@@ -150,6 +154,8 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect&
       context > 0 && context < asked.model->limits.context_tokens) {
     auto shorter = std::make_shared<ServedModel>(*asked.model);
     shorter->limits.context_tokens = context;
+    // The pool's lease is the pointer itself.
+    shorter->owner = std::make_shared<ServedModelPtr>(asked.model);
     asked.model = std::move(shorter);
   }
   const ServedModelPtr& model = asked.model;
@@ -170,7 +176,7 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect&
       .model = model,
       .adapter = asked.adapter,
       .encoder = std::move(encoder),
-      .dispatcher = &options_.dispatchers->of(model->engine, exchange->io_thread()),
+      .dispatcher = &options_.dispatchers->of(model->name, exchange->io_thread()),
       .metrics = options_.metrics,
       .arrived = arrived,
       .priority = priority,
@@ -199,6 +205,18 @@ void GenerationHandlers::refuse(const http::ExchangePtr& exchange, const Error& 
                                 const ServedModel* model) {
   const int status = api::status_of(error.kind);
   const int retry_after = status == 503 ? retry_after_s(model) : 0;
+  exchange->post(
+      [exchange, error, status, retry_after] { exchange->respond_error(status, error, retry_after); });
+}
+
+// The model could not be had; if too many wait for models, the swap after this one may have room.
+void GenerationHandlers::refuse_load(const http::ExchangePtr& exchange, const std::string& name,
+                                     const Error& error) {
+  const int status = api::status_of(error.kind);
+  int retry_after = status == 503 ? 1 : 0;
+  if (error.kind == ErrorKind::kOverloaded)
+    retry_after = std::clamp(static_cast<int>(std::ceil(options_.shelf->pool().expected_wait_seconds(name))),
+                             1, kMaxRetryAfterSeconds);
   exchange->post(
       [exchange, error, status, retry_after] { exchange->respond_error(status, error, retry_after); });
 }

@@ -59,6 +59,7 @@ class GenerationHandlers {
   /// Counts what a key's request has used; nothing for others.
   std::function<void(const Usage&)> note_use(const http::Exchange& exchange) const;
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);
+  void refuse_load(const http::ExchangePtr& exchange, const std::string& name, const Error& error);
   int retry_after_s(const ServedModel* model) const;
 
   Options options_;

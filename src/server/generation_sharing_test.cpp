@@ -25,7 +25,7 @@ using testing::ScriptedModelOptions;
 class GenerationSharing : public ::testing::Test {
  protected:
   void serve(ScriptedModelOptions model = {}, ApiServer::Options options = {}) {
-    options.load = [](const auto&) -> Result<ServedModelPtr> { return not_found("no such model"); };
+    options.pool = testing::scripted_pool();
     server_ = ApiServer::start(std::move(options)).take_value();
     model_ = make_scripted_model(std::move(model));
     ASSERT_TRUE(server_->models().put(model_).ok());

@@ -21,7 +21,7 @@ std::int64_t month_start(std::int64_t month) {
 
 KeyMeter::Refusal refuse(const ApiKey& key, const std::string& what, int retry_after_s) {
   return {Error(ErrorKind::kOverloaded, "the key '" + key.name + "' (" + key.hint + "…) may " + what +
-                                             ": try again in " + std::to_string(retry_after_s) + " s"),
+                                            ": try again in " + std::to_string(retry_after_s) + " s"),
           retry_after_s};
 }
 

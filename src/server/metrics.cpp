@@ -223,7 +223,7 @@ std::string Metrics::render(const std::vector<ServedModelPtr>& models, std::size
   families.push_back(
       single("mlxd_http_connections_open", "Open connections.", static_cast<double>(open_connections)));
   families.push_back(single("mlxd_resident_memory_bytes", "Memory of the process that is resident.",
-                            static_cast<double>(resident_memory_bytes())));
+                            static_cast<double>(process_memory().resident_bytes)));
   families.push_back(single("mlxd_uptime_seconds", "Time since the start.",
                             std::chrono::duration<double>(Clock::real().now() - impl_->started).count()));
   return prometheus::TextSerializer().Serialize(families);

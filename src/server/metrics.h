@@ -42,6 +42,12 @@ class Metrics {
 };
 
 /// Bytes of this process in memory; 0 where the system does not tell.
-std::size_t resident_memory_bytes();
+struct ProcessMemory {
+  std::size_t resident_bytes = 0;
+  std::size_t anonymous_bytes = 0;    // its own: heap, weights, K/V
+  std::size_t mapped_file_bytes = 0;  // of files, which the system may drop
+  std::size_t locked_bytes = 0;
+};
+ProcessMemory process_memory();
 
 }  // namespace mlxd

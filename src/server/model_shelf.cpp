@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
+#include <future>
 #include <system_error>
 #include <utility>
 
 #include "base/log.h"
 #include "base/nearest_names.h"
+#include "server/pool_loader.h"
+#include "server/pooled_model.h"
 
 namespace mlxd {
 namespace {
@@ -18,40 +20,64 @@ Error stopping() { return {ErrorKind::kUnavailable, "the server is stopping"}; }
 
 }  // namespace
 
-ModelShelf::ModelShelf(Load load, std::filesystem::path models_folder)
-    : load_(std::move(load)), models_folder_(std::move(models_folder)), thread_([this] { work(); }) {}
+ModelShelf::ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder)
+    : models_folder_(std::move(models_folder)),
+      pool_(std::move(pool)),
+      thread_([this] { load_adapters(); }) {}
 
 ModelShelf::~ModelShelf() { stop(); }
 
 Result<void> ModelShelf::put(ServedModelPtr model) {
-  const MutexLock lock(mutex_);
   const std::string name = model->name;
-  if (!models_.emplace(name, std::move(model)).second)
-    return Error(ErrorKind::kConflict, "two models are named '" + name + "': rename one of their folders",
-                 "model");
+  TRY(pool_.adopt(name, std::make_shared<ServedPooledModel>(std::move(model), nullptr)));
+  const MutexLock lock(mutex_);
+  given_[name].clear();
   return {};
 }
 
-Result<void> ModelShelf::load_now(const std::filesystem::path& folder) { return put(TRY(load_(folder))); }
+Result<ModelSource> ModelShelf::add_folder(const std::filesystem::path& folder) {
+  ModelSource source{served_name(folder), folder};
+  const MutexLock lock(mutex_);
+  const auto [entry, is_new] = given_.emplace(source.name, folder);
+  if (!is_new && entry->second != folder)
+    return Error(ErrorKind::kConflict,
+                 "two models are named '" + source.name + "': rename one of their folders", "model");
+  return source;
+}
 
-bool ModelShelf::is_known(const std::string& name) const {
+Result<void> ModelShelf::load_now(const std::filesystem::path& folder, bool protect) {
+  const ModelSource source = TRY(add_folder(folder));
+  TRY(pool_.preload(source, std::nullopt, protect));
+  const auto loaded = std::make_shared<std::promise<Result<void>>>();
+  std::future<Result<void>> outcome = loaded->get_future();
+  pool_.acquire(source, {}, [loaded](const Result<PoolLease>& lease) {
+    loaded->set_value(lease.ok() ? Result<void>() : lease.error());
+  });
+  return outcome.get();
+}
+
+std::optional<ModelSource> ModelShelf::resolve(const std::string& name) const {
   {
     const MutexLock lock(mutex_);
-    if (models_.contains(name)) return true;
+    if (const auto given = given_.find(name); given != given_.end()) return ModelSource{name, given->second};
   }
-  return folders_on_disk().contains(name);
+  const auto folders = folders_on_disk();
+  const auto on_disk = folders.find(name);
+  if (on_disk == folders.end()) return std::nullopt;
+  return ModelSource{name, on_disk->second};
 }
 
 ModelShelf::Name ModelShelf::part(const std::string& name) const {
   const auto splits = split_adapter(name);
-  if (splits.empty() || is_known(name)) return {name, {}};
+  if (splits.empty() || resolve(name)) return {name, {}};
   for (const auto& [model, adapter] : splits) {
-    if (is_known(model)) return {model, adapter};
+    if (resolve(model)) return {model, adapter};
   }
   return {name, {}};
 }
 
-void ModelShelf::find(const std::string& name, const std::string& adapter, Found found) {
+void ModelShelf::find(const std::string& name, const std::string& adapter,
+                      const ModelPool::AcquireOptions& options, Found found) {
   Name asked = part(name);
   if (!adapter.empty() && !asked.adapter.empty() && adapter != asked.adapter) {
     found(invalid_argument("model names the adapter '" + asked.adapter.substr(0, 200) + "', adapter is '" +
@@ -60,44 +86,48 @@ void ModelShelf::find(const std::string& name, const std::string& adapter, Found
     return;
   }
   if (!adapter.empty()) asked.adapter = adapter;
-  ServedModelPtr model;
-  {
-    const MutexLock lock(mutex_);
-    if (const auto loaded = models_.find(asked.model); loaded != models_.end()) model = loaded->second;
+  const auto source = resolve(asked.model);
+  if (!source) {
+    found(unknown(asked.model));
+    return;
   }
-  AdapterLeasePtr lease;
-  if (model != nullptr && !asked.adapter.empty() && model->adapters != nullptr)
-    lease = model->adapters->find_loaded(asked.adapter);
-  if (model != nullptr && (asked.adapter.empty() || lease != nullptr)) {
+  const bool in_name = adapter.empty();
+  pool_.acquire(*source, options,
+                [this, wanted = asked.adapter, in_name, found = std::move(found)](Result<PoolLease> lease) {
+                  if (!lease.ok()) {
+                    found(lease.take_error());
+                    return;
+                  }
+                  ServedModelPtr model = served(lease.take_value());
+                  if (wanted.empty())
+                    found(AskedModel{std::move(model), nullptr});
+                  else
+                    find_adapter(std::move(model), wanted, in_name, found);
+                });
+}
+
+// `in_name`: the model's name asked for it.
+void ModelShelf::find_adapter(ServedModelPtr model, const std::string& adapter, bool in_name, Found found) {
+  if (model->adapters == nullptr) {
+    Error error = unknown_adapter(adapter, model->name, {});
+    if (in_name) error.field = "model";
+    found(std::move(error));
+    return;
+  }
+  if (AdapterLeasePtr lease = model->adapters->find_loaded(adapter)) {
     found(AskedModel{std::move(model), std::move(lease)});
     return;
   }
-  if (model != nullptr && model->adapters != nullptr) {
-    if (const auto known = model->adapters->check_known(asked.adapter); !known.ok()) {
-      Error error = known.error();
-      if (adapter.empty()) error.field = "model";  // which has it in its name
-      found(std::move(error));
-      return;
-    }
-  }
-  std::filesystem::path folder;
-  if (model == nullptr) {
-    const auto folders = folders_on_disk();
-    const auto on_disk = folders.find(asked.model);
-    if (on_disk == folders.end()) {
-      found(unknown(asked.model));
-      return;
-    }
-    folder = on_disk->second;
+  if (const auto known = model->adapters->check_known(adapter); !known.ok()) {
+    Error error = known.error();
+    if (in_name) error.field = "model";
+    found(std::move(error));
+    return;
   }
   {
     const MutexLock lock(mutex_);
     if (!stopping_) {
-      // Loaded since it was looked for above: the loading thread will see that.
-      auto same = std::find_if(wanted_.begin(), wanted_.end(),
-                               [&](const Wanted& entry) { return entry.name == asked; });
-      if (same == wanted_.end()) same = wanted_.insert(wanted_.end(), {asked, std::move(folder), {}});
-      same->waiters.push_back(std::move(found));
+      wanted_.push_back({std::move(model), adapter, std::move(found)});
       wake_.notify_one();
       return;
     }
@@ -105,56 +135,30 @@ void ModelShelf::find(const std::string& name, const std::string& adapter, Found
   found(stopping());
 }
 
-void ModelShelf::work() {
+void ModelShelf::load_adapters() {
   for (;;) {
-    Name name;
-    std::filesystem::path folder;
-    ServedModelPtr model;
+    Wanted wanted;
     {
       const MutexLock lock(mutex_);
       while (wanted_.empty() && !stopping_) wake_.wait(mutex_);
       if (stopping_) return;
-      name = wanted_.front().name;
-      folder = wanted_.front().folder;
-      if (const auto loaded = models_.find(name.model); loaded != models_.end()) model = loaded->second;
-    }
-    Result<AskedModel> result = load_asked(name, std::move(model), folder);
-    std::vector<Found> waiters;
-    {
-      const MutexLock lock(mutex_);
-      if (wanted_.empty()) return;  // stopped meanwhile, and the waiters told
-      waiters = std::move(wanted_.front().waiters);
+      wanted = std::move(wanted_.front());
       wanted_.pop_front();
     }
-    for (Found& waiter : waiters) {
-      try {
-        waiter(result);
-      } catch (const std::exception& failure) {
-        // Memory running out, most likely; whoever waits is answered when its exchange is let go.
-        log::error("a request for model {} failed: {}", name.model, failure.what());
+    try {
+      Result<AdapterLeasePtr> lease = wanted.model->adapters->acquire(wanted.adapter);
+      if (lease.ok()) {
+        wanted.found(AskedModel{std::move(wanted.model), lease.take_value()});
+      } else {
+        log::error("cannot load adapter {} of {}: {}", wanted.adapter, wanted.model->name,
+                   lease.error().message);
+        wanted.found(lease.take_error());
       }
+    } catch (const std::exception& failure) {
+      // Memory running out, most likely; whoever waits is answered when its exchange is let go.
+      log::error("a request for adapter {} failed: {}", wanted.adapter, failure.what());
     }
   }
-}
-
-Result<AskedModel> ModelShelf::load_asked(const Name& name, ServedModelPtr model,
-                                          const std::filesystem::path& folder) {
-  if (model == nullptr) {
-    Result<ServedModelPtr> loaded = try_load(folder);
-    if (!loaded.ok()) {
-      log::error("cannot load model {}: {}", name.model, loaded.error().message);
-      return loaded.take_error();
-    }
-    model = loaded.take_value();
-    const MutexLock lock(mutex_);
-    models_.emplace(name.model, model);
-  }
-  if (name.adapter.empty()) return AskedModel{std::move(model), nullptr};
-  if (model->adapters == nullptr) return unknown_adapter(name.adapter, name.model, {});
-  Result<AdapterLeasePtr> lease = model->adapters->acquire(name.adapter);
-  if (lease.ok()) return AskedModel{std::move(model), lease.take_value()};
-  log::error("cannot load adapter {} of {}: {}", name.adapter, name.model, lease.error().message);
-  return lease.take_error();
 }
 
 std::vector<std::string> ModelShelf::adapters_of(const Entry& entry) {
@@ -166,17 +170,8 @@ std::vector<std::string> ModelShelf::adapters_of(const Entry& entry) {
   return names;
 }
 
-Result<ServedModelPtr> ModelShelf::try_load(const std::filesystem::path& folder) const {
-  try {
-    return load_(folder);
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorKind::kOutOfMemory, "the system has too little memory to load " + folder.string());
-  } catch (const std::exception& failure) {
-    return Error(ErrorKind::kInternal, "loading " + folder.string() + " failed: " + failure.what());
-  }
-}
-
 void ModelShelf::stop() {
+  pool_.stop();
   std::deque<Wanted> dropped;
   {
     const MutexLock lock(mutex_);
@@ -184,17 +179,11 @@ void ModelShelf::stop() {
     std::swap(dropped, wanted_);
     wake_.notify_all();
   }
-  for (Wanted& entry : dropped) {
-    for (Found& waiter : entry.waiters) waiter(stopping());
-  }
+  for (Wanted& wanted : dropped) wanted.found(stopping());
   if (thread_.joinable()) thread_.join();
 }
 
-void ModelShelf::clear() {
-  std::map<std::string, ServedModelPtr, std::less<>> dropped;
-  const MutexLock lock(mutex_);
-  std::swap(dropped, models_);
-}
+void ModelShelf::clear() { pool_.clear(); }
 
 std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const {
   std::map<std::string, std::filesystem::path> folders;
@@ -212,20 +201,22 @@ std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const
 std::vector<ModelShelf::Entry> ModelShelf::list() const {
   std::map<std::string, Entry> entries;
   for (auto& [name, folder] : folders_on_disk()) entries[name] = {name, nullptr, folder};
-  const MutexLock lock(mutex_);
-  for (const auto& [name, model] : models_) {
-    entries[name].name = name;
-    entries[name].model = model;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [name, folder] : given_) entries[name] = {name, nullptr, folder};
   }
+  for (auto& [name, lease] : pool_.loaded()) entries[name].model = served(std::move(lease));
   std::vector<Entry> list;
-  for (auto& [name, entry] : entries) list.push_back(std::move(entry));
+  for (auto& [name, entry] : entries) {
+    entry.name = name;
+    list.push_back(std::move(entry));
+  }
   return list;
 }
 
 std::vector<ServedModelPtr> ModelShelf::loaded() const {
-  const MutexLock lock(mutex_);
   std::vector<ServedModelPtr> models;
-  for (const auto& [name, model] : models_) models.push_back(model);
+  for (auto& [name, lease] : pool_.loaded()) models.push_back(served(std::move(lease)));
   return models;
 }
 

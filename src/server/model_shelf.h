@@ -1,6 +1,5 @@
-// The models that can be asked for by name: those loaded, and folders loaded at their first use; and their
-// adapters, as MODEL+ADAPTER. What is asked for twice is loaded once; a failed load answers all who waited.
-// Thread-safe.
+// The models that can be asked for by name, and their adapters as MODEL+ADAPTER: which folder a name means,
+// and the way from it through the pool, which loads, to a model that stays while it is used. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -8,42 +7,50 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "base/mutex.h"
+#include "runtime/model_pool.h"
 #include "server/served_model.h"
 
 namespace mlxd {
 
 class ModelShelf {
  public:
-  using Load = std::function<Result<ServedModelPtr>(const std::filesystem::path& folder)>;
   using Found = std::function<void(Result<AskedModel>)>;
 
-  /// `load` runs on the shelf's own thread or on `load_now`'s caller. `models_folder`: its sub-folders with a
-  /// config.json can be asked for; empty: none.
-  ModelShelf(Load load, std::filesystem::path models_folder);
+  /// `models_folder`: its sub-folders with a config.json can be asked for; empty: none.
+  ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder);
   /// As stop.
   ~ModelShelf();
 
-  /// Puts a model on the shelf; a later one of the same name is kConflict.
+  /// Puts a model on the shelf that is loaded already and stays; a later one of the same name is kConflict.
   Result<void> put(ServedModelPtr model);
-  Result<void> load_now(const std::filesystem::path& folder);
+  /// Lets a folder be asked for by its name, wherever it lies. Errors: kConflict.
+  Result<ModelSource> add_folder(const std::filesystem::path& folder);
+  /// The same, and loads it on the pool's thread while this one waits. `protect`: it is not evicted.
+  Result<void> load_now(const std::filesystem::path& folder, bool protect = true);
+
+  /// What a name means; nothing if there is no such model.
+  std::optional<ModelSource> resolve(const std::string& name) const;
 
   /// Calls `found` once: at once if model and adapter are loaded or the model is unknown (kNotFound with the
-  /// three nearest names), else after loading, on the shelf's thread. `adapter` may be empty; the name may be
-  /// MODEL+ADAPTER: two that disagree are kInvalidArgument.
-  void find(const std::string& name, const std::string& adapter, Found found);
+  /// three nearest names), else after loading, on the pool's or the shelf's thread. `adapter` may be empty;
+  /// the name may be MODEL+ADAPTER: two that disagree are kInvalidArgument. The model stays loaded as long as
+  /// what was found is held.
+  void find(const std::string& name, const std::string& adapter, const ModelPool::AcquireOptions& options,
+            Found found);
 
   struct Entry {
     std::string name;
     ServedModelPtr model;  // nullptr: not loaded
     std::filesystem::path folder;
   };
-  /// All models, by name.
+  /// All models, by name. Hold it no longer than it takes to look: a model here cannot be unloaded.
   std::vector<Entry> list() const;
   std::vector<ServedModelPtr> loaded() const;
 
@@ -53,7 +60,9 @@ class ModelShelf {
   /// The answer to one who asks for a model that is none: kNotFound with the three nearest names.
   Error unknown(const std::string& name) const;
 
-  /// Ends the loading thread; waiters get kUnavailable. Models stay until the shelf goes.
+  ModelPool& pool() { return pool_; }
+
+  /// Ends the threads; waiters get kUnavailable. Models stay until the shelf goes.
   void stop();
   /// Lets all models go; with their last users their engines end.
   void clear();
@@ -61,30 +70,27 @@ class ModelShelf {
  private:
   struct Name {
     std::string model, adapter;
-    bool operator==(const Name&) const = default;
   };
+  /// A model that waits for its adapter.
+  struct Wanted {
+    ServedModelPtr model;
+    std::string adapter;
+    Found found;
+  };
+
   /// Parts a name that is no model's at the "+" behind one's.
   Name part(const std::string& name) const;
-  bool is_known(const std::string& name) const;
-  void work();
-  /// The model, loaded if `model` is null, and its adapter.
-  Result<AskedModel> load_asked(const Name& name, ServedModelPtr model, const std::filesystem::path& folder);
-  /// As load_, with what it throws as an error: this thread has no one above it.
-  Result<ServedModelPtr> try_load(const std::filesystem::path& folder) const;
+  void find_adapter(ServedModelPtr model, const std::string& adapter, bool in_name, Found found);
+  void load_adapters();
   std::map<std::string, std::filesystem::path> folders_on_disk() const;
 
-  const Load load_;
   const std::filesystem::path models_folder_;
   mutable Mutex mutex_;
   CondVar wake_;
-  std::map<std::string, ServedModelPtr, std::less<>> models_ GUARDED_BY(mutex_);
-  struct Wanted {
-    Name name;
-    std::filesystem::path folder;
-    std::vector<Found> waiters;
-  };
-  std::deque<Wanted> wanted_ GUARDED_BY(mutex_);  // the first is being loaded
+  std::map<std::string, std::filesystem::path> given_ GUARDED_BY(mutex_);  // folders; empty: put as it is
+  std::deque<Wanted> wanted_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
+  ModelPool pool_;
   std::thread thread_;
 };
 

@@ -4,28 +4,45 @@
 #if defined(__APPLE__)
 #include <mach/mach.h>
 #else
-#include <unistd.h>
-
 #include <fstream>
+#include <string>
 #endif
 
 namespace mlxd {
 
-std::size_t resident_memory_bytes() {
 #if defined(__APPLE__)
-  mach_task_basic_info info{};
-  mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
-  if (task_info(mach_task_self(), MACH_TASK_BASIC_INFO, reinterpret_cast<task_info_t>(&info), &count) !=
-      KERN_SUCCESS)
-    return 0;
-  return info.resident_size;
-#else
-  std::ifstream statm("/proc/self/statm");
-  std::size_t all_pages = 0;
-  std::size_t resident_pages = 0;
-  if (!(statm >> all_pages >> resident_pages)) return 0;
-  return resident_pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-#endif
+
+ProcessMemory process_memory() {
+  task_vm_info_data_t info{};
+  mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+  if (task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&info), &count) != KERN_SUCCESS)
+    return {};
+  return {.resident_bytes = info.resident_size,
+          .anonymous_bytes = info.internal + info.compressed,
+          .mapped_file_bytes = info.external,
+          .locked_bytes = 0};
 }
+
+#else
+
+ProcessMemory process_memory() {
+  ProcessMemory memory;
+  std::ifstream status("/proc/self/status");
+  std::string name;
+  std::string rest;
+  while (status >> name) {
+    std::size_t* const field = name == "VmRSS:"     ? &memory.resident_bytes
+                               : name == "RssAnon:" ? &memory.anonymous_bytes
+                               : name == "RssFile:" ? &memory.mapped_file_bytes
+                               : name == "VmLck:"   ? &memory.locked_bytes
+                                                    : nullptr;
+    std::size_t kibibytes = 0;
+    if (field != nullptr && status >> kibibytes) *field = kibibytes * 1024;
+    std::getline(status, rest);
+  }
+  return memory;
+}
+
+#endif
 
 }  // namespace mlxd

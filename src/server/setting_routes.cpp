@@ -25,6 +25,8 @@ json::value encode_value(const SettingInfo& info, const Settings::Value& value) 
       return value.number;
     case SettingKind::kSwitch:
       return value.number != 0;
+    case SettingKind::kMemory:
+    case SettingKind::kTime:
     case SettingKind::kText:
     case SettingKind::kSecret:
       break;

@@ -39,9 +39,9 @@ void StreamDispatcher::dispatch() {
   }
 }
 
-StreamDispatcher& StreamDispatchers::of(const EngineThread* engine, std::size_t io_thread) {
+StreamDispatcher& StreamDispatchers::of(const std::string& model, std::size_t io_thread) {
   const MutexLock lock(mutex_);
-  std::unique_ptr<StreamDispatcher>& dispatcher = dispatchers_[{engine, io_thread}];
+  std::unique_ptr<StreamDispatcher>& dispatcher = dispatchers_[{model, io_thread}];
   if (dispatcher == nullptr)
     dispatcher = std::make_unique<StreamDispatcher>(
         [this, io_thread](std::function<void()> function) { post_(io_thread, std::move(function)); });

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -48,19 +49,20 @@ class StreamDispatcher : public StreamWaker {
   std::vector<std::uint64_t> dispatching_;
 };
 
-/// The dispatchers of each engine, as engines number their streams each for itself. Thread-safe.
+/// The dispatchers of each model, as engines number their streams each for itself. A model that is loaded
+/// again has those it had. Thread-safe.
 class StreamDispatchers {
  public:
   using Post = std::function<void(std::size_t io_thread, std::function<void()> function)>;
   explicit StreamDispatchers(Post post) : post_(std::move(post)) {}
 
-  /// The one dispatcher for this engine's streams on this I/O thread; lives as long as this object.
-  StreamDispatcher& of(const EngineThread* engine, std::size_t io_thread);
+  /// The one dispatcher for this model's streams on this I/O thread; lives as long as this object.
+  StreamDispatcher& of(const std::string& model, std::size_t io_thread);
 
  private:
   Post post_;
   Mutex mutex_;
-  std::map<std::pair<const EngineThread*, std::size_t>, std::unique_ptr<StreamDispatcher>> dispatchers_
+  std::map<std::pair<std::string, std::size_t>, std::unique_ptr<StreamDispatcher>> dispatchers_
       GUARDED_BY(mutex_);
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 namespace mlxd {
 namespace {
@@ -40,13 +41,39 @@ constexpr std::array kInfos{
                 "models"},
     SettingInfo{
         .name = "memory",
-        .kind = Kind::kSize,
+        .kind = Kind::kMemory,
         .default_value = "0",
         .placeholder = "SIZE",
-        .help = "most memory for weights, K/V, scratch and adapters of a loaded model, e.g. 4GB; 0: chosen "
-                "by the program",
-        .category = "models",
-        .max = kMaxSize},
+        .help = "most memory for weights, K/V, scratch and adapters of all loaded models together, e.g. 4GB, "
+                "or 50% of the machine's; 0: chosen by the program",
+        .category = "models"},
+    SettingInfo{.name = "eviction",
+                .kind = Kind::kText,
+                .default_value = "lru",
+                .placeholder = "POLICY",
+                .help = "which unused model goes when memory is needed: lru (not used for the longest time), "
+                        "lfu (least often used) or ttl (the end of whose keep-alive is next)",
+                .category = "models",
+                .choices = "lru, lfu, ttl"},
+    SettingInfo{.name = "keep-alive",
+                .kind = Kind::kTime,
+                .default_value = "",
+                .placeholder = "TIME",
+                .help = "how long a model stays loaded that nobody uses, e.g. 5m; -1: until its memory is "
+                        "needed (without a value 5m with ttl, else -1)",
+                .category = "models",
+                .min = std::numeric_limits<std::int64_t>::min()},
+    SettingInfo{.name = "swap-wait",
+                .kind = Kind::kTime,
+                .default_value = "5s",
+                .placeholder = "TIME",
+                .help = "the longest that requests for a model in use keep out another that does not fit "
+                        "beside it",
+                .category = "models"},
+    SettingInfo{"preload", Kind::kList, "", "MODEL",
+                "model to load in the background at the start and to keep loaded, by name or folder; may be "
+                "repeated",
+                "models"},
     SettingInfo{.name = "kv-format",
                 .kind = Kind::kText,
                 .default_value = "fp16",
@@ -198,6 +225,10 @@ std::string_view to_string(SettingKind kind) {
       return "number";
     case SettingKind::kSize:
       return "size";
+    case SettingKind::kMemory:
+      return "memory";
+    case SettingKind::kTime:
+      return "time";
     case SettingKind::kSwitch:
       return "switch";
     case SettingKind::kList:

@@ -13,11 +13,13 @@ enum class SettingKind {
   kText,
   kNumber,  // whole
   kSize,    // of memory or files, in bytes
+  kMemory,  // a size, or a part of the machine's memory
+  kTime,    // empty where nothing is said
   kSwitch,
   kList,
   kSecret,  // only stored, encrypted, and never shown
 };
-std::string_view to_string(SettingKind kind);  // "text", "number", "size", "switch", "list", "secret"
+std::string_view to_string(SettingKind kind);  // "text", "number", "size", "memory", "time", …
 
 enum class SettingEffect { kAtOnce, kAtStart };
 

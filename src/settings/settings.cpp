@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "base/duration_text.h"
 #include "base/nearest_names.h"
 #include "settings/value_text.h"
 
@@ -111,6 +112,11 @@ Result<void> check_setting(const SettingInfo& info, Settings::Value& value) {
     if (value.number < info.min || value.number > info.max)
       return invalid_argument("'" + text + "' is not a size from " + std::to_string(info.min) + " to " +
                               std::to_string(info.max) + " bytes");
+  } else if (info.kind == SettingKind::kMemory) {
+    value.number = static_cast<std::int64_t>(TRY(parse_memory_amount(text)).bytes);
+  } else if (info.kind == SettingKind::kTime) {
+    if (!text.empty() || !info.default_value.empty()) value.number = TRY(parse_duration(text)).count();
+    if (value.number < info.min) return invalid_argument("'" + text + "' is negative");
   } else if (info.kind == SettingKind::kSwitch) {
     value.number = TRY(parse_switch(text)) ? 1 : 0;
   } else if (text.empty() && !info.default_value.empty()) {
@@ -147,6 +153,11 @@ Result<Settings> Settings::resolve(const SettingPlaces& places) {
     settings.values_.emplace(name, std::move(value));
   }
   return settings;
+}
+
+MemorySize Settings::memory() const {
+  const Result<MemorySize> size = parse_memory_amount(text("memory"));
+  return size.ok() ? *size : MemorySize{};  // resolve has checked it
 }
 
 const Settings::Value& Settings::value(std::string_view name) const {

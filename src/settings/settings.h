@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
+#include "base/size_text.h"
 #include "settings/setting_table.h"
 
 namespace mlxd {
@@ -47,7 +50,14 @@ class Settings {
   const std::string& backend() const { return text("backend"); }
   std::int32_t threads() const { return static_cast<std::int32_t>(number("threads")); }
   std::int32_t context_tokens() const { return static_cast<std::int32_t>(number("context")); }
-  std::uint64_t memory_bytes() const { return static_cast<std::uint64_t>(number("memory")); }
+  MemorySize memory() const;  // of the pool of models; 0 bytes: chosen by the program
+  const std::string& eviction() const { return text("eviction"); }  // lru | lfu | ttl
+  /// Negative: until memory is needed; absent: nothing was said.
+  std::optional<Duration> keep_alive() const {
+    return text("keep-alive").empty() ? std::nullopt : std::optional(Duration(number("keep-alive")));
+  }
+  Duration swap_wait() const { return Duration(number("swap-wait")); }
+  const std::vector<std::string>& preload() const { return value("preload").values; }
   const std::string& kv_format() const { return text("kv-format"); }
   std::int32_t activation_bits() const { return static_cast<std::int32_t>(number("activations")); }
   const std::string& quantize() const { return text("quantize"); }  // "off", bits, or the name of a mode
@@ -72,7 +82,7 @@ class Settings {
   struct Value {
     std::vector<std::string> values;  // as written; one unless the setting is a list
     SettingSource source = SettingSource::kDefault;
-    std::int64_t number = 0;  // of numbers, sizes (bytes) and switches (0, 1)
+    std::int64_t number = 0;  // of numbers, sizes (bytes), times (nanoseconds) and switches (0, 1)
   };
   const Value& value(std::string_view name) const;
 

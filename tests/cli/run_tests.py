@@ -58,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--junit")
     parser.add_argument("names", nargs="*", default=["test_commands", "test_models", "test_bench", "test_convert", "test_adapters",
-                                                   "test_manage"])
+                                                   "test_manage", "test_pool"])
     options = parser.parse_args()
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     suite = unittest.defaultTestLoader.loadTestsFromNames(options.names)

@@ -180,7 +180,12 @@ std::string profile_to_toml(const Profile& profile) {
   if (profile.auto_load) table.insert_or_assign("auto_load", true);
   table.insert_or_assign("defaults", table_of(parse_defaults(profile.defaults)));
   std::ostringstream text;
-  text << "# A profile of mlxd: mlxd profile import FILE\n" << table << "\n";
+  // Quoted on one line each: readers drop a line break that begins a string of several lines, and literal
+  // strings can't have one.
+  constexpr auto kFlags =
+      toml::toml_formatter::default_flags &
+      ~(toml::format_flags::allow_multi_line_strings | toml::format_flags::allow_literal_strings);
+  text << "# A profile of mlxd: mlxd profile import FILE\n" << toml::toml_formatter(table, kFlags) << "\n";
   return text.str();
 }
 

@@ -217,6 +217,7 @@ constexpr Field<RequestDraft> kFields[] = {
     {"stream", kHonoured, read_stream},
     {"stream_options", kHonoured, read_stream_options},
     {"cache_salt", kHonoured, read_cache_salt},
+    {"keep_alive", kHonoured, read_keep_alive},
     {"chat_template_kwargs", kHonoured, read_chat_template_kwargs},
     {"prediction", kHonoured, read_prediction},
     {"tools", kHonoured, read_tools_field},

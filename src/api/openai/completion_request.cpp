@@ -101,6 +101,7 @@ constexpr Field<RequestDraft> kFields[] = {
     {"stream", kHonoured, read_stream},
     {"stream_options", kHonoured, read_stream_options},
     {"cache_salt", kHonoured, read_cache_salt},
+    {"keep_alive", kHonoured, read_keep_alive},
     {"user", kInforms},
     {"metadata", kInforms},
     {"store", kInforms},

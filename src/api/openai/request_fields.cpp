@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "api/keep_alive.h"
+
 namespace mlxd::api::openai {
 
 namespace json = boost::json;
@@ -141,6 +143,11 @@ Result<void> read_cache_salt(const json::value& value, std::string_view field, R
   return invalid_argument(
       "cache_salt has " + std::to_string(bytes) + " bytes, must have 1 to " + std::to_string(kMostBytes),
       std::string(field));
+}
+
+Result<void> read_keep_alive(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.keep_alive = TRY(read_duration(value, field));
+  return {};
 }
 
 Result<void> read_stream(const json::value& value, std::string_view field, RequestDraft& draft) {

@@ -8,6 +8,7 @@
 
 #include "backends/cpu/executor.h"
 #include "backends/cpu/fast_executor.h"
+#include "backends/cpu/load_progress.h"
 #include "backends/cpu/reference_executor.h"
 #include "backends/cpu/thread_pool.h"
 #include "engine/sampler.h"
@@ -40,6 +41,8 @@ class LoadedCpuBackend final : public CpuBackend {
   Result<void> copy_pages(std::size_t group, std::span<const PageCopy> copies) override;
   Result<StepHandle> submit(const StepBatch& batch) override;
   Result<void> collect(StepHandle handle, StepResult& result) override;
+  void begin_turn() override { pool_->take_turn(); }
+  void end_turn() override { pool_->end_turn(); }
   Result<PreparedAdapterPtr> prepare_adapter(const Adapter& adapter) const override;
   Result<void> attach_adapter(AdapterId id, PreparedAdapterPtr adapter) override;
   void detach_adapter(AdapterId id) override { executor_->detach_adapter(id); }
@@ -286,6 +289,10 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
   const std::int32_t num_threads = options.num_threads > 0 ? options.num_threads : num_physical_cores();
   auto pool = options.share_threads ? options.share_threads : std::make_shared<ThreadPool>(num_threads);
   if (options.profile != nullptr) options.profile->set_num_threads(pool->num_threads());
+  const LoadProgress progress = [&options](float done) {
+    if (options.progress) options.progress(done);
+    return options.stop == nullptr || !options.stop->load(std::memory_order_relaxed);
+  };
   std::unique_ptr<Executor> executor;
   if (options.precision == CpuPrecision::kReference) {
     executor = TRY(ReferenceExecutor::load(spec, model.weights(), *pool,
@@ -293,7 +300,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
                                             .max_batch_tokens = options.max_batch_tokens,
                                             .kv_format = options.kv_format.value_or(KvFormat::kFloat32),
                                             .touch_pages = options.touch_pages,
-                                            .progress = options.progress}));
+                                            .progress = progress}));
   } else {
     executor = TRY(FastExecutor::load(spec, model.weights(), *pool,
                                       {.isa = isa,
@@ -302,7 +309,7 @@ Result<std::unique_ptr<CpuBackend>> CpuBackend::load(const ModelFolder& model, C
                                        .kv_format = options.kv_format.value_or(KvFormat::kFloat16),
                                        .activation_bits = options.activation_bits,
                                        .touch_pages = options.touch_pages,
-                                       .progress = options.progress,
+                                       .progress = progress,
                                        .profile = options.profile}));
   }
   return std::unique_ptr<CpuBackend>(

@@ -27,8 +27,7 @@ enum class CpuPrecision { kFast, kReference };
 struct CpuOptions {
   CpuPrecision precision = CpuPrecision::kFast;
   std::int32_t num_threads = 0;  // 0: one per physical core
-  /// Of another backend on the same engine thread, which computes when this one does not; in place of
-  /// num_threads.
+  /// Shared with other backends, which take turns by the step; in place of num_threads.
   std::shared_ptr<ThreadPool> share_threads{};
   std::optional<Isa> isa{};  // absent: the best this machine has
   std::int32_t max_batch_tokens = 512;
@@ -41,8 +40,10 @@ struct CpuOptions {
   /// Backs K/V pages with memory when resize_pages() makes them, so that resident memory does not grow with
   /// use.
   bool touch_pages = false;
-  /// Called with 0 … 1 while weights are read; may be empty.
+  /// Called with 0 … 1 while weights are read, on the loading thread; may be empty.
   std::function<void(float)> progress{};
+  /// Loading stops when it is set; may be null.
+  const std::atomic<bool>* stop = nullptr;
   /// If set, told where the time of a step goes (kFast by stages); it must outlive the backend.
   StepProfile* profile = nullptr;
 };
@@ -50,7 +51,8 @@ struct CpuOptions {
 class CpuBackend : public Backend {
  public:
   /// Reads and repacks all weights, dropping each source tensor's pages as it goes. Errors: kCorruptData for
-  /// NaN or infinite scales and dense values, naming the tensor; kOutOfMemory; kUnsupported.
+  /// NaN or infinite scales and dense values, naming the tensor; kOutOfMemory; kUnsupported; kCancelled
+  /// (stopped).
   static Result<std::unique_ptr<CpuBackend>> load(const ModelFolder& model, CpuOptions options);
 
   virtual std::shared_ptr<ThreadPool> threads() const = 0;

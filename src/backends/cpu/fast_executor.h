@@ -8,7 +8,6 @@
 // rows each thread quantizes for itself, which is cheaper than waiting for the others' share.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "backends/cpu/executor.h"
 #include "backends/cpu/linear.h"
 #include "backends/cpu/linear_loader.h"
+#include "backends/cpu/load_progress.h"
 #include "backends/cpu/mlp_block.h"
 #include "backends/cpu/moe_block.h"
 #include "backends/cpu/per_layer_inputs.h"
@@ -41,7 +41,7 @@ class FastExecutor : public Executor {
     KvFormat kv_format = KvFormat::kFloat16;
     std::int32_t activation_bits = 8;  // or 16
     bool touch_pages = false;
-    std::function<void(float)> progress;
+    LoadProgress progress;
     StepProfile* profile = nullptr;  // outlives the executor
   };
   /// `pool` must outlive the executor. Errors: kCorruptData; kUnsupported for head sizes the kernels lack.

@@ -10,6 +10,7 @@ namespace mlxd {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{2} << 20U;
+constexpr std::size_t kPiecesPerThread = 8;  // of one run of the pool: some milliseconds
 
 /// Some blocks of a job.
 struct Piece {
@@ -35,7 +36,7 @@ Result<std::vector<float>> LinearLoader::add_without_bias(std::vector<LinearSpec
   return biases;
 }
 
-Result<void> LinearLoader::run(ThreadPool& pool, const std::function<void(float)>& progress) {
+Result<void> LinearLoader::run(ThreadPool& pool, const LoadProgress& progress) {
   std::vector<LinearPacking> packings;
   std::vector<Piece> pieces;
   std::vector<std::atomic<std::int32_t>> pieces_left(jobs_.size());
@@ -51,7 +52,6 @@ Result<void> LinearLoader::run(ThreadPool& pool, const std::function<void(float)
     }
   }
   std::vector<std::optional<Error>> errors(pieces.size());
-  std::atomic<std::size_t> num_done{0};
   std::atomic<bool> failed{false};
   const auto pack = [&](const Piece& piece) -> Result<void> {
     LinearPacking& packing = packings[piece.job];
@@ -62,22 +62,27 @@ Result<void> LinearLoader::run(ThreadPool& pool, const std::function<void(float)
       *jobs_[piece.job].linear = TRY(packing.finish());
     return {};
   };
-  pool.parallel_for(static_cast<std::int64_t>(pieces.size()), 1,
-                    [&](std::int64_t index, std::int64_t, std::int32_t thread) {
-                      if (failed.load(std::memory_order_relaxed)) return;
-                      if (Result<void> packed = pack(pieces[static_cast<std::size_t>(index)]); !packed.ok()) {
-                        errors[static_cast<std::size_t>(index)] = packed.take_error();
-                        failed.store(true, std::memory_order_relaxed);
-                        return;
-                      }
-                      const std::size_t done = num_done.fetch_add(1, std::memory_order_relaxed) + 1;
-                      if (thread == 0 && progress)
-                        progress(static_cast<float>(done) / static_cast<float>(pieces.size() + 1));
-                    });
+  const auto pack_piece = [&](std::size_t index) {
+    if (failed.load(std::memory_order_relaxed)) return;
+    if (Result<void> packed = pack(pieces[index]); !packed.ok()) {
+      errors[index] = packed.take_error();
+      failed.store(true, std::memory_order_relaxed);
+    }
+  };
+  const std::size_t batch = kPiecesPerThread * static_cast<std::size_t>(pool.num_threads());
+  for (std::size_t first = 0; first < pieces.size() && !failed; first += batch) {
+    if (progress && !progress(static_cast<float>(first) / static_cast<float>(pieces.size() + 1)))
+      return load_stopped();
+    const std::size_t count = std::min(batch, pieces.size() - first);
+    pool.parallel_for(static_cast<std::int64_t>(count), 1,
+                      [&](std::int64_t index, std::int64_t, std::int32_t) {
+                        pack_piece(first + static_cast<std::size_t>(index));
+                      });
+  }
   for (std::optional<Error>& error : errors) {
     if (error) return *std::move(error);
   }
-  if (progress) progress(1.0F);
+  if (progress && !progress(1.0F)) return load_stopped();
   return {};
 }
 

@@ -2,10 +2,10 @@
 // pieces of a few megabytes, so that no large matrix holds up the end.
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "backends/cpu/linear.h"
+#include "backends/cpu/load_progress.h"
 #include "backends/cpu/thread_pool.h"
 #include "base/result.h"
 #include "model/model_spec.h"
@@ -26,9 +26,10 @@ class LinearLoader {
   /// one. For products whose rows go in twice: theirs must be added once.
   Result<std::vector<float>> add_without_bias(std::vector<LinearSpec> parts, Linear* linear);
 
-  /// Packs everything, in about the order in which it was ordered. Errors: kCorruptData, kUnsupported,
-  /// kOutOfMemory.
-  Result<void> run(ThreadPool& pool, const std::function<void(float)>& progress);
+  /// Packs everything, in about the order in which it was ordered, in several runs of the pool, so that
+  /// others who share it get their turns between. `progress` is called with 0 … 1 on this thread; if it
+  /// returns false the rest is left. Errors: kCorruptData, kUnsupported, kOutOfMemory, kCancelled.
+  Result<void> run(ThreadPool& pool, const LoadProgress& progress);
 
  private:
   struct Job {

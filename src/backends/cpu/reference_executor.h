@@ -3,7 +3,6 @@
 // token's result does not depend on the rest of the step here either.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -11,6 +10,7 @@
 
 #include "backends/cpu/executor.h"
 #include "backends/cpu/expert_routing.h"
+#include "backends/cpu/load_progress.h"
 #include "backends/cpu/reference_recurrence.h"
 #include "backends/cpu/reference_weights.h"
 #include "backends/cpu/rope_table.h"
@@ -30,7 +30,7 @@ class ReferenceExecutor : public Executor {
     /// Pages are fp32 always; another format's rounding is applied to what goes into them.
     KvFormat kv_format = KvFormat::kFloat32;
     bool touch_pages = false;
-    std::function<void(float)> progress;
+    LoadProgress progress;
   };
   /// `pool` must outlive the executor. Errors: kCorruptData.
   static Result<std::unique_ptr<ReferenceExecutor>> load(const ModelSpec& spec, const WeightMap& weights,

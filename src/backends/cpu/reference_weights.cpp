@@ -137,7 +137,7 @@ class Reader {
 }  // namespace
 
 Result<DenseModel> DenseModel::read(const ModelSpec& spec, const WeightMap& weights,
-                                    const std::function<void(float)>& progress) {
+                                    const LoadProgress& progress) {
   Reader reader(weights);
   DenseModel model;
   model.embedding = TRY(reader.read(spec.embedding));
@@ -151,13 +151,14 @@ Result<DenseModel> DenseModel::read(const ModelSpec& spec, const WeightMap& weig
   }
   for (const LayerSpec& layer : spec.layers) {
     model.layers.push_back(TRY(reader.read(layer)));
-    if (progress)
-      progress(static_cast<float>(model.layers.size()) / static_cast<float>(spec.layers.size() + 1));
+    if (progress &&
+        !progress(static_cast<float>(model.layers.size()) / static_cast<float>(spec.layers.size() + 1)))
+      return load_stopped();
   }
   model.final_norm = TRY(reader.read(spec.final_norm));
   if (!spec.tied_embeddings) model.lm_head = TRY(reader.read(spec.lm_head));
   model.num_floats = reader.num_floats();
-  if (progress) progress(1.0F);
+  if (progress && !progress(1.0F)) return load_stopped();
   return model;
 }
 

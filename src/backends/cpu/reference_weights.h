@@ -3,12 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <vector>
 
 #include "backends/cpu/dense_weights.h"
 #include "backends/cpu/expert_routing.h"
+#include "backends/cpu/load_progress.h"
 #include "backends/cpu/recurrent_weights.h"
 #include "base/result.h"
 #include "model/model_spec.h"
@@ -89,7 +89,7 @@ struct DenseModel {
 
   /// Errors: kCorruptData, kUnsupported. `progress` may be empty.
   static Result<DenseModel> read(const ModelSpec& spec, const WeightMap& weights,
-                                 const std::function<void(float)>& progress);
+                                 const LoadProgress& progress);
 };
 
 }  // namespace mlxd

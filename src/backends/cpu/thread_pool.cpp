@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/mutex.h"
 
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -123,6 +124,13 @@ struct Range {
   std::uint64_t end;
 };
 
+/// The turn that this thread has.
+struct HeldTurn {
+  const ThreadPool* pool = nullptr;
+  std::int32_t depth = 0;
+};
+thread_local HeldTurn held;
+
 std::uint64_t pack(const Range& range) {
   return (std::uint64_t{range.loop} << (2 * kItemBits)) | (range.begin << kItemBits) | range.end;
 }
@@ -151,7 +159,12 @@ struct ThreadPool::Impl {
   Signal phase;     // barriers passed
   Counter arrived;  // at the barrier
   std::atomic<bool> stopping{false};
-  RunFunction function = nullptr;  // of the current run; published by `started`
+
+  Mutex turns;
+  CondVar turn_came;
+  std::uint64_t next_turn GUARDED_BY(turns) = 0;     // of who comes now
+  std::uint64_t current_turn GUARDED_BY(turns) = 0;  // whose it is; next_turn: nobody's
+  RunFunction function = nullptr;                    // of the current run; published by `started`
   void* task = nullptr;
 
   explicit Impl(std::int32_t num_threads) : slots(static_cast<std::size_t>(num_threads)) {}
@@ -186,7 +199,48 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : impl_->workers) worker.join();
 }
 
+void ThreadPool::take_turn() {
+  if (held.pool == this) {
+    ++held.depth;
+    return;
+  }
+  // A thread that holds one pool's turn needs no other pool.
+  CHECK(held.pool == nullptr);
+  {
+    const MutexLock lock(impl_->turns);
+    const std::uint64_t own = impl_->next_turn++;
+    while (impl_->current_turn != own) impl_->turn_came.wait(impl_->turns);
+  }
+  held = {this, 1};
+}
+
+void ThreadPool::end_turn() {
+  CHECK(held.pool == this);
+  if (--held.depth > 0) return;
+  held = {};
+  bool any_waits = false;
+  {
+    const MutexLock lock(impl_->turns);
+    ++impl_->current_turn;
+    any_waits = impl_->current_turn != impl_->next_turn;
+  }
+  // All who wait, for the next of them is one of several; they are as many as models compute at once.
+  if (any_waits) impl_->turn_came.notify_all();
+}
+
+std::int32_t ThreadPool::num_waiting() const {
+  const MutexLock lock(impl_->turns);
+  const std::uint64_t asked = impl_->next_turn - impl_->current_turn;
+  return static_cast<std::int32_t>(asked > 0 ? asked - 1 : 0);
+}
+
 void ThreadPool::run_erased(RunFunction function, void* task) {
+  take_turn();
+  run_in_turn(function, task);
+  end_turn();
+}
+
+void ThreadPool::run_in_turn(RunFunction function, void* task) {
   if (num_threads_ == 1) {
     function(task, 0);
     return;

@@ -1,6 +1,9 @@
 // Compute threads for steps: they spin within a step and park between steps. The calling thread is worker 0.
-// One owner calls run() and parallel_for(); tasks must not throw. Which thread takes which piece is left
-// open, so a task's result must not depend on it.
+// Tasks must not throw. Which thread takes which piece is left open, so a task's result must not depend on
+// it.
+//
+// Several threads may share a pool: one at a time has its turn, first come, first served. Each run() takes a
+// turn of its own, unless its thread holds one that covers more (take_turn), a whole step say.
 //
 // Inside a run(), the threads may go through several loops with share() and barrier(), so that a whole step
 // costs one fork and one join.
@@ -21,6 +24,14 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   std::int32_t num_threads() const { return num_threads_; }
+
+  /// Waits until all who came before have had their turns. Turns of one thread nest. No system call if the
+  /// pool is free and nobody waits.
+  void take_turn();
+  /// By the thread that took it.
+  void end_turn();
+  /// Threads that wait for their turn.
+  std::int32_t num_waiting() const;
 
   /// Calls task(thread_index) once on every thread and returns when all are done. No allocation, no system
   /// call while the workers spin.
@@ -64,6 +75,7 @@ class ThreadPool {
     return const_cast<void*>(static_cast<const void*>(&task));
   }
   void run_erased(RunFunction function, void* task);
+  void run_in_turn(RunFunction function, void* task);
   void share_erased(std::int32_t thread, std::int64_t num_items, std::int64_t grain, RangeFunction function,
                     void* task);
   std::int32_t num_threads_;

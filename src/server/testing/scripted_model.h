@@ -4,6 +4,8 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,6 +13,7 @@
 #include "base/mutex.h"
 #include "engine/testing/fake_backend.h"
 #include "model/testing/synthetic_model.h"
+#include "server/pooled_model.h"
 #include "server/served_model.h"
 
 namespace mlxd::testing {
@@ -110,6 +113,30 @@ inline ServedModelPtr make_scripted_model(ScriptedModelOptions options) {
   model->created = 1700000000;
   model->owner = owner;
   return model;
+}
+
+/// A pool whose folders are loaded by `load`; each takes `bytes` of its budget.
+inline ModelPool::Options scripted_pool(
+    std::function<Result<ServedModelPtr>(const std::filesystem::path& folder)> load,
+    const PoolSettings& settings = {}, std::size_t bytes = 1000) {
+  const MemoryNeeds needs{bytes, bytes, bytes, bytes};
+  ModelPool::Options pool;
+  pool.settings = settings;
+  pool.load = [load = std::move(load), needs](
+                  const ModelSource& source,
+                  ModelPool::Load& loading) -> Result<std::unique_ptr<PooledModel>> {
+    ServedModelPtr model = TRY(load(source.folder));
+    TRY(loading.settle(needs));
+    return std::unique_ptr<PooledModel>(std::make_unique<ServedPooledModel>(std::move(model), nullptr));
+  };
+  pool.estimate = [needs](const ModelSource&, const PoolSettings&, std::size_t) -> Result<MemoryNeeds> {
+    return needs;
+  };
+  return pool;
+}
+/// A pool that has only what is put into it.
+inline ModelPool::Options scripted_pool() {
+  return scripted_pool([](const auto&) -> Result<ServedModelPtr> { return not_found("no such model"); });
 }
 
 }  // namespace mlxd::testing

@@ -1,0 +1,93 @@
+#include "api/manage/pool_requests.h"
+
+#include <limits>
+
+#include "api/field_reader.h"
+#include "api/keep_alive.h"
+
+namespace mlxd::api::manage {
+namespace {
+
+namespace json = boost::json;
+
+Result<void> read_model(const json::value& value, std::string_view field, PoolLoad& load) {
+  load.model = TRY(read_string(value, field));
+  return {};
+}
+
+Result<void> read_load_keep_alive(const json::value& value, std::string_view field, PoolLoad& load) {
+  load.keep_alive = TRY(read_duration(value, field));
+  return {};
+}
+
+Result<void> read_pin(const json::value& value, std::string_view field, PoolLoad& load) {
+  load.pin = TRY(read_boolean(value, field));
+  return {};
+}
+
+Result<void> read_memory(const json::value& value, std::string_view field, PoolChange& change) {
+  if (!value.is_string()) {
+    const std::int64_t bytes = TRY(read_integer(value, field, 0, std::numeric_limits<std::int64_t>::max()));
+    change.memory = MemorySize{.bytes = static_cast<std::uint64_t>(bytes)};
+    return {};
+  }
+  const auto parsed = parse_memory_amount(TRY(read_string(value, field)));
+  if (!parsed.ok())
+    return invalid_argument(std::string(field) + ": " + parsed.error().message, std::string(field));
+  change.memory = *parsed;
+  return {};
+}
+
+Result<void> read_eviction(const json::value& value, std::string_view field, PoolChange& change) {
+  change.eviction = TRY(read_string(value, field));
+  if (change.eviction == "lru" || change.eviction == "lfu" || change.eviction == "ttl") return {};
+  return invalid_argument("eviction is " + shown(value) + ", must be lru, lfu or ttl", std::string(field));
+}
+
+Result<void> read_change_keep_alive(const json::value& value, std::string_view field, PoolChange& change) {
+  change.keep_alive = TRY(read_duration(value, field));
+  return {};
+}
+
+Result<void> read_swap_wait(const json::value& value, std::string_view field, PoolChange& change) {
+  change.swap_wait = TRY(read_duration(value, field));
+  if (change.swap_wait->count() >= 0) return {};
+  return invalid_argument("swap_wait is " + shown(value) + ", must not be negative", std::string(field));
+}
+
+constexpr Field<PoolLoad> kLoadFields[] = {
+    {"model", FieldUse::kHonoured, read_model},
+    {"keep_alive", FieldUse::kHonoured, read_load_keep_alive},
+    {"pin", FieldUse::kHonoured, read_pin},
+};
+
+constexpr Field<PoolChange> kChangeFields[] = {
+    {"memory", FieldUse::kHonoured, read_memory},
+    {"eviction", FieldUse::kHonoured, read_eviction},
+    {"keep_alive", FieldUse::kHonoured, read_change_keep_alive},
+    {"swap_wait", FieldUse::kHonoured, read_swap_wait},
+};
+
+}  // namespace
+
+Result<PoolLoad> decode_pool_load(std::string_view body) {
+  PoolLoad load;
+  TRY(read_fields<PoolLoad>(TRY(parse_request_object(body)), kLoadFields, load));
+  if (load.model.empty()) return missing_field("model");
+  return load;
+}
+
+Result<PoolChange> decode_pool_change(std::string_view body) {
+  PoolChange change;
+  TRY(read_fields<PoolChange>(TRY(parse_request_object(body)), kChangeFields, change));
+  return change;
+}
+
+Result<bool> decode_unload_mode(std::string_view query) {
+  if (query.empty() || query == "mode=wait") return false;
+  if (query == "mode=cancel") return true;
+  return invalid_argument(
+      "the query is '" + std::string(query.substr(0, 60)) + "', must be mode=wait or mode=cancel", "mode");
+}
+
+}  // namespace mlxd::api::manage
