@@ -75,7 +75,7 @@ TEST_F(ModelHostTest, loads_a_folder_and_answers) {
   EXPECT_EQ((*host)->name(), "tiny");
   EXPECT_EQ((*host)->limits().context_tokens, 512);
   EXPECT_EQ((*host)->limits().vocab_size, 320);
-  EXPECT_NE((*host)->chat_template(), nullptr);
+  EXPECT_NE((*host)->chat_format(), nullptr);
   EXPECT_FALSE((*host)->eos_tokens().empty());
   EXPECT_GT((*host)->load_seconds(), 0.0);
   EXPECT_GT((*host)->num_parameters(), 0);
