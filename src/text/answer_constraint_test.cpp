@@ -87,6 +87,19 @@ TEST_F(AnswerConstraintTest, an_answer_matches_from_its_first_token) {
   }
 }
 
+// Space without an end would be an answer without one.
+TEST_F(AnswerConstraintTest, space_is_a_blank_or_a_line_break_with_indentation) {
+  const char* schema =
+      R"({"type":"object","properties":{"a":{"type":"null"}},"required":["a"],"additionalProperties":false})";
+  std::mt19937 random(5);
+  for (const std::string wish : {"{\n    \"a\": null\n}", "{\"a\":null}", "{ \"a\" : null }"})
+    EXPECT_EQ(say(*make(schema, {}, Start::kContent), wish, random).substr(0, wish.size()), wish);
+  for (const std::string wish : {"{\"a\":  ", "{\n\n", "{\t"}) {
+    const std::string said = say(*make(schema, {}, Start::kContent), wish, random);
+    EXPECT_NE(said.substr(0, wish.size()), wish);
+  }
+}
+
 TEST_F(AnswerConstraintTest, the_grammar_begins_when_reasoning_has_ended) {
   std::mt19937 random(1);
   for (int round = 0; round < 20; ++round) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "text/schema_space.h"
+
 namespace mlxd {
 
 GrammarLibrary::GrammarLibrary(const Tokenizer& tokenizer, std::int32_t vocab_size,
@@ -16,6 +18,7 @@ Result<GrammarMatcher> GrammarLibrary::compile(GrammarKind kind, std::string_vie
       environment_.emplace(TRY(GrammarEnvironment::create(tokenizer_, vocab_size_, end_tokens_)));
     environment = &*environment_;
   }
+  if (kind == GrammarKind::kJsonSchema) return environment->compile(kind, with_bounded_space(source));
   return environment->compile(kind, source);
 }
 

@@ -167,7 +167,8 @@ Result<void> read_response_format(const json::value& value, std::string_view fie
   const json::object& details = *TRY(read_object(*named, path + ".json_schema"));
   const json::value* schema = details.if_contains("schema");
   if (schema == nullptr) return missing_field(path + ".json_schema.schema");
-  TRY(read_object(*schema, path + ".json_schema.schema"));
+  const json::object* const asked = TRY(read_object(*schema, path + ".json_schema.schema"));
+  TRY(check_schema(*asked, path + ".json_schema.schema"));
   draft.call.answer_schema.emplace();
   append_json_value(*draft.call.answer_schema, *schema);
   return {};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +23,8 @@ std::span<const Field<RequestDraft>> chat_fields();
 Result<std::vector<Message>> read_messages(const boost::json::value& messages, bool strict);
 /// `tools`: functions, each with a name of its own.
 Result<std::vector<Tool>> read_tools(const boost::json::value& tools);
+/// kUnsupported if a schema has options of the grammar compiler.
+Result<void> check_schema(const boost::json::object& schema, const std::string& path);
 
 /// The texts of a list of content parts, joined. Errors: kInvalidArgument; kUnsupported for parts of another
 /// kind than text.

@@ -286,6 +286,11 @@ TEST(ChatRequest, names_what_it_refuses) {
       {chat(R"("thinking_budget":-1)"), "thinking_budget", "-1"},
       {chat(R"("response_format":{"type":"json_schema","json_schema":{}})"),
        "response_format.json_schema.schema", "missing"},
+      {chat(
+           R"("response_format":{"type":"json_schema","json_schema":{"schema":{"x-guidance":{"lenient":true}}}})"),
+       "response_format.json_schema.schema.x-guidance", "not supported"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":{"x-guidance":{}}}}])"),
+       "tools[0].function.parameters.x-guidance", "not supported"},
       {chat(R"("response_format":{})"), "response_format.type", "missing"},
       {chat(R"("audio":{})"), "audio", "not supported"},
       {chat(R"("modalities":["audio"])"), "modalities", "not supported"},

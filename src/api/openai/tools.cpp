@@ -55,7 +55,8 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
   }
   const json::value* parameters = details.if_contains("parameters");
   if (parameters != nullptr && !parameters->is_null()) {
-    TRY(read_object(*parameters, field + ".parameters"));
+    const json::object* const schema = TRY(read_object(*parameters, field + ".parameters"));
+    TRY(check_schema(*schema, field + ".parameters"));
     append_json_value(tool.parameters_json, *parameters);
   }
   append_json_value(tool.declaration_json, value);
@@ -63,6 +64,13 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
 }
 
 }  // namespace
+
+Result<void> check_schema(const json::object& schema, const std::string& path) {
+  // The grammar compiler would take its own options from there, one of which keeps less than the schema says.
+  if (!schema.contains("x-guidance")) return {};
+  return Error(ErrorKind::kUnsupported, path + " has \"x-guidance\", which is not supported: leave it out",
+               path + ".x-guidance");
+}
 
 Result<std::vector<Tool>> read_tools(const json::value& tools) {
   const json::array& list = *TRY(read_array(tools, "tools"));

@@ -1,6 +1,7 @@
 #include "text/dialects/call_grammar.h"
 
 #include "text/dialects/json_scanner.h"
+#include "text/schema_space.h"
 
 namespace mlxd::dialects {
 namespace {
@@ -71,7 +72,8 @@ Result<std::string> call_grammar(const ToolDialect& dialect, std::span<const Too
     grammar += "\ntool_" + std::to_string(i) + ": ";
     append_text(grammar, tools[i].name + std::string(frame.arguments_open), tokenizer);
     grammar += "%json ";
-    grammar += tools[i].parameters_json.empty() ? kNoArguments : std::string_view(tools[i].parameters_json);
+    grammar += with_bounded_space(
+        tools[i].parameters_json.empty() ? kNoArguments : std::string_view(tools[i].parameters_json));
   }
   return grammar + "\n";
 }
