@@ -52,7 +52,7 @@ Answer read(const ModelHost& host, GenerationStream stream) {
       answer.tokens.push_back(event.token);
       answer.logprobs.push_back(event.logprob.value_or(0.0F));
     }
-    if (const auto piece = text.push(std::move(events))) answer.text += piece->text;
+    if (const auto piece = text.push(std::move(events))) answer.text += content_of(*piece);
   }
   answer.completion_tokens = text.completion_tokens();
   return answer;

@@ -20,7 +20,7 @@ class ToolsOverHttp : public ::testing::Test {
  protected:
   void serve(const std::string& answer) {
     ApiServer::Options options;
-    options.load = [](const auto&) -> Result<ServedModelPtr> { return not_found("no such model"); };
+    options.pool = testing::scripted_pool();
     server_ = ApiServer::start(std::move(options)).take_value();
     model_ = make_scripted_model({.answer = answer});
     ASSERT_TRUE(server_->models().put(model_).ok());
