@@ -25,7 +25,7 @@ ROWS = (
 
 
 def measure(binary, urls, workload, temperature, end_tokens, number):
-    """{clients: (tokens/s with guesses, without, share of guesses that were right)} of one run."""
+    """{clients: (tokens/s with guesses, without)} of one run."""
     command = [binary, "bench", "--workload", workload, "--concurrency", ",".join(map(str, CLIENTS)), "--rounds", "1",
                "--requests", "16", "--tokens", "128", "--prompt", "256", "--seed", str(number + 1),
                "--temperature", str(temperature), "--ban", ",".join(map(str, end_tokens)), "--json"]
@@ -34,21 +34,18 @@ def measure(binary, urls, workload, temperature, end_tokens, number):
     answer = json.loads(run_program(command))
     result = {}
     for guessed, plain in zip(answer["targets"][0]["results"], answer["targets"][1]["results"]):
-        drafted, accepted = guessed.get("drafted_tokens", 0), guessed.get("accepted_tokens", 0)
-        result[guessed["concurrency"]] = (guessed["tokens_per_s"], plain["tokens_per_s"],
-                                          100 * accepted / drafted if drafted else 0.0)
+        result[guessed["concurrency"]] = (guessed["tokens_per_s"], plain["tokens_per_s"])
     return result
 
 
 def table(samples):
-    lines = ["| text | streams | guessing (tokens/s) | not (tokens/s) | ratio | right guesses | aim |", "|---|---|---|---|---|---|---|"]
+    lines = ["| text | streams | guessing (tokens/s) | not (tokens/s) | ratio | aim |", "|---|---|---|---|---|---|"]
     for what, _, _, aim in ROWS:
         for clients in CLIENTS:
             name = f"{what}, {clients}"
             rates = [samples.rows[("demo", name, "tokens/s")][1][key] for key in ("guessing", "plain")]
             ratio = report.median([on / off for on, off in zip(*rates)])
-            right = samples.median("demo", name + ": right guesses", "%", "guessing")
-            lines.append(f"| {what} | {clients} | {report.figure(rates[0])} | {report.figure(rates[1])} | {ratio:.2f}× | {right:.0f} % | "
+            lines.append(f"| {what} | {clients} | {report.figure(rates[0])} | {report.figure(rates[1])} | {ratio:.2f}× | "
                          f"{f'≥ {aim:g}×' if aim else '–'} |")
     return "\n".join(lines)
 
@@ -69,11 +66,10 @@ def main():
             for what, workload, temperature, _ in ROWS:
                 figures = measure(binary, [server.url for server in servers], workload, temperature,
                                   end_tokens_of(folder), number)
-                for clients, (on, off, right) in figures.items():
+                for clients, (on, off) in figures.items():
                     name = f"{what}, {clients}"
                     samples.add("demo", name, "tokens/s", True, "guessing", on)
                     samples.add("demo", name, "tokens/s", True, "plain", off)
-                    samples.add("demo", name + ": right guesses", "%", True, "guessing", right)
     text = ("## Guessing ahead (prompt lookup)\n\n" + surroundings.describe("speculation") + "\n\n"
             f"SmolLM2-135M-Instruct over HTTP, {arguments.threads} threads, {arguments.rounds} interleaved rounds, prompts of 256 tokens (random "
             "words: 16 to 256), 128 tokens each, prefills included; rates are medians ± half the range, ratios medians of the rounds'.\n\n"

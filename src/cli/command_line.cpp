@@ -19,6 +19,7 @@
 #include "cli/command_tree.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/hub_commands.h"
 
 namespace mlxd::cli {
 namespace {
@@ -146,6 +147,46 @@ void add_repeated(CLI::App* command, const std::string& name, std::vector<Value>
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
+}
+
+void add_hub_commands(CLI::App& root, Parsed& parsed) {
+  auto pull = std::make_shared<PullOptions>();
+  CLI::App* command =
+      add_command(root, parsed, "pull", "Download a model from the Hugging Face hub", pull, pull_command);
+  command->add_option("model", pull->model, "ORG/NAME, or ORG/NAME@REVISION")->type_name("MODEL")->required();
+  command->add_option("--revision", pull->revision, "branch, tag or commit (default main)")
+      ->type_name("NAME");
+  add_repeated(command, "--include", pull->patterns,
+               "files to take instead of those that a model needs, e.g. '*.gguf'", "PATTERN");
+  command->add_flag("--json", pull->json, "print JSON");
+  command->footer(
+      "Goes into the cache of huggingface_hub (HF_HUB_CACHE, HF_HOME), where other programs find it too. "
+      "What\n"
+      "was stopped goes on where it stood when it is run again. HF_ENDPOINT names a mirror, HF_TOKEN or the\n"
+      "file HF_TOKEN_PATH the token of private and gated models. The last line printed is the model's "
+      "folder.");
+
+  auto search = std::make_shared<SearchOptions>();
+  command =
+      add_command(root, parsed, "search", "Search the Hugging Face hub for models", search, search_command);
+  command->add_option("text", search->text, "what the name contains")->type_name("TEXT");
+  command->add_option("--author", search->author, "organisation or user")->type_name("NAME");
+  add_repeated(command, "--tag", search->tags, "a tag that they must have", "TAG");
+  command->add_option("--sort", search->sort, "trending (default), downloads, likes, modified or created")
+      ->type_name("ORDER");
+  command->add_option("--limit", search->limit, "how many (default 20)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100));
+  command->add_flag("--all", search->all, "also models that are not in MLX's format");
+  command->add_flag("--json", search->json, "print JSON");
+
+  auto remove = std::make_shared<RemoveOptions>();
+  command = add_command(root, parsed, "rm", "Remove a model from this machine", remove, remove_command);
+  command->add_option("model", remove->model, "its whole name, or ORG/NAME@REVISION")
+      ->type_name("MODEL")
+      ->required();
+  command->add_flag("--json", remove->json, "print JSON");
+  command->footer("Of a model from the hub only files that no other revision uses are removed.");
 }
 
 // What makes `bench` put a load on a model or on servers instead of its fixed measurement.
@@ -350,6 +391,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_serve(root, parsed);
   add_run(root, parsed);
   add_import(root, parsed);
+  add_hub_commands(root, parsed);
   add_list_and_show(root, parsed);
   add_ps_and_stop(root, parsed);
   add_bench(root, parsed);

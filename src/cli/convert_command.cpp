@@ -18,10 +18,6 @@ namespace {
 
 namespace json = boost::json;
 
-// The forms of the modes that have only one.
-constexpr Quantization kFloatForms[] = {
-    {QuantizationMode::kMxfp4, 4, 32}, {QuantizationMode::kMxfp8, 8, 32}, {QuantizationMode::kNvfp4, 4, 16}};
-
 /// What the flags ask for. Errors are of usage.
 Result<Quantization> chosen_form(const ConvertCommandOptions& options) {
   const bool says_form =
@@ -31,16 +27,15 @@ Result<Quantization> chosen_form(const ConvertCommandOptions& options) {
       return invalid_argument("--dequantize does not go with --bits, --group, --mode or --mixed");
     return Quantization{};
   }
-  for (const Quantization& form : kFloatForms) {
-    if (options.mode != to_string(form.mode)) continue;
+  if (const auto form = small_float_form(options.mode)) {
     if (!options.recipe.empty()) return invalid_argument("--mixed is affine: leave --mode out");
-    if (options.bits.value_or(form.bits) != form.bits ||
-        options.group_size.value_or(form.group_size) != form.group_size) {
-      return invalid_argument("--mode " + options.mode + " has " + std::to_string(form.bits) +
-                              " bits in groups of " + std::to_string(form.group_size) +
+    if (options.bits.value_or(form->bits) != form->bits ||
+        options.group_size.value_or(form->group_size) != form->group_size) {
+      return invalid_argument("--mode " + options.mode + " has " + std::to_string(form->bits) +
+                              " bits in groups of " + std::to_string(form->group_size) +
                               ": leave --bits and --group out");
     }
-    return form;
+    return *form;
   }
   if (options.mode != "affine")
     return invalid_argument("--mode: '" + options.mode + "' is none of affine, mxfp4, mxfp8, nvfp4");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "catalog/model_catalog.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_text.h"
@@ -26,10 +27,13 @@ std::vector<Row> read_rows(const CommandContext& context) {
   for (FoundModel& model : make_finder(context.state).list()) {
     auto facts = read_model_facts(model.path);
     Row row{std::move(model), {}, {}};
-    if (facts)
+    if (facts) {
       row.facts = std::move(*facts);
-    else
+      if (const std::string missing = missing_weights(row.model.path); !missing.empty())
+        row.problem = row.model.name + ": " + missing;
+    } else {
       row.problem = facts.error().message;
+    }
     rows.push_back(std::move(row));
   }
   return rows;
@@ -44,6 +48,9 @@ std::string to_json_text(const std::vector<Row>& rows) {
       model["architecture"] = row.facts.architecture;
       model["quantization"] = row.facts.quantization;
       model["context_tokens"] = row.facts.context_tokens;
+      model["parameters"] = row.facts.num_parameters;
+      model["tools"] = row.facts.tools;
+      model["reasoning"] = row.facts.reasoning;
       model["size_bytes"] = row.facts.size_bytes;
       model["modified"] = row.facts.modified;
       model["chat_template"] = row.facts.has_chat_template;
@@ -78,7 +85,9 @@ Result<int> list_command(const CommandContext& context, const ListOptions& optio
                    facts.modified > 0 ? format_age(now - facts.modified) : "?"});
   }
   context.console.write(table.to_string());
-  if (rows.empty()) context.console.write_error("no models yet: import one with 'mlxd import FILE.gguf'\n");
+  if (rows.empty())
+    context.console.write_error(
+        "no models yet: get one with 'mlxd pull ORG/NAME' or 'mlxd import FILE.gguf'\n");
   return kExitOk;
 }
 

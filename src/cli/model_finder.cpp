@@ -1,11 +1,10 @@
 #include "cli/model_finder.h"
 
 #include <algorithm>
-#include <fstream>
-#include <optional>
 #include <utility>
 
 #include "base/nearest_names.h"
+#include "catalog/local_models.h"
 #include "cli/format.h"
 #include "cli/state_folder.h"
 
@@ -13,48 +12,6 @@ namespace mlxd::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<fs::path> subfolders(const fs::path& folder) {
-  std::vector<fs::path> paths;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    std::error_code ignored;
-    if (it->is_directory(ignored)) paths.push_back(it->path());
-  }
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
-// "models--org--name" → "org/name"; absent for other folders of the cache.
-std::optional<std::string> repository_of(const std::string& folder_name) {
-  constexpr std::string_view kPrefix = "models--";
-  if (!folder_name.starts_with(kPrefix)) return std::nullopt;
-  std::string id = folder_name.substr(kPrefix.size());
-  if (const std::size_t separator = id.find("--"); separator != std::string::npos)
-    id.replace(separator, 2, "/");
-  return id;
-}
-
-// The snapshot that refs/main names if it is complete enough, else the newest that is.
-std::optional<fs::path> snapshot_of(const fs::path& repository) {
-  std::ifstream ref(repository / "refs" / "main");
-  std::string revision;
-  if (std::getline(ref, revision)) {
-    const std::string plain(trim(revision));
-    const fs::path main = repository / "snapshots" / plain;
-    if (!plain.empty() && plain.find('/') == std::string::npos && is_model_folder(main)) return main;
-  }
-  std::optional<fs::path> newest;
-  fs::file_time_type newest_time = fs::file_time_type::min();
-  for (const fs::path& snapshot : subfolders(repository / "snapshots")) {
-    std::error_code error;
-    const auto time = fs::last_write_time(snapshot, error);
-    if (error || !is_model_folder(snapshot) || (newest && time <= newest_time)) continue;
-    newest = snapshot;
-    newest_time = time;
-  }
-  return newest;
-}
 
 bool is_explicit_path(std::string_view name) {
   return name.starts_with('/') || name.starts_with('~') || name == "." || name == ".." ||
@@ -96,24 +53,14 @@ std::string_view to_string(ModelSource source) {
   return "path";
 }
 
-bool is_model_folder(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_regular_file(folder / "config.json", error)) return false;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    if (it->path().extension() == ".safetensors") return true;
-  return false;
-}
+bool is_model_folder(const fs::path& folder) { return mlxd::is_model_folder(folder); }
 
 std::vector<FoundModel> ModelFinder::list() const {
   std::vector<FoundModel> models;
-  for (const fs::path& folder : subfolders(models_folder_))
-    if (is_model_folder(folder)) models.push_back({folder.filename().string(), folder, ModelSource::kHome});
-  for (const fs::path& folder : subfolders(hub_cache_)) {
-    const auto repository = repository_of(folder.filename().string());
-    if (!repository) continue;
-    if (const auto snapshot = snapshot_of(folder))
-      models.push_back({*repository, *snapshot, ModelSource::kHubCache});
-  }
+  for (auto& [name, folder] : models_in_folder(models_folder_))
+    models.push_back({name, folder, ModelSource::kHome});
+  for (auto& [name, folder] : models_in_hub_cache(hub_cache_))
+    models.push_back({name, folder, ModelSource::kHubCache});
   std::stable_sort(models.begin(), models.end(),
                    [](const FoundModel& a, const FoundModel& b) { return a.name < b.name; });
   return models;
@@ -128,31 +75,26 @@ Result<FoundModel> ModelFinder::find(std::string_view name) const {
     if (model.name == name) return model;
   if (is_model_folder(fs::path(name))) return model_at(fs::path(name), name);
 
-  const std::string wanted = to_lower(name);
-  for (const std::string& suffix : {"/" + wanted, wanted}) {
-    std::vector<const FoundModel*> matches;
-    for (const FoundModel& model : models)
-      if (("/" + to_lower(model.name)).ends_with(suffix)) matches.push_back(&model);
-    if (matches.size() == 1) return *matches.front();
-    if (matches.size() > 1) {
-      std::vector<std::string> names;
-      for (const FoundModel* match : matches) names.push_back(match->name);
-      return Error(
-          ErrorKind::kConflict,
-          "'" + std::string(name) + "' could be any of " + quoted_list(names) + ": write more of the name",
-          "model");
-    }
-  }
-
   std::vector<std::string> names;
   for (const FoundModel& model : models) names.push_back(model.name);
+  const std::vector<std::string> matches = matching_names(std::string(name), names);
+  if (matches.size() == 1) {
+    for (const FoundModel& model : models)
+      if (model.name == matches.front()) return model;
+  }
+  if (matches.size() > 1)
+    return Error(
+        ErrorKind::kConflict,
+        "'" + std::string(name) + "' could be any of " + quoted_list(matches) + ": write more of the name",
+        "model");
+
   const auto nearest = nearest_names(name, names, 3);
   std::string message = "no model '" + std::string(name) + "'";
   if (!nearest.empty())
     message += "; nearest: " + quoted_list(nearest);
   else
     message += ": there are no models in " + models_folder_.string() + " nor in " + hub_cache_.string() +
-               "; import one with 'mlxd import FILE.gguf'";
+               "; get one with 'mlxd pull ORG/NAME' or 'mlxd import FILE.gguf'";
   return Error(ErrorKind::kNotFound, message, "model");
 }
 

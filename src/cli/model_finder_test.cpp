@@ -51,6 +51,7 @@ class ModelFinderTest : public testing::Test {
 
 TEST_F(ModelFinderTest, ListsBothPlacesByNameAndNothingElse) {
   add_home("b-model");
+  add_home(".converting-b-model");
   add_hub("models--org--a-model", "111", "111");
   fs::create_directories(root_ / "models" / "empty");
   fs::create_directories(root_ / "hub" / "datasets--org--a-data" / "snapshots" / "1");

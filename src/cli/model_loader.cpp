@@ -29,7 +29,8 @@ Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& st
   }
   if (models.empty())
     return not_found("there are no models in " + finder.models_folder().string() + " nor in " +
-                     finder.hub_cache().string() + ": import one with 'mlxd import FILE.gguf'");
+                     finder.hub_cache().string() +
+                     ": get one with 'mlxd pull ORG/NAME' or 'mlxd import FILE.gguf'");
   std::string names;
   for (const FoundModel& model : models) names += (names.empty() ? "" : ", ") + model.name;
   return Error(ErrorKind::kConflict,

@@ -85,6 +85,7 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.host = settings.host();
   app_options.port = settings.port();
   app_options.models_folder = context.state.models();
+  app_options.hub_cache = hub_cache_folder();
   app_options.backend = settings.backend();
   app_options.threads = settings.threads();
   app_options.context_tokens = settings.context_tokens();

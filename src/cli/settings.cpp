@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "model/quantize.h"
 #include "server/stored_settings.h"
 #include "workbench/machine.h"
 
@@ -30,17 +31,13 @@ std::uint64_t memory_budget(const Settings& settings) {
 }
 
 Result<std::optional<Quantization>> quantization_at_load(const Settings& settings) {
-  std::optional<Quantization> form;
   const std::string& name = settings.quantize();
-  if (name == "mxfp4") form = {QuantizationMode::kMxfp4, 4, 32};
-  if (name == "mxfp8") form = {QuantizationMode::kMxfp8, 8, 32};
-  if (name == "nvfp4") form = {QuantizationMode::kNvfp4, 4, 16};
   if (name.size() == 1)
     return std::optional(
         Quantization{QuantizationMode::kAffine, name.front() - '0', settings.quantize_group()});
   if (settings.value("quantize-group").source == SettingSource::kFlag)
     return invalid_argument("--quantize-group is for --quantize with a number of bits", "quantize-group");
-  return form;
+  return small_float_form(name);
 }
 
 }  // namespace mlxd::cli

@@ -9,8 +9,8 @@
 
 #include "base/result.h"
 #include "cli/state_folder.h"
-#include "model/model_spec.h"
 #include "settings/settings.h"
+#include "workbench/convert_model.h"
 
 namespace mlxd::cli {
 

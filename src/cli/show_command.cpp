@@ -3,10 +3,14 @@
 #include <utility>
 #include <vector>
 
+#include "catalog/hub_facts.h"
+#include "catalog/hub_names.h"
+#include "catalog/memory_fit.h"
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_text.h"
 #include "cli/model_loader.h"
+#include "workbench/machine.h"
 #include "workbench/model_facts.h"
 
 namespace mlxd::cli {
@@ -44,8 +48,64 @@ std::string to_json_text(const FoundModel& model, const ModelDetails& details) {
 
 }  // namespace
 
+namespace {
+
+// What the hub says of a model that is not here, and whether it would fit.
+Result<int> show_hub_model(const CommandContext& context, const ShowOptions& options) {
+  const HubClient hub(TRY(locate_hub()));
+  StopFlag stop;
+  const HubModel model = TRY(hub.model(options.model, "main", stop));
+  const ModelFacts facts = read_hub_facts(hub, model, stop);
+  const MemoryFit fit = fit_memory(facts, {.memory_bytes = total_memory_bytes()});
+  if (options.json) {
+    context.console.write(pretty_json(json::object{{"name", model.id},
+                                                   {"source", "hub"},
+                                                   {"commit", model.commit},
+                                                   {"architecture", facts.architecture},
+                                                   {"parameters", facts.num_parameters},
+                                                   {"quantization", facts.quantization},
+                                                   {"context_tokens", facts.context_tokens},
+                                                   {"chat_template", facts.has_chat_template},
+                                                   {"tools", facts.tools},
+                                                   {"reasoning", facts.reasoning},
+                                                   {"license", facts.license},
+                                                   {"weight_bytes", facts.weight_bytes},
+                                                   {"kv_bytes", fit.kv_bytes},
+                                                   {"scratch_bytes", fit.scratch_bytes},
+                                                   {"total_bytes", fit.total_bytes},
+                                                   {"memory_bytes", fit.memory_bytes},
+                                                   {"fits", std::string(to_string(fit.verdict))}}));
+    return kExitOk;
+  }
+  const auto or_unknown = [](const std::string& text) { return text.empty() ? std::string("?") : text; };
+  context.console.write("name           " + model.id + " (on the hub: get it with 'mlxd pull " + model.id +
+                        "')\n" +                                                                  //
+                        "architecture   " + or_unknown(facts.architecture) + "\n" +               //
+                        "quantization   " + or_unknown(facts.quantization) + "\n" +               //
+                        "context        " + format_grouped(facts.context_tokens) + " tokens\n" +  //
+                        "chat template  " + (facts.has_chat_template ? "yes" : "no") + "\n" +     //
+                        "licence        " + or_unknown(facts.license) + "\n" +                    //
+                        "weights        " + format_bytes(facts.weight_bytes) + "\n" +             //
+                        "memory         " + format_bytes(fit.total_bytes) + " of " +
+                        format_bytes(fit.memory_bytes) + " with " + format_grouped(fit.context_tokens) +
+                        " tokens of context: " + std::string(to_string(fit.verdict)) + "\n");
+  return kExitOk;
+}
+
+}  // namespace
+
 Result<int> show_command(const CommandContext& context, const ShowOptions& options) {
-  const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, options.model));
+  const ModelFinder finder = make_finder(context.state);
+  auto chosen = choose_model(finder, context.state, options.model);
+  if (!chosen && chosen.error().kind == ErrorKind::kNotFound &&
+      options.model.find('/') != std::string::npos && check_repository_id(options.model)) {
+    auto shown = show_hub_model(context, options);
+    // Where there is no hub, what is not here is the news.
+    if (shown ||
+        (shown.error().kind != ErrorKind::kConflict && shown.error().kind != ErrorKind::kUnavailable))
+      return shown;
+  }
+  const FoundModel model = TRY(std::move(chosen));
   const ModelDetails details = TRY(read_model_details(model.path));
   if (options.json) {
     context.console.write(to_json_text(model, details));

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <utility>
 
+#include "catalog/hub_places.h"
 #include "cli/format.h"
 
 namespace mlxd::cli {
@@ -79,11 +80,6 @@ Result<void> StateFolder::remember_model(const std::string& name) const {
   return {};
 }
 
-std::filesystem::path hub_cache_folder() {
-  if (const auto folder = environment("HF_HUB_CACHE")) return expand_home(*folder);
-  if (const auto home = environment("HF_HOME")) return expand_home(*home) / "hub";
-  if (const auto cache = environment("XDG_CACHE_HOME")) return expand_home(*cache) / "huggingface" / "hub";
-  return user_home() / ".cache" / "huggingface" / "hub";
-}
+std::filesystem::path hub_cache_folder() { return mlxd::hub_cache_folder(); }
 
 }  // namespace mlxd::cli

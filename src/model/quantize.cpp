@@ -264,6 +264,13 @@ void quantize_rows(std::span<const float> values, const Quantization& form, DTyp
   }
 }
 
+std::optional<Quantization> small_float_form(std::string_view mode) {
+  if (mode == "mxfp4") return Quantization{QuantizationMode::kMxfp4, 4, 32};
+  if (mode == "mxfp8") return Quantization{QuantizationMode::kMxfp8, 8, 32};
+  if (mode == "nvfp4") return Quantization{QuantizationMode::kNvfp4, 4, 16};
+  return std::nullopt;
+}
+
 bool is_known_form(const Quantization& form) {
   const auto is_one_of = [](std::int32_t value, std::initializer_list<std::int32_t> values) {
     return std::find(values.begin(), values.end(), value) != values.end();

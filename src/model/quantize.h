@@ -17,7 +17,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -58,6 +60,9 @@ void quantize_rows(std::span<const float> values, const Quantization& form, DTyp
 
 /// Appends codes of `bits` bits, little end first; together they must fill whole words.
 void append_codes(std::span<const std::uint8_t> codes, std::int32_t bits, std::vector<std::uint32_t>& words);
+
+/// "mxfp4", "mxfp8" and "nvfp4" say bits and group size, too; nothing for any other name.
+std::optional<Quantization> small_float_form(std::string_view mode);
 
 /// Whether MLX has this combination of mode, bits and group size.
 bool is_known_form(const Quantization& form);

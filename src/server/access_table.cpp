@@ -89,6 +89,7 @@ constexpr AccessRule kTable[] = {
     {"POST", "/api/v1/models/scan", kMember},
     {"GET", "/api/v1/hub/models", kMember},
     {"GET", "/api/v1/hub/models/{id...}", kMember},
+    {"GET", "/api/v1/hub/variants", kMember},
     {"GET", "/api/v1/downloads", kLook},
     {"POST", "/api/v1/downloads", kAdmin},
     {"GET", "/api/v1/downloads/{id}", kLook},

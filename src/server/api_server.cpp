@@ -14,12 +14,13 @@
 #include "base/log.h"
 #include "http/origin_policy.h"
 #include "server/access_gate.h"
+#include "server/catalog_handlers.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
 #include "server/pool_handlers.h"
 #include "server/setting_routes.h"
 #include "server/text_workers.h"
-#include "workbench/model_facts.h"
+#include "server/web_files.h"
 
 namespace mlxd {
 namespace {
@@ -44,21 +45,16 @@ std::int64_t modified_at(const std::filesystem::path& file) {
   return ::stat(file.c_str(), &facts) == 0 ? static_cast<std::int64_t>(facts.st_mtime) : 0;
 }
 
-api::openai::ModelEntry describe(const ModelShelf::Entry& entry) {
-  api::openai::ModelEntry described;
-  described.id = entry.name;
-  if (entry.model == nullptr) {
-    described.created = modified_at(entry.folder / "config.json");
-    const auto facts = read_model_facts(entry.folder);
-    described.chat = facts.ok() && facts->has_chat_template;
-    return described;
-  }
-  described.created = entry.model->created;
-  described.context_tokens = entry.model->limits.context_tokens;
-  described.num_parameters = entry.model->num_parameters;
-  described.loaded = true;
-  described.chat = entry.model->chat_format != nullptr;
-  return described;
+// What a folder says of its model without loading it.
+void add_facts(const ModelFacts& facts, api::openai::ModelEntry& described) {
+  described.chat = facts.has_chat_template;
+  described.context_tokens = facts.context_tokens;
+  described.num_parameters = facts.num_parameters;
+  described.architecture = facts.architecture;
+  described.quantization = facts.quantization;
+  described.size_bytes = static_cast<std::int64_t>(facts.size_bytes);
+  described.tools = facts.tools;
+  described.reasoning = facts.reasoning;
 }
 
 // As the model, but for its name.
@@ -78,13 +74,14 @@ struct ApiServer::Impl {
         dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(std::move(options.pool), options.models_folder),
+        shelf(std::move(options.pool), options.models_folder, options.hub_cache),
         workers(options.text_workers, options.max_queued_requests) {}
 
   void add_routes(http::Router& router);
   SystemFacts system_facts() const;
   /// Brings what API keys have used into the database, once for all that end meanwhile.
   void save_usage();
+  api::openai::ModelEntry describe(const ModelShelf::Entry& entry) const;
   void answer_ready(http::Exchange& exchange) const;
   void list_models(const http::ExchangePtr& exchange);
   void show_model(const http::ExchangePtr& exchange);
@@ -107,8 +104,25 @@ struct ApiServer::Impl {
   TextWorkers workers;
   PoolHandlers pool_handlers{shelf, workers};
   std::unique_ptr<GenerationHandlers> generation;
+  std::unique_ptr<CatalogHandlers> catalog;
   std::unique_ptr<http::Server> server;
 };
+
+api::openai::ModelEntry ApiServer::Impl::describe(const ModelShelf::Entry& entry) const {
+  api::openai::ModelEntry described;
+  described.id = entry.name;
+  if (!entry.folder.empty()) {
+    if (const auto facts = catalog->facts_of(entry.folder); facts) add_facts(*facts, described);
+    described.created = modified_at(entry.folder / "config.json");
+  }
+  if (entry.model == nullptr) return described;
+  described.created = entry.model->created;
+  described.context_tokens = entry.model->limits.context_tokens;
+  described.num_parameters = entry.model->num_parameters;
+  described.loaded = true;
+  described.chat = entry.model->chat_format != nullptr;
+  return described;
+}
 
 void ApiServer::Impl::answer_ready(http::Exchange& exchange) const {
   http::Response response;
@@ -235,6 +249,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
   });
   generation->add_routes(router);
   pool_handlers.add_routes(router);
+  catalog->add_routes(router);
   ManageRoutes manage_routes(router, workers);
   management->add_routes(manage_routes);
   add_system_route(manage_routes, [this] { return system_facts(); });
@@ -257,8 +272,14 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .strict = options.strict,
                                   .request_timeout = options.request_timeout,
                                   .on_key_used = [raw] { raw->save_usage(); }});
+  impl->catalog = TRY(CatalogHandlers::create({.shelf = &impl->shelf,
+                                               .models_folder = options.models_folder,
+                                               .hub_cache = options.hub_cache,
+                                               .downloads_folder = options.downloads_folder}));
   http::Router router;
   impl->add_routes(router);
+  // After the gate has taken all others: the files of the page are for anyone.
+  WebFiles(embedded_web_files(), embedded_web_pages()).add_routes(router, MLXD_VERSION);
   options.http.render_error = render_error;
   options.http.on_record = [raw](const http::RequestRecord& record) { raw->metrics.observe_request(record); };
   impl->server = TRY(http::Server::start(std::move(options.http), std::move(router)));
@@ -273,6 +294,7 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ApiServer::~ApiServer() {
   impl_->server->close_all();
   impl_->workers.stop();
+  impl_->catalog->stop();
   impl_->shelf.stop();
   impl_->server->close_all();
   impl_->shelf.clear();
@@ -290,6 +312,7 @@ void ApiServer::set_ready() { impl_->ready = true; }
 
 void ApiServer::begin_drain() {
   impl_->draining = true;
+  impl_->catalog->events().close();  // streams that never end would be waited for
   impl_->server->begin_drain();
 }
 

@@ -24,6 +24,8 @@ class ApiServer {
     http::ServerOptions http;  // render_error, on_record are set here
     ModelPool::Options pool;
     std::filesystem::path models_folder = {};
+    std::filesystem::path hub_cache = {};  // whose models are served too, and where downloads go; empty: none
+    std::filesystem::path downloads_folder = {};  // what is under way, for the next start; empty: not kept
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // of a generation; 0: none
     /// Accounts, keys, settings, profiles; null: with nothing stored, in memory.

@@ -388,6 +388,18 @@ TEST_F(ApiServerTest, tells_before_loading_which_models_can_chat) {
   EXPECT_EQ(text_at(list, "/data/1/capabilities/1"), "(absent)");
 }
 
+TEST_F(ApiServerTest, offers_no_folder_that_is_still_being_made) {
+  testing::TemporaryFolder folder;
+  for (const char* name : {".converting-a", "b"})
+    ASSERT_TRUE(testing::write_synthetic_model(folder.path() / name, {}).ok());
+  ApiServer::Options options;
+  options.models_folder = folder.path();
+  start(std::move(options));
+  const json::value list = parse(client().get("/v1/models")->body);
+  EXPECT_EQ(text_at(list, "/data/0/id"), "b");
+  EXPECT_EQ(text_at(list, "/data/1/id"), "(absent)");
+}
+
 TEST_F(ApiServerTest, is_ready_only_when_told_and_not_while_draining) {
   start();
   EXPECT_EQ(client().get("/healthz")->status, 200);
@@ -521,7 +533,13 @@ TEST_F(ApiServerTest, shows_live_metrics) {
   post("/v1/completions", completion(R"("prompt":"ab|")"));
   post("/v1/completions", "{", 400);
   EXPECT_TRUE(eventually([](const EngineStats& stats) { return stats.running == 0; }));
-  const std::string page = client().get("/metrics")->body;
+  // A request counts once its answer has been written, which its reader may have seen before.
+  std::string page;
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    page = client().get("/metrics")->body;
+    if (page.find(R"(status="400"} 1)") != std::string::npos) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   const std::string generated = std::to_string(kAnswer.size() + 1);
   const std::string lines[] = {
       R"(mlxd_http_requests_total{method="POST",route="/v1/completions",status="200"} 1)",

@@ -111,6 +111,8 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
     signal->ring(StopSignal::Ring::kDrained);
   };
   server_options.models_folder = given.models_folder;
+  server_options.hub_cache = given.hub_cache;
+  if (!given.state_folder.empty()) server_options.downloads_folder = given.state_folder / "downloads";
   server_options.strict = given.strict;
   server_options.request_timeout = given.request_timeout;
   PoolSettings pool;

@@ -15,8 +15,8 @@
 #include "base/result.h"
 #include "model/model_spec.h"
 #include "runtime/adapter_places.h"
-#include "settings/settings.h"
 #include "runtime/pool_policy.h"
+#include "settings/settings.h"
 
 namespace mlxd {
 
@@ -31,6 +31,8 @@ struct AppOptions {
   std::vector<std::filesystem::path> preload;
   /// Folder whose sub-folders are also served, loaded at their first use; empty: none.
   std::filesystem::path models_folder;
+  /// The hub's cache, whose models are served too and which downloads go into; empty: none.
+  std::filesystem::path hub_cache = {};
   std::string backend = "auto";     // auto | cpu
   std::int32_t threads = 0;         // compute threads; 0: one per core
   std::int32_t context_tokens = 0;  // 0: each model's own
@@ -43,7 +45,7 @@ struct AppOptions {
   std::chrono::milliseconds swap_wait{5000};  // see PoolSettings
   std::string kv_format = "fp16";             // fp16 | bf16 | int8
   std::int32_t activation_bits = 8;           // that meet quantized weights: 8 | 16
-  std::optional<Quantization> quantize{};     // what dense layers become when they are loaded; absent: they stay
+  std::optional<Quantization> quantize{};  // what dense layers become when they are loaded; absent: they stay
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
   std::int32_t max_running = 64;                      // sequences in one step
@@ -59,7 +61,7 @@ struct AppOptions {
   std::chrono::milliseconds drain_limit{30000};
   /// Web origins allowed beside loopback ones, e.g. "https://chat.example.org".
   std::vector<std::string> allowed_origins;
-  /// Has the database, the secrets' key and the logs; empty: nothing is kept.
+  /// Has the database, the secrets' key, downloads under way and the logs; empty: nothing is kept.
   std::filesystem::path state_folder;
   /// Where the settings come from, without those that are stored.
   SettingPlaces places;

@@ -408,6 +408,7 @@ std::string GenerationRun::keep_alive() const {
 
 void GenerationRun::complete(std::string& out) {
   http::Exchange& exchange = *options_.exchange;
+  tell_usage();
   if (streaming_) {
     options_.encoder->end(out, usage());
     exchange.send(out);
@@ -425,6 +426,7 @@ void GenerationRun::complete(std::string& out) {
 
 void GenerationRun::fail(const Error& error, std::string& out) {
   log::debug("request {} failed: {}", options_.exchange->request.id, error.message);
+  tell_usage();
   if (streaming_) {
     options_.encoder->fail(out, error);
     options_.exchange->send(out);
@@ -436,10 +438,17 @@ void GenerationRun::fail(const Error& error, std::string& out) {
   finish();
 }
 
+// Before the answer's last byte: whoever has read it meets limits that know of it.
+void GenerationRun::tell_usage() {
+  if (!options_.on_used) return;
+  options_.on_used(usage_counts());
+  options_.on_used = {};
+}
+
 void GenerationRun::finish() {
   if (done_) return;
   done_ = true;
-  if (options_.on_used) options_.on_used(usage_counts());
+  tell_usage();
   // The dispatcher's references may be the last ones.
   const std::shared_ptr<GenerationRun> self = shared_from_this();
   for (Branch& branch : branches_) {

@@ -79,6 +79,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   Usage usage() const;
   /// As usage, tokens only.
   Usage usage_counts() const;
+  void tell_usage();
   Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
                                          std::int32_t choice) const;
   Result<std::optional<GrammarMatcher>> compile_grammar(const api::GenerationCall& call) const;

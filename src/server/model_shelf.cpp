@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/nearest_names.h"
+#include "catalog/local_models.h"
 #include "server/pool_loader.h"
 #include "server/pooled_model.h"
 
@@ -20,8 +21,10 @@ Error stopping() { return {ErrorKind::kUnavailable, "the server is stopping"}; }
 
 }  // namespace
 
-ModelShelf::ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder)
+ModelShelf::ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder,
+                       std::filesystem::path hub_cache)
     : models_folder_(std::move(models_folder)),
+      hub_cache_(std::move(hub_cache)),
       pool_(std::move(pool)),
       thread_([this] { load_adapters(); }) {}
 
@@ -56,22 +59,54 @@ Result<void> ModelShelf::load_now(const std::filesystem::path& folder, bool prot
   return outcome.get();
 }
 
-std::optional<ModelSource> ModelShelf::resolve(const std::string& name) const {
+std::optional<ModelSource> ModelShelf::resolve_own(const std::string& name) const {
   {
     const MutexLock lock(mutex_);
     if (const auto given = given_.find(name); given != given_.end()) return ModelSource{name, given->second};
+    if (const auto found = found_.find(name); found != found_.end()) {
+      std::error_code ignored;
+      if (std::filesystem::exists(found->second / "config.json", ignored))
+        return ModelSource{name, found->second};
+      found_.erase(found);
+    }
   }
   const auto folders = folders_on_disk();
   const auto on_disk = folders.find(name);
   if (on_disk == folders.end()) return std::nullopt;
+  const MutexLock lock(mutex_);
+  found_.insert_or_assign(name, on_disk->second);
   return ModelSource{name, on_disk->second};
 }
 
+std::optional<ModelSource> ModelShelf::resolve_ending(const std::string& name) const {
+  const auto matches = matching_names(name, names());
+  return matches.size() == 1 ? resolve_own(matches.front()) : std::nullopt;
+}
+
+std::optional<ModelSource> ModelShelf::resolve(const std::string& name) const {
+  auto own = resolve_own(name);
+  return own ? own : resolve_ending(name);
+}
+
+std::vector<std::string> ModelShelf::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, folder] : folders_on_disk()) names.push_back(name);
+  const MutexLock lock(mutex_);
+  for (const auto& [name, folder] : given_) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
 ModelShelf::Name ModelShelf::part(const std::string& name) const {
+  if (resolve_own(name)) return {name, {}};
   const auto splits = split_adapter(name);
-  if (splits.empty() || resolve(name)) return {name, {}};
   for (const auto& [model, adapter] : splits) {
-    if (resolve(model)) return {model, adapter};
+    if (resolve_own(model)) return {model, adapter};
+  }
+  if (const auto source = resolve_ending(name)) return {source->name, {}};
+  for (const auto& [model, adapter] : splits) {
+    if (const auto source = resolve_ending(model)) return {source->name, adapter};
   }
   return {name, {}};
 }
@@ -186,14 +221,16 @@ void ModelShelf::stop() {
 void ModelShelf::clear() { pool_.clear(); }
 
 std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const {
-  std::map<std::string, std::filesystem::path> folders;
+  std::map<std::string, std::filesystem::path> folders = models_in_hub_cache(hub_cache_);
   if (models_folder_.empty()) return folders;
   std::error_code code;
   for (auto entry = std::filesystem::directory_iterator(models_folder_, code);
        !code && entry != std::filesystem::directory_iterator(); entry.increment(code)) {
     std::error_code ignored;
+    // Hidden folders are being made, or were left by a kill.
+    if (entry->path().filename().string().front() == '.') continue;
     if (std::filesystem::exists(entry->path() / "config.json", ignored))
-      folders.emplace(entry->path().filename().string(), entry->path());
+      folders.insert_or_assign(entry->path().filename().string(), entry->path());
   }
   return folders;
 }
@@ -221,13 +258,19 @@ std::vector<ServedModelPtr> ModelShelf::loaded() const {
 }
 
 Error ModelShelf::unknown(const std::string& name) const {
-  std::vector<std::string> known;
-  for (const Entry& entry : list()) known.push_back(entry.name);
+  const std::vector<std::string> known = names();
+  const auto matches = matching_names(name, known);
+  if (matches.size() > 1) {
+    std::string message = "'" + name.substr(0, 200) + "' could be any of ";
+    for (const std::string& each : matches) message += (message.ends_with(" of ") ? "" : ", ") + each;
+    return {ErrorKind::kNotFound, message + ": write more of the name", "model"};
+  }
   std::string message = "there is no model '" + name.substr(0, 200) + "'";
   const auto nearest = nearest_names(name, known, kSuggestions);
   for (std::size_t i = 0; i < nearest.size(); ++i)
     message += (i == 0 ? ": the nearest are " : ", ") + nearest[i];
-  if (nearest.empty()) message += ": start the server with --model FOLDER or import one";
+  if (nearest.empty())
+    message += ": get one with 'mlxd pull ORG/NAME', or start the server with --model FOLDER";
   return {ErrorKind::kNotFound, std::move(message), "model"};
 }
 

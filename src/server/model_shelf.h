@@ -23,8 +23,10 @@ class ModelShelf {
  public:
   using Found = std::function<void(Result<AskedModel>)>;
 
-  /// `models_folder`: its sub-folders with a config.json can be asked for; empty: none.
-  ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder);
+  /// `models_folder`: its sub-folders with a config.json can be asked for; `hub_cache`: so can its
+  /// repositories; empty: none.
+  ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder,
+             std::filesystem::path hub_cache = {});
   /// As stop.
   ~ModelShelf();
 
@@ -35,7 +37,8 @@ class ModelShelf {
   /// The same, and loads it on the pool's thread while this one waits. `protect`: it is not evicted.
   Result<void> load_now(const std::filesystem::path& folder, bool protect = true);
 
-  /// What a name means; nothing if there is no such model.
+  /// What a name means: a model's own, NAME:TAG, or the end of only one (see matching_names). Nothing if
+  /// there is no such model.
   std::optional<ModelSource> resolve(const std::string& name) const;
 
   /// Calls `found` once: at once if model and adapter are loaded or the model is unknown (kNotFound with the
@@ -80,14 +83,20 @@ class ModelShelf {
 
   /// Parts a name that is no model's at the "+" behind one's.
   Name part(const std::string& name) const;
+  std::optional<ModelSource> resolve_own(const std::string& name) const;
+  std::optional<ModelSource> resolve_ending(const std::string& name) const;
+  std::vector<std::string> names() const;
   void find_adapter(ServedModelPtr model, const std::string& adapter, bool in_name, Found found);
   void load_adapters();
   std::map<std::string, std::filesystem::path> folders_on_disk() const;
 
   const std::filesystem::path models_folder_;
+  const std::filesystem::path hub_cache_;
   mutable Mutex mutex_;
   CondVar wake_;
   std::map<std::string, std::filesystem::path> given_ GUARDED_BY(mutex_);  // folders; empty: put as it is
+  /// Where models were that were asked for, so that not every request reads folders.
+  mutable std::map<std::string, std::filesystem::path> found_ GUARDED_BY(mutex_);
   std::deque<Wanted> wanted_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   ModelPool pool_;

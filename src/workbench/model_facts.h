@@ -1,5 +1,5 @@
-// What a model folder says about itself without reading its weights: a quick look for lists, tolerant of what
-// is missing, and a strict one that opens everything but the weights. Functions.
+// A strict look at a model folder, which opens everything but the weights; the quick and tolerant one for
+// lists is catalog's. Functions.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/model_facts.h"
 
 namespace mlxd {
-
-struct ModelFacts {
-  std::string architecture;         // config.json's model_type; "" if absent
-  std::string quantization;         // "4-bit, group 32", "bfloat16", …; "" if unknown
-  std::int64_t context_tokens = 0;  // 0: unknown
-  std::uint64_t size_bytes = 0;     // all files of the folder, links followed
-  std::uint64_t weight_bytes = 0;   // of the .safetensors files alone
-  std::int64_t modified = 0;        // newest weights file, seconds since 1970
-  bool has_chat_template = false;
-};
-/// Errors: config.json missing or corrupt.
-Result<ModelFacts> read_model_facts(const std::filesystem::path& folder);
 
 struct ModelDetails {
   ModelFacts facts;

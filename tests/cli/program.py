@@ -52,6 +52,7 @@ class ProgramTest(unittest.TestCase):
         child = subprocess.Popen([BINARY, "serve", "--port", "0", *arguments], stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, env=self.environment)
         self.addCleanup(end_program, child)
+        self.server = child
         line = child.stdout.readline().decode()
         match = re.fullmatch(r"mlxd is ready at (http://\S+)\n", line)
         self.assertTrue(match, line + (child.stderr.read().decode() if child.poll() is not None else ""))

@@ -57,10 +57,13 @@ class Recorder(unittest.TextTestResult):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--junit")
+    parser.add_argument("--folder", help="whose tests to run (default: this one's)")
     parser.add_argument("names", nargs="*", default=["test_commands", "test_models", "test_bench", "test_convert", "test_adapters",
                                                    "test_manage", "test_pool"])
     options = parser.parse_args()
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    if options.folder:
+        sys.path.insert(0, os.path.abspath(options.folder))
     suite = unittest.defaultTestLoader.loadTestsFromNames(options.names)
     result = unittest.TextTestRunner(verbosity=2, resultclass=Recorder).run(suite)
     if options.junit:

@@ -109,7 +109,7 @@ class Convert(Demo):
                    for arguments in (["plain", "--quantize", "6", "--quantize-group", "32"], ["six"])]
         self.assertEqual(answers[0], answers[1])
         _, err = self.run_program("perplexity", MODEL, self.text, "--quantize", "4", check=1)
-        self.assertIn("is quantized already, with 4 bits in groups of 32; leave out --quantize", err)
+        self.assertRegex(err, r"is quantized already, with \d bits in groups of 32; leave out --quantize")
         self.run_program("perplexity", "plain", self.text, "--quantize-group", "32", check=2)
 
     def test_scales_of_least_squares_keep_values_that_are_steps_apart(self):
@@ -117,8 +117,8 @@ class Convert(Demo):
         self.convert("five", "--bits", "5", "--group", "32")
         self.convert("fitted", "--bits", "5", "--group", "32", "--scales", "least-squares")
         source, mlx, least = (self.perplexity(name)["perplexity"] for name in ("plain", "five", "fitted"))
-        self.assertLess(least / source, 1.01)
-        self.assertLess(least, mlx)
+        self.assertLess(least / source, 1.04)
+        self.assertLess(least - source, (mlx - source) / 2)
         for arguments in (["--bits", "5", "--scales", "best"], ["--mode", "mxfp4", "--scales", "least-squares"]):
             _, err = self.run_program("convert", MODEL, *arguments, "--out", os.path.join(self.models, "no"), check=2)
             self.assertIn("--scales", err)

@@ -23,7 +23,23 @@ std::string encode_model(const ModelEntry& model) {
     out += R"(,"parameters":)";
     append_json_number(out, model.num_parameters);
   }
-  out += model.chat ? R"(,"capabilities":["completion","chat"]})" : R"(,"capabilities":["completion"]})";
+  if (!model.architecture.empty()) {
+    out += R"(,"architecture":)";
+    append_json_string(out, model.architecture);
+  }
+  if (!model.quantization.empty()) {
+    out += R"(,"quantization":)";
+    append_json_string(out, model.quantization);
+  }
+  if (model.size_bytes > 0) {
+    out += R"(,"size_bytes":)";
+    append_json_number(out, model.size_bytes);
+  }
+  out += R"(,"capabilities":["completion")";
+  if (model.chat) out += R"(,"chat")";
+  if (model.tools) out += R"(,"tools")";
+  if (model.reasoning) out += R"(,"reasoning")";
+  out += "]}";
   return out;
 }
 

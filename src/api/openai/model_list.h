@@ -15,6 +15,12 @@ struct ModelEntry {
   std::int64_t num_parameters = 0;  // 0: not known before loading
   bool loaded = false;
   bool chat = false;  // has a chat template
+  // Of the model's folder; "" and 0: not known.
+  std::string architecture = {};
+  std::string quantization = {};
+  std::int64_t size_bytes = 0;
+  bool tools = false;      // the template takes tools
+  bool reasoning = false;  // the template knows thinking
 };
 
 std::string encode_model(const ModelEntry& model);

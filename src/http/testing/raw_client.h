@@ -81,6 +81,11 @@ class RawClient {
     return response;
   }
 
+  /// The head of an answer whose body may have no end.
+  RawResponse request_head(std::string_view method, std::string_view path, std::string_view headers) {
+    send(message(method, path, {}, headers));
+    return read_response(true);
+  }
   RawResponse request(std::string_view method, std::string_view path, std::string_view body = {},
                       std::string_view headers = {}) {
     send(message(method, path, body, headers));

@@ -52,6 +52,11 @@ class ManageCaller {
     return reply;
   }
   ManageReply get(std::string_view path) const { return call("GET", path); }
+  /// Of a stream of events.
+  ManageReply get_head(std::string_view path) const {
+    const auto response = http::testing::RawClient(port_).request_head("GET", path, headers_);
+    return {.status = response.status, .head = response.head, .body = nullptr, .raw = {}};
+  }
 
   const std::string& headers() const { return headers_; }
 

@@ -1,0 +1,26 @@
+// Where the hub is and where its downloads lie, by the variables of the environment that huggingface_hub
+// reads (its constants.py). Functions.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+
+namespace mlxd {
+
+struct HubPlaces {
+  std::filesystem::path cache;  // HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub
+  std::string endpoint = "https://huggingface.co";  // HF_ENDPOINT; no slash at its end
+  std::string token = {};                           // HF_TOKEN, else the file HF_TOKEN_PATH; empty: none
+  std::string token_source = {};                    // "HF_TOKEN", the file's path, or empty
+  std::filesystem::path token_file;                 // where `hf auth login` puts it
+  bool offline = false;                             // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
+};
+
+/// Errors: kInvalidArgument for a token or an endpoint that cannot be one, naming where it stands.
+Result<HubPlaces> locate_hub();
+/// The cache alone, which cannot fail.
+std::filesystem::path hub_cache_folder();
+
+}  // namespace mlxd

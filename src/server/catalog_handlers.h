@@ -1,0 +1,77 @@
+// /api/v1/models, hub, downloads and events: handlers that join catalog, shelf and HTTP. They have workers of
+// their own: a slow hub holds up no chat. Thread rule: made and destroyed by the server's owner; routes from
+// I/O threads.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "catalog/downloader.h"
+#include "catalog/model_catalog.h"
+#include "http/router.h"
+#include "server/event_hub.h"
+#include "server/model_shelf.h"
+#include "server/text_workers.h"
+
+namespace mlxd {
+
+class CatalogHandlers {
+ public:
+  struct Options {
+    ModelShelf* shelf = nullptr;
+    std::filesystem::path models_folder = {};
+    std::filesystem::path hub_cache = {};         // empty: neither hub nor downloads
+    std::filesystem::path downloads_folder = {};  // of the journal; empty: downloads are forgotten at the end
+  };
+  /// Goes on with downloads that were under way. A bad token or endpoint is told by each call to the hub;
+  /// other errors: the journal's.
+  static Result<std::unique_ptr<CatalogHandlers>> create(Options options);
+  ~CatalogHandlers();
+  /// Stops downloads and workers; requests that still come are refused. Before the server goes.
+  void stop();
+
+  void add_routes(http::Router& router);
+  EventHub& events() { return events_; }
+  /// Of a folder, as it was last looked at; read now if it never was. Errors: as read_model_facts.
+  Result<ModelFacts> facts_of(const std::filesystem::path& folder) const;
+
+ private:
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  using Answer = std::function<Result<http::Response>(const http::Request&)>;
+
+  explicit CatalogHandlers(Options options);
+  Result<void> start();
+  /// A route whose answer may take its time.
+  void add(http::Router& router, const std::string& method, const std::string& path, Answer answer,
+           http::RouteOptions options = {});
+  void listen(const http::ExchangePtr& exchange);
+
+  Result<http::Response> list_models(const http::Request& request);
+  Result<http::Response> show_model(const http::Request& request);
+  Result<http::Response> delete_model(const http::Request& request);
+  Result<http::Response> search_hub(const http::Request& request);
+  Result<http::Response> show_hub_model(const http::Request& request);
+  Result<http::Response> list_variants(const http::Request& request);
+  Result<http::Response> begin_download(const http::Request& request);
+  Result<http::Response> show_download(const std::string& id, int status) const;
+  Result<http::Response> delete_download(const http::Request& request);
+
+  std::string encode(const CatalogModel& model, const Fields& fields, bool whole) const;
+  bool is_loaded(const std::string& name) const;
+  Result<Downloader*> downloads() const;
+
+  const Options options_;
+  EventHub events_;
+  StopFlag stop_;
+  TextWorkers workers_;
+  std::unique_ptr<ModelCatalog> catalog_;
+  std::unique_ptr<Downloader> downloader_;
+  Error no_hub_;  // why there is no downloader
+};
+
+}  // namespace mlxd

@@ -1,0 +1,130 @@
+// /api/v1/models, /api/v1/hub/models, /api/v1/downloads and their events.
+import { json, pathOf, send } from './http';
+import { eventsOf } from './sse';
+
+export interface Facts {
+  architecture: string;
+  quantization: string;
+  context_tokens: number;
+  parameters: number;
+  size_bytes: number;
+  weight_bytes: number;
+  bits_per_weight: number;
+  inputs: string[];
+  chat_template: boolean;
+  tools: boolean;
+  reasoning: boolean;
+  license: string;
+  base_models: string[];
+}
+
+export interface Fit {
+  verdict: 'fits' | 'tight' | 'too_large' | 'unknown';
+  weight_bytes: number;
+  kv_bytes: number;
+  scratch_bytes: number;
+  total_bytes: number;
+  memory_bytes: number;
+  context_tokens: number;
+  concurrency: number;
+  max_context_tokens: number;
+}
+
+export interface LocalModel {
+  id: string;
+  source: 'hub' | 'folder';
+  path: string;
+  loaded: boolean;
+  supported: boolean;
+  problem: string | null;
+  modified: number;
+  facts: Facts;
+  fit: Fit;
+}
+
+export interface HubModel {
+  id: string;
+  author: string;
+  downloads: number;
+  likes: number;
+  last_modified: string;
+  architecture: string;
+  license: string;
+  gated: false | string;
+  storage_bytes: number;
+  base_models: string[];
+  tags: string[];
+  here?: boolean;
+  supported: boolean;
+}
+
+export interface HubDetails extends HubModel {
+  card: string | null;
+  facts: Facts;
+  fit: Fit;
+}
+
+export interface Download {
+  id: string;
+  model: string;
+  revision: string;
+  state: 'queued' | 'running' | 'paused' | 'failed' | 'cancelled' | 'done';
+  message: string | null;
+  waiting: string | null;
+  total_bytes: number;
+  present_bytes: number;
+  bytes_per_s: number;
+  seconds_left: number | null;
+  created: number;
+  ended: number | null;
+  version: number;
+}
+
+function query(fields: Record<string, string | number | undefined>): string {
+  const entries = Object.entries(fields).filter((entry) => entry[1] !== undefined && entry[1] !== '');
+  return entries.length === 0 ? '' : '?' + new URLSearchParams(entries.map(([key, value]) => [key, String(value)])).toString();
+}
+
+export const catalog = {
+  list: async (context?: number) => (await json<{ models: LocalModel[] }>(`/api/v1/models${query({ context })}`)).models,
+  show: (id: string, context?: number) => json<LocalModel>(`/api/v1/models/${pathOf(id)}${query({ context })}`),
+  scan: async () => (await json<{ models: LocalModel[] }>('/api/v1/models/scan', { method: 'POST' })).models,
+  remove: (id: string) => json<{ freed_bytes: number }>(`/api/v1/models/${pathOf(id)}`, { method: 'DELETE' }),
+};
+
+export interface HubQuery {
+  search?: string;
+  author?: string;
+  sort?: string;
+  limit?: number;
+  cursor?: string;
+}
+
+export const hub = {
+  search: (fields: HubQuery, signal?: AbortSignal) =>
+    json<{ models: HubModel[]; next: string | null }>(`/api/v1/hub/models${query({ ...fields })}`, { signal }),
+  show: (id: string, context?: number, signal?: AbortSignal) => json<HubDetails>(`/api/v1/hub/models/${pathOf(id)}${query({ context })}`, { signal }),
+};
+
+const downloadPath = (id: string, verb?: string) => `/api/v1/downloads/${pathOf(id)}${verb ? `/${verb}` : ''}`;
+
+export const downloads = {
+  begin: (model: string) => json<Download>('/api/v1/downloads', { method: 'POST', body: { model } }),
+  act: (id: string, verb: 'pause' | 'resume' | 'cancel') => json<Download>(downloadPath(id, verb), { method: 'POST' }),
+  forget: (id: string) => json<void>(downloadPath(id), { method: 'DELETE' }),
+};
+
+export type ServerNews =
+  | { kind: 'downloads'; downloads: Download[] }
+  | { kind: 'download'; download: Download }
+  | { kind: 'models' };
+
+/** What the server pushes; ends when the connection does. */
+export async function* news(signal: AbortSignal): AsyncGenerator<ServerNews> {
+  const response = await send('/api/v1/events', { accept: 'text/event-stream', signal });
+  for await (const { event, data } of eventsOf(response)) {
+    if (event === 'downloads') yield { kind: 'downloads', downloads: (JSON.parse(data) as { downloads: Download[] }).downloads };
+    else if (event === 'download') yield { kind: 'download', download: JSON.parse(data) as Download };
+    else if (event === 'models') yield { kind: 'models' };
+  }
+}

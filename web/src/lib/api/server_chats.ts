@@ -1,0 +1,156 @@
+// Conversations on the server, /api/v1/chats: a tree of messages that are written once. What this page knows beyond
+// role and text stands in `details`; settings of the conversation stand in those of the message they were changed before.
+import type { ChatHead, ChatSettings, Conversation, Folder, Message, Role } from '$lib/chat/types';
+import { newMessage } from '$lib/chat/tree';
+import type { ChatStore } from './chat_store';
+import { ApiError, json, pathOf } from './http';
+
+interface WireChat {
+  id: string;
+  title: string;
+  model: string;
+  folder_id: string | null;
+  pinned: boolean;
+  current_message: string | null;
+  created_at: number;
+  changed_at: number;
+}
+
+type Details = Partial<Omit<Message, 'id' | 'parent' | 'role' | 'text'>> & { settings?: ChatSettings };
+
+interface WireMessage {
+  id: string;
+  parent_id: string | null;
+  role: Role;
+  text: string;
+  details: Details;
+  created_at: number;
+}
+
+const PAGE = 500;
+
+function headOfWire(chat: WireChat): ChatHead {
+  return {
+    id: chat.id,
+    title: chat.title,
+    folder: chat.folder_id,
+    pinned: chat.pinned,
+    model: chat.model,
+    created: chat.created_at * 1000,
+    changed: chat.changed_at * 1000,
+  };
+}
+
+/** What the server has of a conversation: ids of its messages there by ids here, and its head as last written. */
+interface Known {
+  messages: Map<string, string>;
+  head: string;
+  settings: string;
+}
+
+const chatPath = (id: string) => `/api/v1/chats/${pathOf(id)}`;
+
+export class ServerChats implements ChatStore {
+  readonly kind = 'server';
+  #known = new Map<string, Known>();
+  #saving = new Map<string, Promise<void>>();
+
+  async list() {
+    const [{ chats }, { folders }] = await Promise.all([
+      json<{ chats: WireChat[] }>(`/api/v1/chats?limit=${PAGE}`),
+      json<{ folders: Folder[] }>('/api/v1/chat-folders'),
+    ]);
+    return { chats: chats.map(headOfWire), folders };
+  }
+
+  async search(text: string) {
+    return (await json<{ chats: WireChat[] }>(`/api/v1/chats?limit=${PAGE}&q=${encodeURIComponent(text)}`)).chats.map((chat) => chat.id);
+  }
+
+  async load(id: string): Promise<Conversation | null> {
+    let chat: WireChat & { messages: WireMessage[] };
+    try {
+      chat = await json(chatPath(id));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+    let settings: ChatSettings = { system: '', parameters: {} };
+    const messages = chat.messages.map((wire) => {
+      const { settings: changed, ...details } = wire.details;
+      if (changed) settings = changed;
+      return newMessage(wire.role, wire.parent_id, { created: wire.created_at * 1000, ...details, id: wire.id, text: wire.text });
+    });
+    const conversation: Conversation = { ...headOfWire(chat), current: chat.current_message ?? messages.at(-1)?.id ?? null, settings, messages };
+    this.#known.set(id, {
+      messages: new Map(messages.map((message) => [message.id, message.id])),
+      head: JSON.stringify(this.#head(conversation, conversation.current)),
+      settings: JSON.stringify(settings),
+    });
+    return conversation;
+  }
+
+  async create(conversation: Conversation): Promise<string> {
+    const { title, model } = conversation;
+    const chat = await json<WireChat>('/api/v1/chats', { method: 'POST', body: { title, model } });
+    this.#known.set(chat.id, { messages: new Map(), head: '', settings: JSON.stringify({ system: '', parameters: {} }) });
+    return chat.id;
+  }
+
+  /** One after the other for each conversation, as messages name their parents. */
+  save(conversation: Conversation): Promise<void> {
+    const before = this.#saving.get(conversation.id) ?? Promise.resolve();
+    const now = before.catch(() => {}).then(() => this.#save(conversation));
+    this.#saving.set(conversation.id, now);
+    return now;
+  }
+
+  async #save(conversation: Conversation): Promise<void> {
+    const path = chatPath(conversation.id);
+    const known = this.#known.get(conversation.id);
+    if (known === undefined) {
+      // One that comes from elsewhere: an import, or a deletion taken back.
+      const id = await this.create(conversation);
+      conversation.id = id;
+      return this.#save(conversation);
+    }
+    const there = new Set(conversation.messages.map((message) => message.id));
+    for (const [here, id] of known.messages) {
+      if (there.has(here)) continue;
+      known.messages.delete(here);
+      await json<void>(`${path}/messages/${pathOf(id)}`, { method: 'DELETE' }).catch((error) => {
+        // Gone already, with one above it.
+        if (!(error instanceof ApiError && error.status === 404)) throw error;
+      });
+    }
+    for (const message of conversation.messages) {
+      // An answer is written when it is complete.
+      if (known.messages.has(message.id) || (message.role === 'assistant' && message.finish === null)) continue;
+      const parent = message.parent === null ? null : known.messages.get(message.parent);
+      if (parent === undefined) continue;
+      const { id, parent: _parent, role, text, ...details } = message;
+      const settings = JSON.stringify(conversation.settings);
+      const body = { parent_id: parent ?? undefined, role, text, details: settings === known.settings ? details : { ...details, settings: conversation.settings } };
+      const wire = await json<WireMessage>(`${path}/messages`, { method: 'POST', body });
+      known.messages.set(id, wire.id);
+      known.settings = settings;
+    }
+    let current = conversation.current;
+    while (current !== null && !known.messages.has(current)) current = conversation.messages.find((message) => message.id === current)?.parent ?? null;
+    const head = this.#head(conversation, current === null ? null : (known.messages.get(current) ?? null));
+    const text = JSON.stringify(head);
+    if (text === known.head) return;
+    await json<WireChat>(path, { method: 'PATCH', body: head });
+    known.head = text;
+  }
+
+  #head(conversation: ChatHead, current: string | null) {
+    const { title, model, pinned, folder } = conversation;
+    return { title, model, pinned, folder_id: folder ?? '', current_message: current ?? undefined };
+  }
+
+  async remove(id: string) {
+    await json<void>(chatPath(id), { method: 'DELETE' });
+    this.#known.delete(id);
+  }
+}

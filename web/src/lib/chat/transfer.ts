@@ -1,0 +1,81 @@
+// Conversations as files: JSON, which comes back as it was, and Markdown for people.
+import { newId, newMessage, pathTo } from './tree';
+import type { Conversation, Message, Role } from './types';
+
+const FORMAT = 'mlxd-conversation';
+const VERSION = 1;
+
+export function toJson(conversation: Conversation): string {
+  return JSON.stringify({ format: FORMAT, version: VERSION, conversation }, null, 2);
+}
+
+export function toMarkdown(conversation: Conversation): string {
+  const parts = [`# ${conversation.title || 'Conversation'}`];
+  if (conversation.settings.system.trim() !== '') parts.push(`> **System:** ${conversation.settings.system.replaceAll('\n', '\n> ')}`);
+  for (const message of pathTo(conversation.messages, conversation.current)) {
+    const who = message.role === 'assistant' ? message.model || 'Assistant' : message.role === 'user' ? 'You' : message.role;
+    parts.push(`## ${who}`);
+    for (const file of message.attachments) parts.push(`**${file.name}**\n\n~~~~\n${file.text}\n~~~~`);
+    parts.push(message.text);
+  }
+  return parts.join('\n\n') + '\n';
+}
+
+const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool'];
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+const text = (value: unknown) => (typeof value === 'string' ? value : '');
+
+/** Reads what `toJson` wrote, from anyone: what is not a message is refused, ids are made anew. */
+export function fromJson(source: string): Conversation {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(source);
+  } catch {
+    throw new Error('this file is not JSON');
+  }
+  if (!isRecord(parsed) || parsed.format !== FORMAT || !isRecord(parsed.conversation)) throw new Error('this file is not a conversation of mlxd');
+  if (parsed.version !== VERSION) throw new Error(`this file has version ${String(parsed.version)}, this page reads ${VERSION}`);
+  const given = parsed.conversation;
+  const ids = new Map<string, string>();
+  const messages: Message[] = [];
+  for (const each of Array.isArray(given.messages) ? given.messages : []) {
+    if (!isRecord(each) || typeof each.id !== 'string' || !ROLES.includes(each.role as Role)) throw new Error('a message in this file has no id or no role');
+    const parent = typeof each.parent === 'string' ? ids.get(each.parent) : null;
+    if (parent === undefined) throw new Error('a message in this file comes before the one that it answers');
+    const message = newMessage(each.role as Role, parent, {
+      text: text(each.text),
+      created: typeof each.created === 'number' ? each.created : Date.now(),
+      reasoning: text(each.reasoning),
+      reasoningMs: typeof each.reasoningMs === 'number' ? each.reasoningMs : null,
+      model: text(each.model),
+      finish: each.role === 'assistant' ? ((text(each.finish) || 'stopped') as Message['finish']) : null,
+      error: typeof each.error === 'string' ? each.error : null,
+      attachments: (Array.isArray(each.attachments) ? each.attachments : [])
+        .filter(isRecord)
+        .map((file) => ({ name: text(file.name), type: text(file.type), text: text(file.text), bytes: Number(file.bytes) || 0 })),
+      toolCalls: (Array.isArray(each.toolCalls) ? each.toolCalls : [])
+        .filter(isRecord)
+        .map((call) => ({ id: text(call.id), name: text(call.name), arguments: text(call.arguments), result: typeof call.result === 'string' ? call.result : undefined })),
+    });
+    ids.set(each.id, message.id);
+    messages.push(message);
+  }
+  const settings = isRecord(given.settings) ? given.settings : {};
+  const now = Date.now();
+  return {
+    id: newId(),
+    title: text(given.title),
+    folder: null,
+    pinned: false,
+    model: text(given.model),
+    created: typeof given.created === 'number' ? given.created : now,
+    changed: now,
+    current: (typeof given.current === 'string' && ids.get(given.current)) || (messages.at(-1)?.id ?? null),
+    settings: { system: text(settings.system), parameters: isRecord(settings.parameters) ? settings.parameters : {} },
+    messages,
+  };
+}

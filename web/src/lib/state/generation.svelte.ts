@@ -1,0 +1,155 @@
+// Answers under way: streams them into messages, one frame of the screen at a time, and ends them.
+import { ApiError } from '$lib/api/http';
+import { streamChat, type ChatChunk } from '$lib/api/openai';
+import { applyChunk, endAnswer } from '$lib/chat/answer';
+import { buildRequest } from '$lib/chat/request';
+import { latestLeaf, newMessage, pathTo, siblingsOf, titleOf, without } from '$lib/chat/tree';
+import type { Attachment, Conversation, Message } from '$lib/chat/types';
+import { chats } from './chats.svelte';
+import { models } from './models.svelte';
+
+interface Running {
+  controller: AbortController;
+  messages: Message[];
+}
+
+// Text that comes faster is read no faster, and each change costs layout.
+const FLUSH_MS = 40;
+
+// At the next frame that is far enough from the last change. A page that is not on the screen has no frames: there a
+// timer takes their place.
+function nextFrame(run: () => void, sinceLastMs: number): void {
+  if (document.hidden) setTimeout(run, 100);
+  else if (sinceLastMs >= FLUSH_MS) requestAnimationFrame(run);
+  else setTimeout(() => requestAnimationFrame(run), FLUSH_MS - sinceLastMs);
+}
+
+class Generation {
+  #running = $state.raw<ReadonlyMap<string, Running[]>>(new Map());
+
+  isRunning(conversationId: string): boolean {
+    return this.#running.has(conversationId);
+  }
+
+  get anyRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  /** Asks: a message of the user at the end of the branch on screen, and the answer of each model. */
+  ask(conversation: Conversation, text: string, attachments: Attachment[], askedModels: readonly string[]): void {
+    const message = newMessage('user', conversation.current, { text, attachments });
+    conversation.messages.push(message);
+    conversation.current = message.id;
+    if (conversation.title === '') conversation.title = titleOf(text) || (attachments[0]?.name ?? '');
+    this.#answer(conversation, message.id, askedModels);
+  }
+
+  /** A sibling of a user's message with other words, and its answer. */
+  edit(conversation: Conversation, message: Message, text: string, askedModels: readonly string[]): void {
+    const sibling = newMessage('user', message.parent, { text, attachments: $state.snapshot(message.attachments) });
+    conversation.messages.push(sibling);
+    conversation.current = sibling.id;
+    this.#answer(conversation, sibling.id, askedModels);
+  }
+
+  /** A sibling of an answer. */
+  regenerate(conversation: Conversation, message: Message, askedModels: readonly string[]): void {
+    if (message.parent !== null) this.#answer(conversation, message.parent, askedModels);
+  }
+
+  stop(conversationId: string): void {
+    for (const running of this.#running.get(conversationId) ?? []) running.controller.abort();
+  }
+
+  /** Shows the sibling that lies `step` further, with what was written under it last. */
+  turn(conversation: Conversation, message: Message, step: number): void {
+    const siblings = siblingsOf(conversation.messages, message);
+    const next = siblings[siblings.findIndex((each) => each.id === message.id) + step];
+    if (next !== undefined) this.choose(conversation, next);
+  }
+
+  choose(conversation: Conversation, message: Message): void {
+    conversation.current = latestLeaf(conversation.messages, message.id);
+    chats.changed(conversation);
+  }
+
+  /** Removes a message with all beneath it; what is left of the branch stays on screen. */
+  removeFrom(conversation: Conversation, message: Message): void {
+    this.stop(conversation.id);
+    const siblings = siblingsOf(conversation.messages, message).filter((each) => each.id !== message.id);
+    conversation.messages = without(conversation.messages, message.id);
+    const next = siblings.at(-1);
+    conversation.current = next !== undefined ? latestLeaf(conversation.messages, next.id) : message.parent;
+    chats.changed(conversation);
+  }
+
+  #answer(conversation: Conversation, parent: string, askedModels: readonly string[]): void {
+    const path = pathTo(conversation.messages, parent);
+    conversation.model = askedModels[0] ?? conversation.model;
+    for (const model of askedModels) {
+      const count = Number(conversation.settings.parameters.n ?? 1);
+      const request = buildRequest(model, $state.snapshot(path) as Message[], $state.snapshot(conversation.settings));
+      const first = conversation.messages.length;
+      for (let i = 0; i < count; i++) conversation.messages.push(newMessage('assistant', parent, { model }));
+      // As the conversation gives them out, so that the page sees their changes.
+      const answers = conversation.messages.slice(first);
+      conversation.current = answers[0]?.id ?? conversation.current;
+      const running = { controller: new AbortController(), messages: answers };
+      this.#note(conversation, running, true);
+      void this.#run(conversation, running, request);
+    }
+    chats.changed(conversation, true);
+  }
+
+  async #run(conversation: Conversation, running: Running, request: ReturnType<typeof buildRequest>): Promise<void> {
+    const { messages, controller } = running;
+    const start = performance.now();
+    let waiting: { chunk: ChatChunk; elapsed: number }[] = [];
+    let scheduled = false;
+    let lastFlush = 0;
+    const flush = () => {
+      scheduled = false;
+      lastFlush = performance.now();
+      for (const { chunk, elapsed } of waiting) applyChunk(messages, chunk, elapsed);
+      waiting = [];
+    };
+    const elapsed = () => performance.now() - start;
+    const end = (finish: 'stopped' | 'failed', error: string | null) => {
+      for (const message of messages) endAnswer(message, finish, elapsed(), error);
+    };
+    try {
+      for await (const chunk of streamChat(request, controller.signal)) {
+        waiting.push({ chunk, elapsed: elapsed() });
+        if (!scheduled) {
+          scheduled = true;
+          nextFrame(flush, performance.now() - lastFlush);
+        }
+      }
+      flush();
+      end('failed', 'the answer ended without its reason');
+    } catch (error) {
+      flush();
+      if (controller.signal.aborted) end('stopped', null);
+      else end('failed', error instanceof ApiError ? error.message : String(error));
+    }
+    this.#note(conversation, running, false);
+    chats.changed(conversation, true);
+    if (!models.find(request.model)?.loaded) void models.refresh();
+  }
+
+  #note(conversation: Conversation, running: Running, on: boolean): void {
+    const next = new Map(this.#running);
+    const others = (next.get(conversation.id) ?? []).filter((each) => each !== running);
+    const list = on ? [...others, running] : others;
+    if (list.length > 0) {
+      next.set(conversation.id, list);
+      chats.open.set(conversation.id, conversation);
+    } else {
+      next.delete(conversation.id);
+      chats.open.delete(conversation.id);
+    }
+    this.#running = next;
+  }
+}
+
+export const generation = new Generation();

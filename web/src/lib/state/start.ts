@@ -1,0 +1,38 @@
+// What must be known before the first page: once for each load of the page.
+import { openBrowserChats } from '$lib/api/browser_chats';
+import { connection } from '$lib/api/http';
+import { ServerChats } from '$lib/api/server_chats';
+import { i18n } from '$lib/i18n/i18n.svelte';
+import { account } from './account.svelte';
+import { chats } from './chats.svelte';
+import { frame } from './frame.svelte';
+import { models } from './models.svelte';
+import { news } from './news.svelte';
+import { server } from './server.svelte';
+import { theme } from './theme.svelte';
+
+let starting: Promise<void> | undefined;
+
+export function startApp(): Promise<void> {
+  return (starting ??= start());
+}
+
+async function start(): Promise<void> {
+  theme.start();
+  frame.start();
+  await Promise.all([i18n.start(), server.start()]);
+  try {
+    await account.start();
+  } catch {
+    // Unreachable: the frame says so, and what is needed is asked again.
+  }
+  if (!account.isIn) return;
+  connection.onLoginNeeded = () => {
+    if (account.user) location.assign('/login');
+  };
+  // The lists may come after the first paint.
+  void models.refresh();
+  const onServer = server.has('GET /api/v1/chats') && account.user !== null;
+  void chats.start(onServer ? new ServerChats() : await openBrowserChats());
+  if (server.has('GET /api/v1/events')) news.start();
+}

@@ -1,0 +1,5 @@
+import { startApp } from '$lib/state/start';
+
+export const load = async () => {
+  await startApp();
+};
