@@ -51,6 +51,9 @@ struct GenerationCall {
   bool echo = false;           // the answer's text begins with the prompt's
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
+
+  /// What the request has that is understood and let be; told in a header of the answer.
+  std::vector<std::string> ignored;
 };
 
 }  // namespace mlxd::api

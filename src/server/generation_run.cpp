@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "http/request_id.h"
 #include "http/sse.h"
+#include "server/prompt_tokens.h"
 #include "text/answer_constraint.h"
 #include "text/dialects/call_grammar.h"
 
@@ -30,13 +31,6 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
   z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
   return z ^ (z >> 31U);
-}
-
-Error too_long(const std::string& what_it_has, std::size_t context_tokens, const std::string& field) {
-  return {ErrorKind::kTooLarge,
-          "the prompt has " + what_it_has + ", the model's context holds " + std::to_string(context_tokens) +
-              " tokens with the answer: shorten the prompt",
-          field};
 }
 
 /// The tools of which a call has to come.
@@ -62,64 +56,6 @@ GenerationRun::GenerationRun(Options options)
 
 GenerationRun::~GenerationRun() = default;
 
-// A text far too long for the context is refused before all of it is tokenized, which takes a second and
-// 100 MB for each megabyte and holds up whoever waits for a text worker.
-Result<std::vector<TokenId>> GenerationRun::tokenize(std::string_view text, bool add_special_tokens,
-                                                     const std::string& field) const {
-  const Tokenizer& tokenizer = *options_.model->tokenizer;
-  const auto context = static_cast<std::size_t>(options_.model->limits.context_tokens);
-  // A token stands for some bytes, not for any number of them.
-  constexpr std::size_t kMostBytesPerToken = 512;
-  if (text.size() / kMostBytesPerToken > context)
-    return too_long(std::to_string(text.size()) + " bytes", context, field);
-  // Text usually has four bytes a token. A beginning may end in tokens that the whole has not, but in few.
-  constexpr std::size_t kTriedBytesPerToken = 16;
-  if (text.size() / kTriedBytesPerToken > context) {
-    std::string_view beginning = text.substr(0, context * kTriedBytesPerToken);
-    while (!beginning.empty() && (static_cast<unsigned char>(text[beginning.size()]) & 0xC0U) == 0x80U)
-      beginning.remove_suffix(1);
-    const auto tried = tokenizer.encode(beginning, add_special_tokens);
-    if (tried.ok() && tried->size() > 2 * context)
-      return too_long(std::to_string(text.size()) + " bytes, of which the first " +
-                          std::to_string(beginning.size()) + " are " + std::to_string(tried->size()) +
-                          " tokens",
-                      context, field);
-  }
-  auto tokens = tokenizer.encode(text, add_special_tokens);
-  if (!tokens.ok()) return Error(tokens.error().kind, tokens.error().message, field);
-  return tokens;
-}
-
-Result<std::vector<std::vector<TokenId>>> GenerationRun::tokenize_all(const api::GenerationCall& call) {
-  std::vector<std::vector<TokenId>> prompts;
-  const ServedModel& model = *options_.model;
-  const auto context = static_cast<std::size_t>(model.limits.context_tokens);
-  for (const api::RawPrompt& prompt : call.prompts) {
-    if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt))
-      prompts.push_back(*tokens);
-    else
-      prompts.push_back(TRY(tokenize(std::get<std::string>(prompt), true, call.prompt_field)));
-    // Before any other is tokenized or begun.
-    if (prompts.back().size() >= context)
-      return too_long(std::to_string(prompts.back().size()) + " tokens", context, call.prompt_field);
-  }
-  if (!call.conversation) return prompts;
-  if (model.chat_format == nullptr)
-    return Error(ErrorKind::kInvalidArgument,
-                 "model '" + model.name + "' has no chat template: use /v1/completions", "model");
-  auto prompt = model.chat_format->write(*call.conversation);
-  if (!prompt.ok()) {
-    Error error = prompt.take_error();
-    if (error.field == "messages") error.field = call.prompt_field;
-    return error;
-  }
-  // The template has written the special tokens itself.
-  prompts.push_back(TRY(tokenize(prompt->text, false, call.prompt_field)));
-  chat_ = prompt.take_value();
-  chat_->text.clear();
-  return prompts;
-}
-
 // Of a text far longer than any answer the beginning will do.
 Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::string& text) const {
   constexpr std::size_t kMostBytesPerToken = 16;
@@ -138,7 +74,10 @@ Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::strin
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
-  const std::vector<std::vector<TokenId>> prompts = TRY(tokenize_all(call));
+  for (const std::string& field : call.ignored) ignored_ += (ignored_.empty() ? "" : ", ") + field;
+  TokenizedPrompts tokenized = TRY(tokenize_prompts(call, *options_.model));
+  chat_ = std::move(tokenized.chat);
+  const std::vector<std::vector<TokenId>>& prompts = tokenized.prompts;
   if (call.prediction) prediction_ = TRY(tokenize_prediction(*call.prediction));
   std::vector<Branch> branches;
   for (std::size_t p = 0; p < prompts.size(); ++p) {
@@ -256,9 +195,10 @@ void GenerationRun::begin() {
     head.content_type = options_.encoder->stream_content_type();
     head.headers.add("Cache-Control", "no-cache");
     head.headers.add("X-Accel-Buffering", "no");
-    head.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
+    add_headers(head);
     options_.encoder->begin(head.body);
-    exchange.begin_stream(std::move(head), [weak] {
+    exchange.begin_stream(std::move(head), [weak, comments = options_.encoder->takes_comments()] {
+      if (!comments) return std::string();
       const auto self = weak.lock();
       return self ? self->keep_alive() : std::string(http::kSseKeepAlive);
     });
@@ -312,7 +252,7 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
       piece.call_id = "call_" + http::random_id(kCallIdSize);
   }
   if (streaming_) {
-    options_.encoder->event(out, index, *event);
+    options_.encoder->event(out, index, *event, usage_counts());
   } else {
     for (AnswerPiece& piece : event->pieces) append_piece(branch.choice.pieces, std::move(piece));
     std::move(event->logprobs.begin(), event->logprobs.end(), std::back_inserter(branch.choice.logprobs));
@@ -406,6 +346,11 @@ std::string GenerationRun::keep_alive() const {
   return std::string(http::kSseKeepAlive);
 }
 
+void GenerationRun::add_headers(http::Response& response) const {
+  response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
+  if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
+}
+
 void GenerationRun::complete(std::string& out) {
   http::Exchange& exchange = *options_.exchange;
   tell_usage();
@@ -417,7 +362,7 @@ void GenerationRun::complete(std::string& out) {
     std::vector<api::Choice> choices;
     for (Branch& branch : branches_) choices.push_back(std::move(branch.choice));
     http::Response response;
-    response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
+    add_headers(response);
     response.body = options_.encoder->whole(choices, usage());
     exchange.respond(std::move(response));
   }

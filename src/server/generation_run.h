@@ -64,16 +64,13 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     bool finished = false;
   };
 
-  /// Errors name `field`; kTooLarge if `text` cannot fit the context.
-  Result<std::vector<TokenId>> tokenize(std::string_view text, bool add_special_tokens,
-                                        const std::string& field) const;
-  Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call);
   std::unique_ptr<TextStream> make_text_stream(const api::GenerationCall& call) const;
   Result<std::vector<TokenId>> tokenize_prediction(const std::string& text) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);
   void measure(Branch& branch, std::size_t num_tokens);
   void complete(std::string& out);
+  void add_headers(http::Response& response) const;
   void fail(const Error& error, std::string& out);
   void finish();
   Usage usage() const;
@@ -95,6 +92,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   std::vector<TokenEvent> events_;
   bool streaming_ = false;
   bool done_ = false;
+  std::string ignored_;  // what the request has that was let be, with commas between
   std::int32_t prompt_tokens_ = 0;
   std::int32_t num_choices_ = 1;            // of each prompt
   std::optional<ChatFormat::Prompt> chat_;  // of a chat: how its answers are written

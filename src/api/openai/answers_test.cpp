@@ -68,10 +68,10 @@ TEST(ChatAnswer, streams_role_deltas_finish_usage_and_done) {
   ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1, .logprobs = false, .include_usage = true});
   std::string out;
   encoder.begin(out);
-  encoder.event(out, 0, piece("Hé"));
+  encoder.event(out, 0, piece("Hé"), {});
   TextEvent last = piece("!");
   last.finish = FinishReason::kStop;
-  encoder.event(out, 0, last);
+  encoder.event(out, 0, last, {});
   encoder.end(out, kUsage);
   const std::string head =
       R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":"fp",)"
@@ -123,7 +123,7 @@ TEST(ChatAnswer, streams_calls_by_index_with_their_name_first) {
   event.pieces = pieces_with_calls();
   event.finish = FinishReason::kToolCalls;
   std::string out;
-  encoder.event(out, 0, event);
+  encoder.event(out, 0, event, {});
   const char* const deltas[] = {
       R"("delta":{"reasoning_content":"hm","reasoning":"hm"})",
       R"("delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":""}}]})",
@@ -153,7 +153,7 @@ TEST(ChatAnswer, gives_log_probabilities_with_bytes) {
   event.logprobs.push_back(token(5, "\xc3", -0.5F));
   event.logprobs[0].top = {{.token = 6, .bytes = "é", .logprob = -0.25F}};
   std::string out;
-  encoder.event(out, 0, event);
+  encoder.event(out, 0, event, {});
   EXPECT_NE(out.find(R"("logprobs":{"content":[{"token":"\\xc3","logprob":-0.5,"bytes":[195],)"
                      R"("top_logprobs":[{"token":"é","logprob":-0.25,"bytes":[195,169]}]}],"refusal":null})"),
             std::string::npos)
@@ -192,10 +192,10 @@ TEST(CompletionAnswer, streams_texts_then_finish) {
       {.info = kInfo, .num_choices = 2, .logprobs = false, .include_usage = false});
   std::string out;
   encoder.begin(out);
-  encoder.event(out, 1, piece("a"));
+  encoder.event(out, 1, piece("a"), {});
   TextEvent last;
   last.finish = FinishReason::kLength;
-  encoder.event(out, 1, last);
+  encoder.event(out, 1, last, {});
   encoder.end(out, kUsage);
   const std::string head =
       R"(data: {"id":"cmpl-1","object":"text_completion","created":7,"model":"m","system_fingerprint":"fp","choices":[)";

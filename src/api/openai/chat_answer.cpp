@@ -172,7 +172,8 @@ void ChatAnswerEncoder::append_piece_chunk(std::string& out, std::int32_t choice
   close_chunk(out);
 }
 
-void ChatAnswerEncoder::event(std::string& out, std::int32_t choice, const TextEvent& event) {
+void ChatAnswerEncoder::event(std::string& out, std::int32_t choice, const TextEvent& event,
+                              const Usage& /*so_far*/) {
   // Log-probabilities go with the first chunk.
   bool first = true;
   for (const AnswerPiece& piece : event.pieces) {

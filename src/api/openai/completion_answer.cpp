@@ -106,7 +106,8 @@ void CompletionAnswerEncoder::append_chunk(std::string& out, std::int32_t choice
   out += options_.include_usage ? "}],\"usage\":null}\n\n" : "}]}\n\n";
 }
 
-void CompletionAnswerEncoder::event(std::string& out, std::int32_t choice, const TextEvent& event) {
+void CompletionAnswerEncoder::event(std::string& out, std::int32_t choice, const TextEvent& event,
+                                    const Usage& /*so_far*/) {
   const std::string text = content_of(event);
   if (!text.empty() || !event.logprobs.empty()) append_chunk(out, choice, text, event.logprobs, {});
   if (event.finish) append_chunk(out, choice, {}, {}, to_string(*event.finish));
