@@ -90,7 +90,8 @@ class [[nodiscard]] Result<void> {
 
 }  // namespace mlxd
 
-/// Evaluates to the value of a Result, or returns its error from the enclosing function.
+/// Evaluates to the value of a Result, or returns its error from the enclosing function. Not for an element
+/// of a braced list behind one that owns memory: GCC does not destroy what the list has by then.
 #define TRY(expression)                                                                                \
   __extension__({                                                                                      \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") auto&& try_result_ = \

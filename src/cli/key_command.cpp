@@ -42,8 +42,9 @@ Result<std::string> owner_of(const ManageClient& client, const std::string& name
 }
 
 Result<int> create(const CommandContext& context, const ManageClient& client, const KeyOptions& options) {
+  const std::string owner = TRY(owner_of(client, options.user));
   json::object body{{"name", options.key},
-                    {"user", TRY(owner_of(client, options.user))},
+                    {"user", owner},
                     {"models", json::value_from(options.models)},
                     {"endpoints", json::value_from(options.endpoints)},
                     {"admin", options.admin},

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "model/quantize.h"
 #include "server/stored_settings.h"
 #include "workbench/machine.h"
 

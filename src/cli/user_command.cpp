@@ -31,8 +31,8 @@ Result<int> list(const CommandContext& context, const ManageClient& client, bool
 }
 
 Result<int> add(const CommandContext& context, const ManageClient& client, const UserOptions& options) {
-  json::object body{{"email", options.email},
-                    {"password", TRY(read_secret(context.console, "password", true))}};
+  const std::string password = TRY(read_secret(context.console, "password", true));
+  json::object body{{"email", options.email}, {"password", password}};
   if (!options.name.empty()) body["name"] = options.name;
   if (!options.role.empty()) body["role"] = options.role;
   const json::value user = TRY(client.call("POST", "/api/v1/users", body));

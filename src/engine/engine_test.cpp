@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -45,9 +46,13 @@ TEST(Engine, warms_up_without_a_trace) {
   harness.run();
   EXPECT_EQ(harness.answers[1].tokens, answer_alone(make_request({1, 2, 3}, 5)));
   FakeBackend::Options broken;
-  broken.script = [](std::span<const TokenId>) -> TokenId { return kNoToken; };
+  broken.vocab_size = 1;
+  broken.script = [](std::span<const TokenId>) -> TokenId { return 0; };
+  broken.script_logit = -std::numeric_limits<float>::infinity();
   EngineHarness other({.num_pages = 10}, broken);
-  EXPECT_EQ(other.engine->warm_up().error().kind, ErrorKind::kInternal);
+  const Result<void> warmed = other.engine->warm_up();
+  ASSERT_FALSE(warmed.ok());
+  EXPECT_EQ(warmed.error().kind, ErrorKind::kInternal);
 }
 
 TEST(Engine, ends_at_a_stop_token_and_reports_it) {

@@ -153,9 +153,10 @@ void add_chat_routes(ManageRoutes& routes, const ChatStore& store, const Clock& 
   routes.add("POST", "/api/v1/chat-folders",
              [store, &clock](const http::Request& request, const Caller& caller) -> Result<ManageAnswer> {
                ChatStore own = store;
+               std::string name = TRY(manage::decode_folder_name(request.body));
                const ChatFolder folder{.id = new_id("folder"),
                                        .user_id = caller.user_id(),
-                                       .name = TRY(manage::decode_folder_name(request.body)),
+                                       .name = std::move(name),
                                        .created_at = clock.wall_seconds()};
                TRY(own.create_folder(folder));
                return ManageAnswer{.status = 201, .body = manage::encode_folder(folder)};

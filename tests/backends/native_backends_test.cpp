@@ -1,6 +1,7 @@
 // The backend suite over the fake and the native CPU backend: same bits in any company.
 #include "backend_suite.h"
 #include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/thread_pool.h"
 #include "engine/testing/fake_backend.h"
 
 namespace mlxd::testing {
@@ -33,10 +34,12 @@ std::unique_ptr<Backend> make_fake(const BatchLimits& limits) {
 }
 
 std::unique_ptr<Backend> make_cpu(const TinyModel& tiny, CpuPrecision precision, const BatchLimits& limits) {
+  // One for all, as the models of a server have it: a model and its drafts compute on one thread.
+  static const auto threads = std::make_shared<ThreadPool>(1);
   const ModelFolder model = tiny.open();
   Result<std::unique_ptr<CpuBackend>> backend =
       CpuBackend::load(model, {.precision = precision,
-                               .num_threads = 1,
+                               .share_threads = threads,
                                .max_batch_tokens = limits.tokens,
                                .max_batch_sequences = limits.sequences});
   if (!backend.ok()) {

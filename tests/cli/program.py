@@ -28,16 +28,21 @@ class ProgramTest(unittest.TestCase):
     with_model = False
 
     def setUp(self):
-        self.home = tempfile.mkdtemp(prefix="mlxd-cli-")
-        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        self.home = self.make_home()
         self.environment = {key: value for key, value in os.environ.items()
                             if not key.startswith(("MLXD_", "HF_")) and key not in ("NO_COLOR", "LANG", "LC_ALL")}
         self.environment.update(MLXD_HOME=self.home, HF_HUB_CACHE=os.path.join(self.home, "hub"), TERM="xterm")
+
+    def make_home(self):
+        """A new state folder, which goes with the test. A second server at once needs one of its own."""
+        home = tempfile.mkdtemp(prefix="mlxd-cli-")
+        self.addCleanup(shutil.rmtree, home, ignore_errors=True)
         if self.with_model:
             self.assertTrue(os.path.isfile(os.path.join(MODEL_FOLDER, "config.json")),
                             f"no demo model in {MODEL_FOLDER}: make it with script/demo-model")
-            os.makedirs(os.path.join(self.home, "models"))
-            os.symlink(MODEL_FOLDER, os.path.join(self.home, "models", MODEL))
+            os.makedirs(os.path.join(home, "models"))
+            os.symlink(MODEL_FOLDER, os.path.join(home, "models", MODEL))
+        return home
 
     def run_program(self, *arguments, stdin="", check=0, **environment):
         """Runs to the end; returns (stdout, stderr) after checking the exit code."""
@@ -47,10 +52,10 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(result.returncode, check, f"mlxd {' '.join(arguments)}\n{out}\n{err}")
         return out, err
 
-    def start_server(self, *arguments):
+    def start_server(self, *arguments, **environment):
         """Starts `mlxd serve` on a free port and returns its address; it is ended with the test."""
         child = subprocess.Popen([BINARY, "serve", "--port", "0", *arguments], stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, env=self.environment)
+                                 stderr=subprocess.PIPE, env={**self.environment, **environment})
         self.addCleanup(end_program, child)
         self.server = child
         line = child.stdout.readline().decode()

@@ -123,7 +123,8 @@ class OfServers(LoadTest):
                 self.assertEqual(ours["mean_prompt_tokens"], theirs["mean_prompt_tokens"])
 
     def test_compares_two_servers(self):
-        urls = [self.start_server("--model", MODEL, "--threads", "1") for _ in range(2)]
+        urls = [self.start_server("--model", MODEL, "--threads", "1", MLXD_HOME=home)
+                for home in (self.home, self.make_home())]
         arguments = [word for url in urls for word in ("--url", url)]
         report = self.bench(*arguments, *arguments_of("closed"), "--model", MODEL)
         self.assertEqual([target["target"] for target in report["targets"]], urls)

@@ -319,7 +319,7 @@ class Serve(ProgramTest):
         with urllib.request.urlopen(url + "/v1/models", timeout=TIMEOUT_S) as response:
             self.assertEqual([model["id"] for model in json.load(response)["data"]], [MODEL])
         port = url.rsplit(":", 1)[1]
-        _, err = self.run_program("serve", "--port", port, check=1)
+        _, err = self.run_program("serve", "--port", port, check=1, MLXD_HOME=self.make_home())
         self.assertRegex(err, rf"mlxd: .*{port}")
         report = json.loads(self.run_program("doctor", "--json", MLXD_PORT=port)[0])
         (found,) = [check for check in report["checks"] if check["check"] == "port"]
