@@ -214,7 +214,8 @@ Result<BlobEnd> Download::fetch() {
     asked_from_ = present_;
     TransferRequest request;
     request.url = given_.hub->file_url(given_.repository, given_.commit, given_.file.path);
-    request.token = given_.hub->places().token;
+    const HubPlaces places = TRY(given_.hub->places_now());
+    request.token = places.token;
     if (present_ > 0) request.offset = present_;
     request.silence_timeout = given_.silence_timeout;
     request.cancelled = [this] { return stop_.stopped(); };
@@ -236,7 +237,7 @@ Result<BlobEnd> Download::fetch() {
       // Nothing after what is there: what is there is not this file.
       ranges_work_ = false;
     } else if (head->status < 200 || head->status >= 300) {
-      error = describe_refusal(*head, given_.hub->places(), given_.repository, given_.file.path);
+      error = describe_refusal(*head, places, given_.repository, given_.file.path);
       if (!is_worth_a_retry(head->status)) return error;
       if (const auto wait = head->retry_after()) minimum = std::min(*wait, kMaxRetryAfter);
     } else if (present_ == given_.file.size_bytes) {

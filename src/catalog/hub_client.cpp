@@ -157,8 +157,8 @@ std::string page_of(const HubPlaces& places, const std::string& repository) {
 }
 
 std::string where_the_token_goes(const HubPlaces& places) {
-  return "make a token at " + places.endpoint + "/settings/tokens and put it into HF_TOKEN or " +
-         places.token_file.string();
+  return "make a token at " + places.endpoint + "/settings/tokens and put it into HF_TOKEN, " +
+         places.token_file.string() + " or the setting hf-token";
 }
 
 Error offline_error(const std::string& what) {
@@ -239,15 +239,54 @@ Error describe_refusal(const ResponseHead& head, const HubPlaces& places, const 
               (said.empty() ? "" : " (" + said + ")")};
 }
 
+Result<HubPlaces> HubClient::places_now() const {
+  HubPlaces places = places_;
+  if (!options_.kept_token || !(places.token.empty() || places.token_from_file)) return places;
+  const std::optional<std::string> kept = TRY(options_.kept_token());
+  if (!kept) return places;
+  places.token_source = "the setting hf-token";
+  places.token = TRY(checked_hub_token(*kept, places.token_source));
+  places.token_from_file = false;
+  return places;
+}
+
+Result<HubAccount> HubClient::account(const std::string& token, StopFlag& stop) const {
+  HubPlaces places = TRY(places_now());
+  if (!token.empty()) {
+    places.token_source = "this request";
+    places.token = TRY(checked_hub_token(token, places.token_source));
+  }
+  if (places.token.empty())
+    return Error(ErrorKind::kUnauthorized, "there is no token: " + where_the_token_goes(places));
+  const Answer answer =
+      TRY(get_with(places, places.endpoint + "/api/whoami-v2", kMaxAnswerBytes, "the account", "", stop));
+  const json::object object = TRY(parse_json_object(answer.body, "the hub's answer about the token"));
+  HubAccount account;
+  account.token_source = places.token_source;
+  account.name = text_at(object, "name");
+  const json::object* auth = object_at(object, "auth");
+  if (const json::object* about = auth == nullptr ? nullptr : object_at(*auth, "accessToken")) {
+    account.token_name = text_at(*about, "displayName");
+    account.role = text_at(*about, "role");
+  }
+  return account;
+}
+
 Result<HubClient::Answer> HubClient::get(const std::string& url, std::size_t max_bytes,
                                          const std::string& repository, const std::string& what,
                                          StopFlag& stop) const {
-  if (places_.offline) return offline_error(what.empty() ? repository : what);
+  return get_with(TRY(places_now()), url, max_bytes, repository, what, stop);
+}
+
+Result<HubClient::Answer> HubClient::get_with(const HubPlaces& places, const std::string& url,
+                                              std::size_t max_bytes, const std::string& repository,
+                                              const std::string& what, StopFlag& stop) const {
+  if (places.offline) return offline_error(what.empty() ? repository : what);
   HttpTransfer transfer = TRY(HttpTransfer::create());
   Answer answer;
   TransferRequest request;
   request.url = url;
-  request.token = places_.token;
+  request.token = places.token;
   request.total_timeout = options_.request_timeout;
   request.cancelled = [&stop] { return stop.stopped(); };
   request.on_head = [&answer](const ResponseHead&) -> Result<void> {
@@ -273,7 +312,7 @@ Result<HubClient::Answer> HubClient::get(const std::string& url, std::size_t max
       const auto wait = head->retry_after();
       if (last || !is_worth_a_retry(head->status) ||
           wait.value_or(std::chrono::seconds(0)) > options_.max_retry_after)
-        return describe_refusal(*head, places_, repository, what);
+        return describe_refusal(*head, places, repository, what);
       if (wait) delay = std::max<std::chrono::milliseconds>(delay, *wait);
     }
     if (stop.wait_for(delay)) return Error(ErrorKind::kCancelled, "the question to the hub was stopped");

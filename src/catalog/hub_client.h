@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +74,14 @@ std::chrono::milliseconds retry_delay(std::chrono::milliseconds base, int attemp
 Error describe_refusal(const ResponseHead& head, const HubPlaces& places, const std::string& repository,
                        const std::string& what);
 
+/// Whose a token is.
+struct HubAccount {
+  std::string name;
+  std::string token_name;    // as its owner called it
+  std::string role;          // "read", "write", "fineGrained"
+  std::string token_source;  // where it stands
+};
+
 class HubClient {
  public:
   struct Options {
@@ -80,11 +90,20 @@ class HubClient {
     std::chrono::milliseconds request_timeout{30000};
     /// The longest Retry-After that is waited for; a longer one is kOverloaded, telling it.
     std::chrono::seconds max_retry_after{20};
+    /// The token that is kept for the hub, asked for each request; it goes before that of the token file, but
+    /// behind HF_TOKEN. Empty: none is kept. On any thread.
+    std::function<Result<std::optional<std::string>>()> kept_token = {};
   };
   HubClient(HubPlaces places, Options options) : places_(std::move(places)), options_(options) {}
   explicit HubClient(HubPlaces places) : HubClient(std::move(places), Options()) {}
 
+  /// With the token that the environment or its file had at the start.
   const HubPlaces& places() const { return places_; }
+  /// With the token that goes with a request now. Errors: of `kept_token`.
+  Result<HubPlaces> places_now() const;
+  /// Whose the token is; with `token`, that one instead of the token that holds. Errors: kUnauthorized
+  /// (refused, or there is none), and as below.
+  Result<HubAccount> account(const std::string& token, StopFlag& stop) const;
 
   /// With its files and their hashes. Errors: kUnauthorized, kForbidden, kNotFound, kUnavailable, kTimeout,
   /// kOverloaded, kCorruptData, kCancelled; kConflict in offline mode.
@@ -102,6 +121,8 @@ class HubClient {
   };
   Result<Answer> get(const std::string& url, std::size_t max_bytes, const std::string& repository,
                      const std::string& what, StopFlag& stop) const;
+  Result<Answer> get_with(const HubPlaces& places, const std::string& url, std::size_t max_bytes,
+                          const std::string& repository, const std::string& what, StopFlag& stop) const;
 
   const HubPlaces places_;
   const Options options_;

@@ -55,15 +55,15 @@ std::string trimmed(const std::string& text) {
 }
 
 // It becomes part of a header: nothing but visible ASCII may be in it.
-Result<std::string> checked_token(const std::string& text, const std::string& source) {
+}  // namespace
+
+Result<std::string> checked_hub_token(const std::string& text, const std::string& source) {
   std::string token = trimmed(text);
   const bool visible = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < '\x7f'; });
   if (!visible || token.size() > kMaxTokenBytes)
     return invalid_argument("the token of " + source + " is none: it must be one word of visible letters");
   return token;
 }
-
-}  // namespace
 
 fs::path hub_cache_folder() {
   if (const auto folder = variable("HF_HUB_CACHE")) return expanded(*folder);
@@ -87,14 +87,15 @@ Result<HubPlaces> locate_hub() {
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
     const auto token = variable(name);
     if (!token) continue;
-    places.token = TRY(checked_token(*token, name));
+    places.token = TRY(checked_hub_token(*token, name));
     places.token_source = name;
     return places;
   }
   std::ifstream file(places.token_file);
   if (std::string line; std::getline(file, line)) {
-    places.token = TRY(checked_token(line.substr(0, kMaxTokenBytes + 1), places.token_file.string()));
-    if (!places.token.empty()) places.token_source = places.token_file.string();
+    places.token = TRY(checked_hub_token(line.substr(0, kMaxTokenBytes + 1), places.token_file.string()));
+    places.token_from_file = !places.token.empty();
+    if (places.token_from_file) places.token_source = places.token_file.string();
   }
   return places;
 }

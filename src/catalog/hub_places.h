@@ -14,12 +14,15 @@ struct HubPlaces {
   std::string endpoint = "https://huggingface.co";  // HF_ENDPOINT; no slash at its end
   std::string token = {};                           // HF_TOKEN, else the file HF_TOKEN_PATH; empty: none
   std::string token_source = {};                    // "HF_TOKEN", the file's path, or empty
-  std::filesystem::path token_file;                 // where `hf auth login` puts it
-  bool offline = false;                             // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
+  bool token_from_file = false;
+  std::filesystem::path token_file;  // where `hf auth login` puts it
+  bool offline = false;              // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
 };
 
 /// Errors: kInvalidArgument for a token or an endpoint that cannot be one, naming where it stands.
 Result<HubPlaces> locate_hub();
+/// Without the space around it. Errors: kInvalidArgument, naming `source`, for what can be no token.
+Result<std::string> checked_hub_token(const std::string& text, const std::string& source);
 /// The cache alone, which cannot fail.
 std::filesystem::path hub_cache_folder();
 

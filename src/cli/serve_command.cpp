@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/model_loader.h"
 #include "server/app.h"
+#include "server/pool_settings.h"
 
 extern char** environ;
 
@@ -41,9 +42,7 @@ Result<void> apply_pool(const CommandContext& context, const Settings& settings,
   for (const std::string& name : settings.preload())
     app_options.preload.push_back(TRY(finder.find(name)).path);
   app_options.memory_bytes = static_cast<std::size_t>(memory_budget(settings));
-  app_options.eviction = settings.eviction() == "lfu"   ? Eviction::kLfu
-                         : settings.eviction() == "ttl" ? Eviction::kTtl
-                                                        : Eviction::kLru;
+  app_options.eviction = eviction_of(settings.eviction());
   app_options.keep_alive = settings.keep_alive();
   app_options.swap_wait = std::chrono::duration_cast<std::chrono::milliseconds>(settings.swap_wait());
   return {};

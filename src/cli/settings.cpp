@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "server/pool_settings.h"
 #include "server/stored_settings.h"
-#include "workbench/machine.h"
 
 namespace mlxd::cli {
 
@@ -23,11 +23,7 @@ std::string describe_source(SettingSource source, std::string_view name, const S
   return mlxd::describe_source(source, name, state.config_file());
 }
 
-std::uint64_t memory_budget(const Settings& settings) {
-  const MemorySize size = settings.memory();
-  if (size.percent == 0.0) return size.bytes;
-  return static_cast<std::uint64_t>(static_cast<double>(total_memory_bytes()) * size.percent / 100.0);
-}
+std::uint64_t memory_budget(const Settings& settings) { return memory_bytes_of(settings.memory()); }
 
 Result<std::optional<Quantization>> quantization_at_load(const Settings& settings) {
   const std::string& name = settings.quantize();

@@ -356,6 +356,9 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
     std::shared_ptr<LoadFeed>& feed = slots_[name].feed;
     if (feed != nullptr && !is_last(feed->latest().step)) return;
     feed = std::make_shared<LoadFeed>();
+    if (options_.on_event) {
+      feed->follow([on_event = options_.on_event, name](const LoadEvent& event) { on_event(name, &event); });
+    }
     feed->publish(LoadStep::kWaiting);
   }
 
@@ -494,6 +497,7 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
     policy_.unloaded(name);
     slot.rate = {};
     slot.preemptions = 0;
+    if (options_.on_event) options_.on_event(name, nullptr);
     tell_unloaded(slot, {});
   }
 

@@ -78,6 +78,9 @@ class ModelPool {
     /// Set: the budget is this part of the machine's memory, and no more than what is free now beside what
     /// the models have.
     std::function<std::size_t()> free_memory = {};
+    /// A load goes on (whole percents of reading), ends, or (null) a model has left. On any thread, at times
+    /// under the pool's lock: it must be quick and must not call the pool.
+    std::function<void(const std::string& name, const LoadEvent* event)> on_event = {};
   };
   struct AcquireOptions {
     std::optional<KeepAlive> keep_alive = {};

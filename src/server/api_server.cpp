@@ -15,9 +15,11 @@
 #include "http/origin_policy.h"
 #include "server/access_gate.h"
 #include "server/catalog_handlers.h"
+#include "server/event_hub.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
 #include "server/pool_handlers.h"
+#include "server/pool_json.h"
 #include "server/setting_routes.h"
 #include "server/text_workers.h"
 #include "server/web_files.h"
@@ -65,6 +67,14 @@ api::openai::ModelEntry describe_adapter(const api::openai::ModelEntry& model, c
   return described;
 }
 
+// A pool that tells of its loads.
+ModelPool::Options telling(ModelPool::Options pool, EventHub& events) {
+  pool.on_event = [&events](const std::string& model, const LoadEvent* event) {
+    events.publish("server", event == nullptr ? encode_unloaded(model) : encode_load_event(model, *event));
+  };
+  return pool;
+}
+
 }  // namespace
 
 struct ApiServer::Impl {
@@ -74,7 +84,7 @@ struct ApiServer::Impl {
         dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(std::move(options.pool), options.models_folder, options.hub_cache),
+        shelf(telling(std::move(options.pool), events), options.models_folder, options.hub_cache),
         workers(options.text_workers, options.max_queued_requests) {}
 
   void add_routes(http::Router& router);
@@ -100,9 +110,10 @@ struct ApiServer::Impl {
   std::atomic<http::Server*> server_pointer{nullptr};
   Metrics metrics;
   StreamDispatchers dispatchers;
+  EventHub events;
   ModelShelf shelf;
   TextWorkers workers;
-  PoolHandlers pool_handlers{shelf, workers};
+  PoolHandlers pool_handlers{shelf, workers, management->settings()};
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<CatalogHandlers> catalog;
   std::unique_ptr<http::Server> server;
@@ -250,7 +261,9 @@ void ApiServer::Impl::add_routes(http::Router& router) {
   generation->add_routes(router);
   pool_handlers.add_routes(router);
   catalog->add_routes(router);
-  ManageRoutes manage_routes(router, workers);
+  ManageRoutes manage_routes(router, workers, [this](std::string_view collection) {
+    events.publish(collection, R"({"changed":true})");
+  });
   management->add_routes(manage_routes);
   add_system_route(manage_routes, [this] { return system_facts(); });
   for (const http::Route& route : router.routes()) routes.emplace_back(route.method, route.pattern);
@@ -272,10 +285,13 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .strict = options.strict,
                                   .request_timeout = options.request_timeout,
                                   .on_key_used = [raw] { raw->save_usage(); }});
-  impl->catalog = TRY(CatalogHandlers::create({.shelf = &impl->shelf,
-                                               .models_folder = options.models_folder,
-                                               .hub_cache = options.hub_cache,
-                                               .downloads_folder = options.downloads_folder}));
+  impl->catalog = TRY(CatalogHandlers::create(
+      {.shelf = &impl->shelf,
+       .events = &impl->events,
+       .models_folder = options.models_folder,
+       .hub_cache = options.hub_cache,
+       .downloads_folder = options.downloads_folder,
+       .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); }}));
   http::Router router;
   impl->add_routes(router);
   // After the gate has taken all others: the files of the page are for anyone.
@@ -312,7 +328,7 @@ void ApiServer::set_ready() { impl_->ready = true; }
 
 void ApiServer::begin_drain() {
   impl_->draining = true;
-  impl_->catalog->events().close();  // streams that never end would be waited for
+  impl_->events.close();  // streams that never end would be waited for
   impl_->server->begin_drain();
 }
 

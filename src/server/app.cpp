@@ -15,6 +15,7 @@
 #include "runtime/free_memory.h"
 #include "server/api_server.h"
 #include "server/pool_loader.h"
+#include "server/pool_settings.h"
 #include "server/runtime_file.h"
 #include "server/stop_signal.h"
 
@@ -50,7 +51,18 @@ struct App::Impl {
   }
   Result<void> open_management(ApiServer::Options& server_options);
   void load_profiles();
+  void change_pool(const Settings& before, const Settings& now);
 };
+
+// A budget that the loaded models do not fit into is told of in the log, and by the next start's loads.
+void App::Impl::change_pool(const Settings& before, const Settings& now) {
+  ApiServer* listening = serving;
+  if (listening == nullptr || same_pool(before, now)) return;
+  const PoolPlan plan = pool_plan_of(now);
+  if (const auto changed = listening->models().pool().set_settings(plan.settings, plan.follows_machine);
+      !changed.ok())
+    log::error("the pool of models keeps its settings: {}", changed.error().message);
+}
 
 Result<void> App::Impl::open_management(ApiServer::Options& server_options) {
   owner_token = new_owner_token();
@@ -58,11 +70,12 @@ Result<void> App::Impl::open_management(ApiServer::Options& server_options) {
                                                     .places = options.places,
                                                     .loopback = http::is_loopback_host(options.host),
                                                     .owner_token = owner_token}));
-  server_options.management->settings().on_change([this](const Settings& now) {
+  server_options.management->settings().on_change([this](const Settings& before, const Settings& now) {
     if (const auto configured = log::configure(now.log_level()); !configured.ok())
       log::error("{}", configured.error().message);
     if (ApiServer* listening = serving; listening != nullptr)
       listening->set_request_timeout(std::chrono::seconds(now.request_timeout_s()));
+    change_pool(before, now);
   });
   return {};
 }

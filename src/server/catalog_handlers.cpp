@@ -84,6 +84,7 @@ Result<FitQuestion> question_of(const std::vector<std::pair<std::string, std::st
 
 CatalogHandlers::CatalogHandlers(Options options)
     : options_(std::move(options)),
+      events_(*options_.events),
       workers_(kWorkers, kMaxQueued),
       no_hub_(ErrorKind::kUnavailable, "this server has no model cache: downloads are off") {}
 
@@ -117,8 +118,8 @@ Result<void> CatalogHandlers::start() {
     if (status.record.state == DownloadState::kFailed)
       log::warn("the download of {} failed: {}", status.record.repository, status.record.message);
   };
-  downloader_ =
-      TRY(Downloader::start(HubClient(places.take_value()), std::move(journal), std::move(downloads)));
+  HubClient hub(places.take_value(), {.kept_token = options_.kept_hub_token});
+  downloader_ = TRY(Downloader::start(std::move(hub), std::move(journal), std::move(downloads)));
   return {};
 }
 
@@ -177,6 +178,9 @@ void CatalogHandlers::add_routes(http::Router& router) {
       [this](const Request& request) { return show_hub_model(request); });
   add(router, "GET", "/api/v1/hub/variants",
       [this](const Request& request) { return list_variants(request); });
+  add(router, "POST", "/api/v1/hub/token-test",
+      [this](const Request& request) { return test_token(request); },
+      {.media_type = "application/json", .max_body_bytes = kMaxBodyBytes});
   add(router, "GET", "/api/v1/downloads", [this](const Request&) -> Result<http::Response> {
     json::array list;
     for (const DownloadStatus& status : TRY(downloads())->list())
@@ -367,6 +371,12 @@ Result<http::Response> CatalogHandlers::list_variants(const http::Request& reque
   const HubVariants found =
       TRY(find_hub_variants(TRY(downloads())->hub(), field_of(fields, "of"), question, stop_));
   return json_response(200, manage::variants_json(found));
+}
+
+Result<http::Response> CatalogHandlers::test_token(const http::Request& request) {
+  const std::string token = TRY(manage::decode_token_test(request.body));
+  const HubAccount account = TRY(TRY(downloads())->hub().account(token, stop_));
+  return json_response(200, manage::hub_account_json(account));
 }
 
 Result<http::Response> CatalogHandlers::begin_download(const http::Request& request) {

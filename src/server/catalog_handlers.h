@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,9 +25,12 @@ class CatalogHandlers {
  public:
   struct Options {
     ModelShelf* shelf = nullptr;
+    EventHub* events = nullptr;
     std::filesystem::path models_folder = {};
     std::filesystem::path hub_cache = {};         // empty: neither hub nor downloads
     std::filesystem::path downloads_folder = {};  // of the journal; empty: downloads are forgotten at the end
+    /// See HubClient::Options.
+    std::function<Result<std::optional<std::string>>()> kept_hub_token = {};
   };
   /// Goes on with downloads that were under way. A bad token or endpoint is told by each call to the hub;
   /// other errors: the journal's.
@@ -36,7 +40,6 @@ class CatalogHandlers {
   void stop();
 
   void add_routes(http::Router& router);
-  EventHub& events() { return events_; }
   /// Of a folder, as it was last looked at; read now if it never was. Errors: as read_model_facts.
   Result<ModelFacts> facts_of(const std::filesystem::path& folder) const;
 
@@ -57,6 +60,7 @@ class CatalogHandlers {
   Result<http::Response> search_hub(const http::Request& request);
   Result<http::Response> show_hub_model(const http::Request& request);
   Result<http::Response> list_variants(const http::Request& request);
+  Result<http::Response> test_token(const http::Request& request);
   Result<http::Response> begin_download(const http::Request& request);
   Result<http::Response> show_download(const std::string& id, int status) const;
   Result<http::Response> delete_download(const http::Request& request);
@@ -66,7 +70,7 @@ class CatalogHandlers {
   Result<Downloader*> downloads() const;
 
   const Options options_;
-  EventHub events_;
+  EventHub& events_;
   StopFlag stop_;
   TextWorkers workers_;
   std::unique_ptr<ModelCatalog> catalog_;

@@ -20,7 +20,8 @@ class EventHub {
   /// only hands them on.
   using Listener = std::function<void(std::shared_ptr<const std::string> bytes)>;
 
-  /// `name` without line breaks: "download", "models"; `json` on one line.
+  /// `name` without line breaks: "download", "models", "server" (a load goes on, or a model has left),
+  /// "users", "profiles", "settings"; `json` on one line.
   void publish(std::string_view name, std::string_view json);
 
   std::uint64_t subscribe(Listener listener);

@@ -49,11 +49,12 @@ Result<void> LiveSettings::change(const std::map<std::string, std::optional<std:
       TRY(store_.remove_secret(name));
   }
   SettingsPtr fresh = TRY(resolve());
+  SettingsPtr before;
   {
     const MutexLock lock(mutex_);
-    now_ = fresh;
+    before = std::exchange(now_, fresh);
   }
-  if (listener_) listener_(*fresh);
+  if (listener_) listener_(*before, *fresh);
   return {};
 }
 

@@ -35,7 +35,9 @@ class LiveSettings {
   const SettingPlaces& places() const { return places_; }
 
   /// Called after each change, on the changer's thread. Set before there are several threads.
-  void on_change(std::function<void(const Settings& now)> listener) { listener_ = std::move(listener); }
+  void on_change(std::function<void(const Settings& before, const Settings& now)> listener) {
+    listener_ = std::move(listener);
+  }
 
   /// Stores each value (text as in config.toml), or forgets it where there is none; all or none. Errors:
   /// kNotFound (no such setting, with the nearest), kInvalidArgument (the value), of the database.
@@ -54,7 +56,7 @@ class LiveSettings {
   SettingStore store_;
   const SecretBox& box_;
   const Clock& clock_;
-  std::function<void(const Settings&)> listener_;
+  std::function<void(const Settings&, const Settings&)> listener_;
   SettingsPtr at_start_;
   mutable Mutex mutex_;
   SettingsPtr now_ GUARDED_BY(mutex_);

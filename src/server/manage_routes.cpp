@@ -1,5 +1,6 @@
 #include "server/manage_routes.h"
 
+#include <array>
 #include <boost/json/serialize.hpp>
 #include <exception>
 #include <utility>
@@ -7,6 +8,24 @@
 #include "api/error_status.h"
 
 namespace mlxd {
+namespace {
+
+// What a route changes that all may hear of; what is one account's own is not told.
+std::string_view changed_collection(std::string_view method, std::string_view pattern) {
+  if (method == "GET") return {};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kShared = {
+      {{"/api/v1/users", "users"},
+       {"/api/v1/auth/register", "users"},
+       {"/api/v1/profiles", "profiles"},
+       {"/api/v1/aliases", "profiles"},
+       {"/api/v1/settings", "settings"}}};
+  for (const auto& [path, collection] : kShared) {
+    if (pattern.starts_with(path)) return collection;
+  }
+  return {};
+}
+
+}  // namespace
 
 void ManageRoutes::add(std::string method, std::string pattern, Handler handler, std::size_t max_body_bytes) {
   add(
@@ -23,9 +42,11 @@ void ManageRoutes::add_slow(std::string method, std::string pattern, SlowHandler
 
 void ManageRoutes::add(std::string method, std::string pattern, SlowHandler handler,
                        std::size_t max_body_bytes, TextWorkers::Weight weight) {
-  const auto serve = [&workers = workers_, handler = std::move(handler),
-                      weight](const http::ExchangePtr& exchange) {
-    const auto job = [handler, exchange] {
+  const std::string_view collection = changed_collection(method, pattern);
+  const auto changed = collection.empty() ? OnChange() : on_change_;
+  const auto serve = [&workers = workers_, handler = std::move(handler), weight, collection,
+                      changed](const http::ExchangePtr& exchange) {
+    const auto job = [handler, exchange, collection, changed] {
       int retry_after_s = 0;
       Result<ManageAnswer> answer = Error(ErrorKind::kInternal, "no answer was made");
       try {
@@ -41,6 +62,7 @@ void ManageRoutes::add(std::string method, std::string pattern, SlowHandler hand
         });
         return;
       }
+      if (changed) changed(collection);
       http::Response response{.status = answer->status};
       response.headers = std::move(answer->headers);
       response.headers.add("Cache-Control", "no-store");

@@ -5,6 +5,8 @@
 #include <boost/json/value.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "http/router.h"
@@ -29,7 +31,11 @@ class ManageRoutes {
   using SlowHandler = std::function<Result<ManageAnswer>(const http::Request& request, const Caller& caller,
                                                          int& retry_after_s)>;
 
-  ManageRoutes(http::Router& router, TextWorkers& workers) : router_(router), workers_(workers) {}
+  /// Told what has changed, by the name of its collection: "users", "profiles". On any thread.
+  using OnChange = std::function<void(std::string_view collection)>;
+
+  ManageRoutes(http::Router& router, TextWorkers& workers, OnChange on_change = {})
+      : router_(router), workers_(workers), on_change_(std::move(on_change)) {}
 
   /// Bodies are JSON, of at most `max_body_bytes`.
   void add(std::string method, std::string pattern, Handler handler, std::size_t max_body_bytes = 256 * 1024);
@@ -42,6 +48,7 @@ class ManageRoutes {
 
   http::Router& router_;
   TextWorkers& workers_;
+  OnChange on_change_;
 };
 
 }  // namespace mlxd

@@ -9,6 +9,7 @@
 #include "http/sse.h"
 #include "server/pool_json.h"
 #include "server/pool_loader.h"
+#include "server/pool_settings.h"
 #include "workbench/machine.h"
 
 namespace mlxd {
@@ -66,24 +67,15 @@ void PoolHandlers::change_settings(const http::ExchangePtr& exchange) {
   const auto change = api::manage::decode_pool_change(exchange->request.body);
   if (!change.ok()) return refuse(exchange, change.error());
   const ModelPool::Status before = shelf_.pool().status();
-  PoolSettings settings = before.settings;
-  bool follows_machine = before.follows_machine;
-  if (change->memory) {
-    const MemorySize& amount = *change->memory;
-    const auto total = static_cast<double>(total_memory_bytes());
-    settings.budget_bytes = amount.percent > 0.0 ? static_cast<std::size_t>(total * amount.percent / 100.0)
-                                                 : static_cast<std::size_t>(amount.bytes);
-    follows_machine = settings.budget_bytes == 0;
-    settings.spend_budget = !follows_machine;
-    if (follows_machine) settings.budget_bytes = default_budget_bytes();
-  }
-  if (change->eviction == "lru") settings.eviction = Eviction::kLru;
-  if (change->eviction == "lfu") settings.eviction = Eviction::kLfu;
-  if (change->eviction == "ttl") settings.eviction = Eviction::kTtl;
-  if (change->keep_alive) settings.keep_alive = change->keep_alive;
-  if (change->swap_wait) settings.swap_wait = *change->swap_wait;
-  if (const auto changed = shelf_.pool().set_settings(settings, follows_machine); !changed.ok())
+  PoolPlan plan{.settings = before.settings, .follows_machine = before.follows_machine};
+  if (change->memory) set_budget(plan, memory_bytes_of(*change->memory));
+  if (!change->eviction.empty()) plan.settings.eviction = eviction_of(change->eviction);
+  if (change->keep_alive) plan.settings.keep_alive = change->keep_alive;
+  if (change->swap_wait) plan.settings.swap_wait = *change->swap_wait;
+  // At once, also where a flag says otherwise, and then for the next start.
+  if (const auto changed = shelf_.pool().set_settings(plan.settings, plan.follows_machine); !changed.ok())
     return refuse(exchange, changed.error());
+  if (const auto kept = settings_.change(change->settings); !kept.ok()) return refuse(exchange, kept.error());
   show_pool(exchange);
 }
 

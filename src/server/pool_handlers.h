@@ -7,6 +7,7 @@
 #include <string>
 
 #include "http/router.h"
+#include "server/live_settings.h"
 #include "server/model_shelf.h"
 #include "server/text_workers.h"
 
@@ -14,7 +15,8 @@ namespace mlxd {
 
 class PoolHandlers {
  public:
-  PoolHandlers(ModelShelf& shelf, TextWorkers& workers) : shelf_(shelf), workers_(workers) {}
+  PoolHandlers(ModelShelf& shelf, TextWorkers& workers, LiveSettings& settings)
+      : shelf_(shelf), workers_(workers), settings_(settings) {}
 
   void add_routes(http::Router& router);
 
@@ -37,6 +39,7 @@ class PoolHandlers {
 
   ModelShelf& shelf_;
   TextWorkers& workers_;
+  LiveSettings& settings_;
 };
 
 }  // namespace mlxd

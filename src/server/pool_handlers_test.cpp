@@ -129,6 +129,28 @@ TEST_F(PoolHandlersTest, a_late_listener_sees_a_load_whole) {
   EXPECT_NE(none.read_response().body.find(R"("step":"unloaded")"), std::string::npos);
 }
 
+TEST_F(PoolHandlersTest, everyone_hears_of_loads_and_of_what_administrators_change) {
+  start();
+  loading_.open();
+  RawClient listener(server_->http().port());
+  listener.send("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  const auto read_until = [&listener](std::string_view part) {
+    EXPECT_TRUE(listener.read_until(part).ends_with(part)) << part;
+  };
+  read_until("event: downloads");
+  call("POST", "/api/v1/servers", R"({"model":"a"})", 202);
+  read_until(R"(data: {"model":"a","step":"waiting")");
+  read_until(R"(data: {"model":"a","step":"ready")");
+  wait_for("a", "ready");
+  call("DELETE", "/api/v1/servers/a", "", 200);
+  read_until(R"(data: {"model":"a","step":"unloaded"})");
+  call("POST", "/api/v1/profiles", R"({"name":"p","model":"a"})", 201);
+  read_until("event: profiles\ndata: {\"changed\":true}");
+  call("PATCH", "/api/v1/settings", R"({"log-level":"info"})", 200);
+  read_until("event: settings");
+  server_->begin_drain();
+}
+
 TEST_F(PoolHandlersTest, a_failed_load_answers_all_and_is_told_of) {
   steps_.open();
   start();
@@ -217,6 +239,12 @@ TEST_F(PoolHandlersTest, changes_its_settings_while_it_runs) {
   EXPECT_EQ(pool.at("budget").at("bytes"), 1500);
   EXPECT_EQ(pool.at("settings").at("eviction"), "lfu");
   EXPECT_EQ(pool.at("settings").at("keep_alive_s").to_number<double>(), 300.0);
+  // The next start has them too.
+  const auto kept = server_->management().settings().now();
+  EXPECT_EQ(kept->memory().bytes, 1500U);
+  EXPECT_EQ(kept->eviction(), "lfu");
+  EXPECT_EQ(kept->keep_alive(), std::chrono::minutes(5));
+  EXPECT_EQ(kept->swap_wait(), std::chrono::seconds(2));
   wait_for("a", "unloaded");
   EXPECT_EQ(state("b"), "ready");
   EXPECT_EQ(call("PATCH", "/api/v1/servers", R"({"memory":"900 hats"})", 400).at("field"), "memory");

@@ -46,7 +46,8 @@ constexpr std::array kInfos{
         .placeholder = "SIZE",
         .help = "most memory for weights, K/V, scratch and adapters of all loaded models together, e.g. 4GB, "
                 "or 50% of the machine's; 0: chosen by the program",
-        .category = "models"},
+        .category = "models",
+        .effect = Effect::kAtOnce},
     SettingInfo{.name = "eviction",
                 .kind = Kind::kText,
                 .default_value = "lru",
@@ -54,6 +55,7 @@ constexpr std::array kInfos{
                 .help = "which unused model goes when memory is needed: lru (not used for the longest time), "
                         "lfu (least often used) or ttl (the end of whose keep-alive is next)",
                 .category = "models",
+                .effect = Effect::kAtOnce,
                 .choices = "lru, lfu, ttl"},
     SettingInfo{.name = "keep-alive",
                 .kind = Kind::kTime,
@@ -62,6 +64,7 @@ constexpr std::array kInfos{
                 .help = "how long a model stays loaded that nobody uses, e.g. 5m; -1: until its memory is "
                         "needed (without a value 5m with ttl, else -1)",
                 .category = "models",
+                .effect = Effect::kAtOnce,
                 .min = std::numeric_limits<std::int64_t>::min()},
     SettingInfo{.name = "swap-wait",
                 .kind = Kind::kTime,
@@ -69,7 +72,8 @@ constexpr std::array kInfos{
                 .placeholder = "TIME",
                 .help = "the longest that requests for a model in use keep out another that does not fit "
                         "beside it",
-                .category = "models"},
+                .category = "models",
+                .effect = Effect::kAtOnce},
     SettingInfo{"preload", Kind::kList, "", "MODEL",
                 "model to load in the background at the start and to keep loaded, by name or folder; may be "
                 "repeated",

@@ -61,6 +61,7 @@ class FixtureHub:
     def __init__(self, repositories):
         self.repositories = repositories
         self.old = {}  # (id, commit) -> Repository, of revisions before
+        self.accounts = {}  # token -> name of its owner
         self.faults = []
         self.seen = []
         self.lock = threading.Lock()
@@ -134,6 +135,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             if self.server.label == "cdn":
                 return self.send_blob(path)
+            if path == "/api/whoami-v2":
+                return self.send_account()
             if path == "/api/models":
                 return self.send_search(query)
             if match := re.fullmatch(r"/api/models/(.+)/revision/(.+)", path):
@@ -160,6 +163,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def refuse(self, status, code, message, headers=()):
         self.send_json({"error": message}, status,
                        [("X-Error-Code", code), ("X-Error-Message", message), *headers])
+
+    def send_account(self):
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        name = self.server.hub.accounts.get(token)
+        if name is None:
+            return self.refuse(401, "", "Invalid credentials in Authorization header")
+        return self.send_json({"type": "user", "name": name, "auth": {
+            "type": "access_token", "accessToken": {"displayName": "laptop", "role": "read"}}})
 
     def find(self, name, revision):
         """The repository at that revision, or None after an answer that says why not."""

@@ -162,6 +162,27 @@ class Downloads(ServerTest):
         # It may run before its beginning is told.
         self.assertIn(list(dict.fromkeys(events)), (["queued", "running", "done"], ["running", "done"]))
 
+    def test_a_kept_token_opens_gated_models_and_can_be_tried_first(self):
+        self.repository.gated, self.repository.token = True, "hf_right"
+        self.hub.accounts["hf_right"] = "ann"
+        tried = self.call("POST", "/api/v1/hub/token-test", {"token": "hf_right"})
+        self.assertEqual(tried, {"name": "ann", "token_name": "laptop", "role": "read", "from": "this request"})
+        self.assertIn("there is no token", self.call("POST", "/api/v1/hub/token-test", {}, 403)["detail"])
+        wrong = self.call("POST", "/api/v1/hub/token-test", {"token": "hf_wrong"}, 403)
+        self.assertIn("refuses the token from this request", wrong["detail"])
+        self.assertIn("gated", self.call("GET", f"/api/v1/hub/models/{NAME}", check=403)["detail"])
+
+        self.call("PATCH", "/api/v1/settings", {"hf-token": "hf_right"})
+        self.assertEqual(self.call("POST", "/api/v1/hub/token-test", {})["from"], "the setting hf-token")
+        begun = self.call("POST", "/api/v1/downloads", {"model": NAME}, 202)
+        self.assertEqual(self.wait_for(begun["id"], "done", "failed")["state"], "done")
+        self.check_whole()
+        # The other host that LFS files come from sees no token.
+        self.assertEqual({each.token for each in self.hub.seen if each.server == "cdn"}, {None})
+
+        self.call("PATCH", "/api/v1/settings", {"hf-token": None})
+        self.call("POST", "/api/v1/hub/token-test", {}, 403)
+
     def test_listeners_do_not_hold_up_the_end(self):
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=TIMEOUT_S)
         self.addCleanup(connection.close)

@@ -236,6 +236,32 @@ json::object removed_json(const Removed& removed) {
           {"refs", texts(removed.refs)}};
 }
 
+json::object hub_account_json(const HubAccount& account) {
+  const auto or_null = [](const std::string& value) {
+    return value.empty() ? json::value(nullptr) : json::value(text(value));
+  };
+  return {{"name", or_null(account.name)},
+          {"token_name", or_null(account.token_name)},
+          {"role", or_null(account.role)},
+          {"from", text(account.token_source)}};
+}
+
+Result<std::string> decode_token_test(std::string_view body) {
+  struct Wish {
+    std::string token;
+  };
+  static constexpr std::array<Field<Wish>, 1> kFields = {{
+      {.name = "token",
+       .read = [](const json::value& value, std::string_view field, Wish& wish) -> Result<void> {
+         wish.token = TRY(read_string(value, field));
+         return {};
+       }},
+  }};
+  Wish wish;
+  TRY(read_fields<Wish>(TRY(parse_request_object(body)), kFields, wish));
+  return wish.token;
+}
+
 Result<DownloadRequest> decode_download_request(std::string_view body) {
   static constexpr std::array<Field<DownloadRequest>, 3> kFields = {{
       {.name = "model", .read = read_model_name},

@@ -33,6 +33,10 @@ boost::json::object variants_json(const HubVariants& found);
 boost::json::object download_json(const DownloadStatus& status);
 boost::json::object removed_json(const Removed& removed);
 
+boost::json::object hub_account_json(const HubAccount& account);
+/// {"token"?: "hf_…"}; empty: the one that is kept.
+Result<std::string> decode_token_test(std::string_view body);
+
 struct DownloadRequest {
   std::string repository;
   std::string revision = "main";

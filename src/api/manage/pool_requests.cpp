@@ -1,5 +1,7 @@
 #include "api/manage/pool_requests.h"
 
+#include <algorithm>
+#include <boost/json/serialize.hpp>
 #include <limits>
 
 #include "api/field_reader.h"
@@ -79,7 +81,14 @@ Result<PoolLoad> decode_pool_load(std::string_view body) {
 
 Result<PoolChange> decode_pool_change(std::string_view body) {
   PoolChange change;
-  TRY(read_fields<PoolChange>(TRY(parse_request_object(body)), kChangeFields, change));
+  const json::object object = TRY(parse_request_object(body));
+  TRY(read_fields<PoolChange>(object, kChangeFields, change));
+  for (const auto& [key, value] : object) {
+    std::string name(key);
+    std::replace(name.begin(), name.end(), '_', '-');
+    change.settings.emplace(name,
+                            value.is_string() ? std::string(value.get_string()) : json::serialize(value));
+  }
   return change;
 }
 

@@ -1,6 +1,7 @@
 // Requests to /api/v1/servers. Pure codecs.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct PoolChange {
   std::string eviction;              // "lru", "lfu", "ttl"; empty: absent
   std::optional<Duration> keep_alive;
   std::optional<Duration> swap_wait;
+  /// The same as settings: "memory", "eviction", "keep-alive", "swap-wait" with their texts.
+  std::map<std::string, std::optional<std::string>> settings;
 };
 Result<PoolChange> decode_pool_change(std::string_view body);
 
