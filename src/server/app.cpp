@@ -57,10 +57,12 @@ struct App::Impl {
 // A budget that the loaded models do not fit into is told of in the log, and by the next start's loads.
 void App::Impl::change_pool(const Settings& before, const Settings& now) {
   ApiServer* listening = serving;
-  if (listening == nullptr || same_pool(before, now)) return;
-  const PoolPlan plan = pool_plan_of(now);
-  if (const auto changed = listening->models().pool().set_settings(plan.settings, plan.follows_machine);
-      !changed.ok())
+  if (listening == nullptr) return;
+  ModelPool& pool = listening->models().pool();
+  const ModelPool::Status status = pool.status();
+  PoolPlan plan{.settings = status.settings, .follows_machine = status.follows_machine};
+  if (!take_changes(before, now, plan)) return;
+  if (const auto changed = pool.set_settings(plan.settings, plan.follows_machine); !changed.ok())
     log::error("the pool of models keeps its settings: {}", changed.error().message);
 }
 

@@ -1,8 +1,5 @@
 #include "server/pool_settings.h"
 
-#include <algorithm>
-#include <array>
-
 #include "server/pool_loader.h"
 #include "workbench/machine.h"
 
@@ -24,19 +21,19 @@ void set_budget(PoolPlan& plan, std::size_t bytes) {
   plan.settings.budget_bytes = bytes > 0 ? bytes : default_budget_bytes();
 }
 
-PoolPlan pool_plan_of(const Settings& settings) {
-  PoolPlan plan;
-  set_budget(plan, memory_bytes_of(settings.memory()));
-  plan.settings.eviction = eviction_of(settings.eviction());
-  plan.settings.keep_alive = settings.keep_alive();
-  plan.settings.swap_wait = settings.swap_wait();
-  return plan;
-}
-
-bool same_pool(const Settings& a, const Settings& b) {
-  constexpr std::array<std::string_view, 4> kNames = {"memory", "eviction", "keep-alive", "swap-wait"};
-  return std::all_of(kNames.begin(), kNames.end(),
-                     [&](std::string_view name) { return a.value(name).values == b.value(name).values; });
+bool take_changes(const Settings& before, const Settings& now, PoolPlan& plan) {
+  const auto changed = [&](std::string_view name) {
+    return before.value(name).values != now.value(name).values;
+  };
+  const bool memory = changed("memory");
+  const bool eviction = changed("eviction");
+  const bool keep_alive = changed("keep-alive");
+  const bool swap_wait = changed("swap-wait");
+  if (memory) set_budget(plan, memory_bytes_of(now.memory()));
+  if (eviction) plan.settings.eviction = eviction_of(now.eviction());
+  if (keep_alive) plan.settings.keep_alive = now.keep_alive();
+  if (swap_wait) plan.settings.swap_wait = now.swap_wait();
+  return memory || eviction || keep_alive || swap_wait;
 }
 
 }  // namespace mlxd

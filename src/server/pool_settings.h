@@ -21,8 +21,7 @@ struct PoolPlan {
 };
 /// A budget of 0 bytes is the machine's part.
 void set_budget(PoolPlan& plan, std::size_t bytes);
-PoolPlan pool_plan_of(const Settings& settings);
-/// Whether both say the same of the pool.
-bool same_pool(const Settings& a, const Settings& b);
+/// Takes over what the settings say of the pool and did not say before; false: nothing.
+bool take_changes(const Settings& before, const Settings& now, PoolPlan& plan);
 
 }  // namespace mlxd
