@@ -24,10 +24,10 @@ struct AnswerInfo {
 
 /// A finished choice of a whole answer.
 struct Choice {
-  std::string text;
-  std::vector<TokenText> logprobs;
+  std::vector<AnswerPiece> pieces = {};
+  std::vector<TokenText> logprobs = {};
   FinishReason finish = FinishReason::kStop;
-  std::string matched_stop;
+  std::string matched_stop = {};
 };
 
 class AnswerEncoder {
@@ -38,9 +38,11 @@ class AnswerEncoder {
 
   // A stream: begin, then events of any choice in any order, then end, or fail at any time. Each appends.
   virtual std::string_view stream_content_type() const = 0;
+  /// Whether a silent stream may send comments of server-sent events.
+  virtual bool takes_comments() const { return true; }
   virtual void begin(std::string& out) = 0;
-  /// `event` has no error.
-  virtual void event(std::string& out, std::int32_t choice, const TextEvent& event) = 0;
+  /// `event` has no error; `so_far` is what the request has used with it.
+  virtual void event(std::string& out, std::int32_t choice, const TextEvent& event, const Usage& so_far) = 0;
   virtual void end(std::string& out, const Usage& usage) = 0;
   virtual void fail(std::string& out, const Error& error) = 0;
 };

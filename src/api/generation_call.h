@@ -9,17 +9,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "generation/conversation.h"
 #include "generation/sampling_params.h"
 #include "generation/token.h"
 
 namespace mlxd::api {
-
-/// Messages for a chat template, in the Hugging Face form; JSON text, because templates see keys and their
-/// order.
-struct Conversation {
-  std::string messages_json;                   // array of {role, content, …}
-  std::string template_variables_json = "{}";  // further variables of the template
-};
 
 /// Text to tokenize as it stands, or tokens.
 using RawPrompt = std::variant<std::string, std::vector<TokenId>>;
@@ -49,9 +43,17 @@ struct GenerationCall {
   /// Text that the answer is expected to have in it; makes it come sooner where it does.
   std::optional<std::string> prediction;
 
-  bool echo = false;  // the answer's text begins with the prompt's
+  /// JSON schema that a chat's content is to match.
+  std::optional<std::string> answer_schema;
+  /// A chat's reasoning ends within so many tokens.
+  std::optional<std::int32_t> thinking_budget;
+  bool one_tool_call = false;  // the answer ends with its first complete call
+  bool echo = false;           // the answer's text begins with the prompt's
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
+
+  /// What the request has that is understood and let be; told in a header of the answer.
+  std::vector<std::string> ignored;
 };
 
 }  // namespace mlxd::api

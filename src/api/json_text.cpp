@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -106,6 +107,40 @@ void append_json_number(std::string& out, std::int64_t value) {
   std::array<char, 24> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
   out.append(digits.data(), end);
+}
+
+void append_json_value(std::string& out, const boost::json::value& value) {
+  bool first = true;
+  if (const auto* object = value.if_object()) {
+    out += '{';
+    for (const auto& [key, member] : *object) {
+      if (!first) out += ", ";
+      first = false;
+      append_json_string(out, std::string_view(key.data(), key.size()));
+      out += ": ";
+      append_json_value(out, member);
+    }
+    out += '}';
+  } else if (const auto* array = value.if_array()) {
+    out += '[';
+    for (const auto& item : *array) {
+      if (!first) out += ", ";
+      first = false;
+      append_json_value(out, item);
+    }
+    out += ']';
+  } else if (const auto* string = value.if_string()) {
+    append_json_string(out, std::string_view(string->data(), string->size()));
+  } else if (value.is_double()) {
+    std::array<char, 32> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value.get_double()).ptr;
+    const std::string_view text(digits.data(), static_cast<std::size_t>(end - digits.data()));
+    out += text;
+    // A whole number stays a float for who reads it again.
+    if (text.find_first_not_of("-0123456789") == std::string_view::npos) out += ".0";
+  } else {
+    out += boost::json::serialize(value);
+  }
 }
 
 bool is_valid_utf8(std::string_view text) {

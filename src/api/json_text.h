@@ -1,6 +1,7 @@
 // Writes JSON by appending to a string: what answers need, many times a second.
 #pragma once
 
+#include <boost/json/value.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@ void append_json_string(std::string& out, std::string_view text);
 /// 0.
 void append_json_number(std::string& out, float value);
 void append_json_number(std::string& out, std::int64_t value);
+
+/// Numbers as short as they go, keys in their order.
+void append_json_value(std::string& out, const boost::json::value& value);
 
 bool is_valid_utf8(std::string_view text);
 /// Number of code points of valid UTF-8.

@@ -76,9 +76,9 @@ void read_usage(const json::object& chunk, BenchAnswer& answer) {
     if (const auto count = find_count(*details, "cached_tokens")) answer.cached_tokens = *count;
 }
 
-class Conversation : public BenchConversation {
+class ServerConversation : public BenchConversation {
  public:
-  Conversation(const BenchServerTarget::Options& options, bool is_chat)
+  ServerConversation(const BenchServerTarget::Options& options, bool is_chat)
       : options_(options), is_chat_(is_chat) {}
 
   BenchAnswer ask(const std::string& text, std::int32_t max_tokens, TimePoint deadline) override {
@@ -174,7 +174,7 @@ Result<std::unique_ptr<BenchServerTarget>> BenchServerTarget::connect(Options op
 }
 
 std::unique_ptr<BenchConversation> BenchServerTarget::begin(bool is_chat) {
-  return std::make_unique<Conversation>(options_, is_chat);
+  return std::make_unique<ServerConversation>(options_, is_chat);
 }
 
 bool BenchStreamReader::read(std::string_view data, TimePoint now) {

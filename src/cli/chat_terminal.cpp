@@ -98,13 +98,23 @@ bool ChatTerminal::handle(const ChatInput& input) {
 void ChatTerminal::answer(const std::string& message) {
   const InterruptFlag interrupt;
   bool ends_line = true;
+  bool has_thought = false;
   ChatSession::Listener listener;
   listener.keep_going = [&] { return !interrupt.raised() && console_.out_ok(); };
   listener.on_text = [&](std::string_view piece) {
     const std::string text = without_control_characters(piece);
     if (text.empty()) return;
+    if (has_thought) console_.write(ends_line ? "\n" : "\n\n");
+    has_thought = false;
     ends_line = text.ends_with('\n');
     console_.write(text);
+  };
+  listener.on_reasoning = [&](std::string_view piece) {
+    const std::string text = without_control_characters(piece);
+    if (text.empty()) return;
+    has_thought = true;
+    ends_line = text.ends_with('\n');
+    console_.write(console_.styled(Style::kDim, text));
   };
   listener.on_dropped = [&](std::size_t dropped) {
     console_.write_line(console_.styled(

@@ -81,7 +81,12 @@ Result<int> answer_once(const CommandContext& context, const ModelHost& model, A
     ends_line = text.ends_with('\n');
     console.write(text);
   };
+  // Standard output gets the answer only.
+  listener.on_reasoning = [&](std::string_view piece) {
+    console.write_error(console.styled_error(Style::kDim, without_control_characters(piece)));
+  };
   const ChatSession::Answer answer = TRY(session.ask(std::move(prompt), preferences.answers, listener));
+  if (!answer.reasoning.empty()) console.write_error("\n");
   if (!ends_line) console.write("\n");
   if (preferences.verbose)
     console.write_error("\n" +
@@ -132,7 +137,7 @@ Result<int> run_command(const CommandContext& context, const RunOptions& options
   const std::string remembered = model.source == ModelSource::kPath ? model.path.string() : model.name;
   if (const auto noted = context.state.remember_model(remembered); !noted)
     console.report_error(noted.error().message);  // the answer matters more
-  if (host->chat_template() == nullptr)
+  if (host->chat_format() == nullptr)
     console.write_error("mlxd: " + model.name +
                         " has no chat template: each text is completed as it stands\n");
   if (interactive) return chat(context, *host, std::move(adapter), adapted.name(), std::move(preferences));

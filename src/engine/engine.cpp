@@ -412,6 +412,11 @@ void Engine::accept_verified(const ScheduledChunk& chunk, std::size_t row) {
 
 // False if the sequence ends with it.
 bool Engine::accept_sample(Sequence& sequence, const SampledToken& sampled) {
+  const TokenConstraint* const constraint = sequence.request().constraint();
+  if (constraint != nullptr && constraint->error()) {
+    fail(sequence, *constraint->error());
+    return false;
+  }
   if (sampled.token == kNoToken) {
     fail(sequence,
          Error(ErrorKind::kInternal,

@@ -80,6 +80,7 @@ std::optional<FinishReason> Sequence::append(TokenId token) {
   CHECK(num_remaining() == 0);
   tokens_.push_back(token);
   if (has_penalties_) counts_.add_generated(token);
+  if (TokenConstraint* const constraint = request_.constraint()) constraint->advance(token);
   const std::vector<TokenId>& stops = request_.stop_tokens();
   if (std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
   if (num_generated() >= request_.max_tokens()) return FinishReason::kLength;
@@ -117,6 +118,7 @@ SampleSpec Sequence::sample_spec(std::int32_t num_drafts) {
   spec.position = num_tokens() + num_drafts;
   spec.counts = counts_after(num_drafts);
   spec.bias = bias_;
+  if (TokenConstraint* const constraint = request_.constraint()) spec.mask = constraint->mask();
   spec.logprob = sampling.logprobs;
   spec.top_logprobs = sampling.top_logprobs;
   return spec;

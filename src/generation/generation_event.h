@@ -15,8 +15,9 @@
 namespace mlxd {
 
 enum class FinishReason {
-  kStop,    // an end token or a stop string
-  kLength,  // max_tokens or the end of the context
+  kStop,       // an end token or a stop string
+  kLength,     // max_tokens or the end of the context
+  kToolCalls,  // as kStop, and the answer has complete calls; said by the text pipeline, never by the engine
 };
 std::string_view to_string(FinishReason reason);
 
@@ -24,6 +25,7 @@ struct Usage {
   std::int32_t prompt_tokens = 0;
   std::int32_t completion_tokens = 0;  // counts the end token, as it was generated
   std::int32_t cached_prompt_tokens = 0;
+  std::int32_t reasoning_tokens = 0;  // of completion_tokens, those that were thought, markers included
   std::vector<CacheExplanation> cache = {};  // of each prompt, if asked for
   /// If a text was predicted: tokens guessed from it that were right, and those that were verified in vain.
   struct Prediction {

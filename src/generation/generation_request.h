@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "generation/adapter_lease.h"
 #include "generation/sampling_params.h"
 #include "generation/token.h"
+#include "generation/token_constraint.h"
 
 namespace mlxd {
 
@@ -51,6 +53,8 @@ class GenerationRequest {
     bool explain_cache = false;
     /// What the answer is expected to have in it; makes it come sooner where it does, and changes nothing.
     std::vector<TokenId> prediction;
+    /// Null: any token may come. Used by this request alone.
+    std::shared_ptr<TokenConstraint> constraint;
   };
 
   /// Errors (kInvalidArgument): empty prompt, token outside the vocabulary (of the prediction, too), sampling
@@ -72,6 +76,7 @@ class GenerationRequest {
   const std::optional<TimePoint>& deadline() const { return fields_.deadline; }
   bool explain_cache() const { return fields_.explain_cache; }
   const std::vector<TokenId>& prediction() const { return fields_.prediction; }
+  TokenConstraint* constraint() const { return fields_.constraint.get(); }
 
  private:
   explicit GenerationRequest(Fields fields) : fields_(std::move(fields)) {}

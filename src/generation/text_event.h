@@ -2,6 +2,7 @@
 // Values.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,13 +26,39 @@ struct TokenText {
   std::vector<Alternative> top;
 };
 
-/// A piece of the answer.
+/// A piece of an answer. Pieces come in the order in which the model wrote them; a call's lie between its
+/// kCallBegin and its kCallEnd or kCallBroken, and no other piece lies between them.
+struct AnswerPiece {
+  enum class Kind : std::uint8_t {
+    kContent,
+    kReasoning,
+    kCallBegin,      // call, call_id, name
+    kCallArguments,  // text: more of the arguments' JSON
+    kCallEnd,        // the arguments are complete
+    kCallBroken,     // no call after all: text is all that the model wrote of it, markup too
+  };
+  Kind kind = Kind::kContent;
+  std::string text = {};
+  std::int32_t call = 0;     // counts the answer's calls, broken ones too
+  std::string call_id = {};  // as the model wrote it, or empty
+  std::string name = {};
+
+  bool operator==(const AnswerPiece&) const = default;
+};
+
+/// Appends a piece, joined to the last one where both are one text in two parts.
+void append_piece(std::vector<AnswerPiece>& pieces, AnswerPiece piece);
+
+/// Some of the answer.
 struct TextEvent {
-  std::string text;                    // may be empty
+  std::vector<AnswerPiece> pieces;     // may be empty
   std::vector<TokenText> logprobs;     // if asked: of the tokens consumed by this event
   std::optional<FinishReason> finish;  // last event
   std::string matched_stop;            // the stop string that ended it, or empty
   std::optional<Error> error;          // last event of a failed request
 };
+
+/// The content alone, joined.
+std::string content_of(const TextEvent& event);
 
 }  // namespace mlxd

@@ -28,8 +28,8 @@ std::filesystem::path named_folder(const std::filesystem::path& folder) {
 }
 
 // A model without a template, or with one that this program cannot read, still completes text.
-std::optional<ChatTemplate> open_template(const std::filesystem::path& folder) {
-  auto opened = ChatTemplate::open(folder);
+std::optional<ChatFormat> open_chat(const std::filesystem::path& folder, const Tokenizer& tokenizer) {
+  auto opened = ChatFormat::open(folder, tokenizer);
   if (opened.ok()) return opened.take_value();
   if (opened.error().kind != ErrorKind::kNotFound)
     log::warn("{} will not chat: {}", folder.filename().string(), opened.error().message);
@@ -39,11 +39,23 @@ std::optional<ChatTemplate> open_template(const std::filesystem::path& folder) {
 /// What of a model's folder concerns text.
 struct TextFiles {
   Tokenizer tokenizer;
-  std::optional<ChatTemplate> chat_template;
+  std::optional<ChatFormat> chat_format;
 };
 
 Result<TextFiles> open_text(const std::filesystem::path& folder) {
-  return TextFiles{TRY(Tokenizer::open(folder)), open_template(folder)};
+  Tokenizer tokenizer = TRY(Tokenizer::open(folder));
+  auto chat_format = open_chat(folder, tokenizer);
+  return TextFiles{std::move(tokenizer), std::move(chat_format)};
+}
+
+std::vector<TokenId> end_tokens_of(const ModelFolder& folder, const TextFiles& text) {
+  std::vector<TokenId> tokens = folder.eos_tokens();
+  if (!text.chat_format) return tokens;
+  for (const TokenId token : text.chat_format->end_tokens(text.tokenizer)) {
+    const bool is_logit = token < folder.spec().vocab_size;
+    if (is_logit && std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
+  }
+  return tokens;
 }
 
 Result<KvFormat> check_kv_format(const std::string& name) {
@@ -207,7 +219,8 @@ struct ModelHost::Impl {
   ModelFolder folder;
   std::string name;
   Tokenizer tokenizer;
-  std::optional<ChatTemplate> chat_template;
+  std::optional<ChatFormat> chat_format;
+  std::vector<TokenId> eos_tokens;
   std::unique_ptr<StepProfile> profile;  // or null
   std::unique_ptr<EngineThread> engine;
   KvWish wish;
@@ -217,6 +230,7 @@ struct ModelHost::Impl {
   double load_seconds = 0.0;
   std::int64_t loaded_at = 0;
   std::unique_ptr<AdapterLibrary> adapters{};
+  std::optional<GrammarLibrary> grammars{};
   std::atomic<std::size_t> memory_bytes{0};  // the quota; 0: none
   MemoryNeeds needs{};
   std::size_t other_bytes = 0;  // that the quota pays for beside the engine's
@@ -332,11 +346,12 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
   if (!text.ok()) return text.take_error();
   if (!engine.ok()) return engine.take_error();
 
+  std::vector<TokenId> eos_tokens = end_tokens_of(folder, *text);
   std::unique_ptr<Impl> impl(new Impl{
-      std::move(folder), path.filename().string(), std::move(text->tokenizer), std::move(text->chat_template),
-      std::move(profile), engine.take_value(), wish, *draft_info, engine_options.step_token_budget,
-      plan->context_tokens, std::chrono::duration<double>(Clock::real().now() - started).count(),
-      Clock::real().wall_seconds()});
+      std::move(folder), path.filename().string(), std::move(text->tokenizer), std::move(text->chat_format),
+      std::move(eos_tokens), std::move(profile), engine.take_value(), wish, *draft_info,
+      engine_options.step_token_budget, plan->context_tokens,
+      std::chrono::duration<double>(Clock::real().now() - started).count(), Clock::real().wall_seconds()});
   impl->needs = *needs;
   if (options.share) {
     impl->other_bytes = impl->tokenizer.memory_bytes();
@@ -355,6 +370,7 @@ Result<std::unique_ptr<ModelHost>> ModelHost::load(const std::filesystem::path& 
         const std::size_t quota = raw->memory_bytes;
         return quota == 0 ? Result<void>() : raw->plan_pages(quota, raw->context_tokens);
       }});
+  impl->grammars.emplace(impl->tokenizer, impl->folder.spec().vocab_size, impl->eos_tokens);
   const BackendMemory memory = impl->engine->backend_memory();
   log::info(
       "{}: {} on {}, {} MiB of weights, {} MiB of tokenizer, K/V for {} tokens in up to {} MiB, context {} "
@@ -412,10 +428,11 @@ const std::filesystem::path& ModelHost::path() const { return impl_->folder.path
 const ModelSpec& ModelHost::spec() const { return impl_->folder.spec(); }
 std::int64_t ModelHost::num_parameters() const { return impl_->folder.num_parameters(); }
 const Tokenizer& ModelHost::tokenizer() const { return impl_->tokenizer; }
-const ChatTemplate* ModelHost::chat_template() const {
-  return impl_->chat_template ? &*impl_->chat_template : nullptr;
+const ChatFormat* ModelHost::chat_format() const {
+  return impl_->chat_format ? &*impl_->chat_format : nullptr;
 }
-const std::vector<TokenId>& ModelHost::eos_tokens() const { return impl_->folder.eos_tokens(); }
+GrammarLibrary& ModelHost::grammars() const { return *impl_->grammars; }
+const std::vector<TokenId>& ModelHost::eos_tokens() const { return impl_->eos_tokens; }
 GenerationLimits ModelHost::limits() const {
   return {.vocab_size = impl_->folder.spec().vocab_size, .context_tokens = impl_->context_tokens};
 }

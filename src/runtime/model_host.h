@@ -20,7 +20,8 @@
 #include "runtime/adapter_places.h"
 #include "runtime/engine_thread.h"
 #include "runtime/memory_needs.h"
-#include "text/chat_template.h"
+#include "text/chat_format.h"
+#include "text/grammar_library.h"
 #include "text/tokenizer.h"
 
 namespace mlxd {
@@ -90,8 +91,9 @@ class ModelHost {
   const ModelSpec& spec() const;
   std::int64_t num_parameters() const;
   const Tokenizer& tokenizer() const;
-  const ChatTemplate* chat_template() const;  // nullptr: the folder has none
-  const std::vector<TokenId>& eos_tokens() const;
+  const ChatFormat* chat_format() const;  // nullptr: the folder has no template
+  GrammarLibrary& grammars() const;
+  const std::vector<TokenId>& eos_tokens() const;  // the configuration's and the family's
   GenerationLimits limits() const;
   /// Of a model that shares memory.
   const MemoryNeeds& memory_needs() const;

@@ -52,7 +52,7 @@ Answer read(const ModelHost& host, GenerationStream stream) {
       answer.tokens.push_back(event.token);
       answer.logprobs.push_back(event.logprob.value_or(0.0F));
     }
-    if (const auto piece = text.push(std::move(events))) answer.text += piece->text;
+    if (const auto piece = text.push(std::move(events))) answer.text += content_of(*piece);
   }
   answer.completion_tokens = text.completion_tokens();
   return answer;
@@ -75,7 +75,7 @@ TEST_F(ModelHostTest, loads_a_folder_and_answers) {
   EXPECT_EQ((*host)->name(), "tiny");
   EXPECT_EQ((*host)->limits().context_tokens, 512);
   EXPECT_EQ((*host)->limits().vocab_size, 320);
-  EXPECT_NE((*host)->chat_template(), nullptr);
+  EXPECT_NE((*host)->chat_format(), nullptr);
   EXPECT_FALSE((*host)->eos_tokens().empty());
   EXPECT_GT((*host)->load_seconds(), 0.0);
   EXPECT_GT((*host)->num_parameters(), 0);

@@ -22,7 +22,8 @@ std::string as_text(std::string_view bytes) {
 TextStream::TextStream(const Tokenizer& tokenizer, Options options)
     : tokenizer_(tokenizer),
       options_(std::move(options)),
-      detokenizer_(tokenizer, options_.skip_special_tokens),
+      // The parser's markers may be special tokens.
+      detokenizer_(tokenizer, options_.skip_special_tokens && !options_.parser),
       stop_matcher_(options_.stop_strings) {}
 
 std::optional<TextEvent> TextStream::push(std::vector<TokenEvent>&& events) {
@@ -31,7 +32,7 @@ std::optional<TextEvent> TextStream::push(std::vector<TokenEvent>&& events) {
     if (finished_) break;
     consume(event, out);
   }
-  if (out.text.empty() && out.logprobs.empty() && !out.finish && !out.error) return std::nullopt;
+  if (out.pieces.empty() && out.logprobs.empty() && !out.finish && !out.error) return std::nullopt;
   return out;
 }
 
@@ -41,43 +42,95 @@ void TextStream::consume(TokenEvent& event, TextEvent& out) {
     if (event.was_predicted) ++prediction_.accepted_tokens;
     prediction_.rejected_tokens += event.num_mispredicted;
     const auto& ends = options_.stop_tokens;
-    if (std::find(ends.begin(), ends.end(), event.token) == ends.end()) {
-      const std::string piece = detokenizer_.push(event.token);
-      if (options_.logprobs) keep_logprobs(event, piece.size());
-      pass_on(piece, out);
-    }
+    if (std::find(ends.begin(), ends.end(), event.token) == ends.end()) read_token(event, out);
   }
   if (finished_) return;
   if (event.error) {
     finished_ = true;
     out.error = std::move(event.error);
   } else if (event.finish) {
-    pass_on(detokenizer_.finish(), out);
-    if (finished_) return;
-    finished_ = true;
-    const std::string rest = stop_matcher_.finish();
-    released_bytes_ += rest.size();
-    out.text += rest;
-    out.finish = event.finish;
-    release_logprobs(true, out);
+    finish_text(*event.finish, out);
   }
 }
 
-// Sends text through the stop matcher.
-void TextStream::pass_on(std::string_view piece, TextEvent& out) {
-  detokenized_bytes_ += piece.size();
-  StopMatcher::Output output = stop_matcher_.push(piece);
-  released_bytes_ += output.text.size();
-  out.text += output.text;
+void TextStream::read_token(const TokenEvent& event, TextEvent& out) {
+  auto& parser = options_.parser;
+  const bool thought = parser && parser->in_reasoning();
+  std::string piece;
+  const bool means_nothing = parser && options_.skip_special_tokens && tokenizer_.is_special(event.token) &&
+                             !parser->takes_mark(tokenizer_.token_bytes(event.token));
+  if (!means_nothing) piece = detokenizer_.push(event.token);
+  if (options_.logprobs) keep_logprobs(event, piece.size());
+  pass_on(piece, out);
+  if (thought || (parser && parser->in_reasoning())) ++reasoning_tokens_;
+}
+
+void TextStream::finish_text(FinishReason reason, TextEvent& out) {
+  pass_on(detokenizer_.finish(), out);
+  if (!finished_ && options_.parser) pass_on(options_.parser->finish(), out);
+  if (finished_) return;
+  finished_ = true;
+  flush_content(out);
+  const bool calls = options_.parser && options_.parser->num_complete_calls() > 0;
+  out.finish = reason == FinishReason::kStop && calls ? FinishReason::kToolCalls : reason;
+  release_logprobs(true, out);
+}
+
+void TextStream::pass_on(std::string_view text, TextEvent& out) {
+  detokenized_bytes_ += text.size();
+  if (options_.parser)
+    pass_on(options_.parser->push(text), out);
+  else
+    pass_content(text, out);
+  release_logprobs(false, out);
+}
+
+void TextStream::pass_on(std::vector<AnswerPiece>&& pieces, TextEvent& out) {
+  for (AnswerPiece& piece : pieces) {
+    if (finished_) return;
+    if (piece.kind == AnswerPiece::Kind::kContent) {
+      pass_content(piece.text, out);
+    } else {
+      // What is held back of the content came before.
+      flush_content(out);
+      const bool ends_call = piece.kind == AnswerPiece::Kind::kCallEnd;
+      append_piece(out.pieces, std::move(piece));
+      if (ends_call && options_.one_call) {
+        finished_ = true;
+        out.finish = FinishReason::kToolCalls;
+      }
+    }
+  }
+}
+
+// Sends content through the stop matcher.
+void TextStream::pass_content(std::string_view text, TextEvent& out) {
+  content_in_bytes_ += text.size();
+  StopMatcher::Output output = stop_matcher_.push(text);
+  content_out_bytes_ += output.text.size();
+  append_piece(out.pieces, {.text = std::move(output.text)});
   if (output.stopped) {
     finished_ = true;
     out.finish = FinishReason::kStop;
     out.matched_stop = std::move(output.matched);
   }
-  release_logprobs(false, out);
 }
 
-void TextStream::keep_logprobs(TokenEvent& event, std::size_t piece_bytes) {
+void TextStream::flush_content(TextEvent& out) {
+  if (content_in_bytes_ == content_out_bytes_) return;
+  append_piece(out.pieces, {.text = stop_matcher_.finish()});
+  content_out_bytes_ = content_in_bytes_;
+  stop_matcher_ = StopMatcher(options_.stop_strings);
+}
+
+// Of all detokenized text, how much is decided.
+std::size_t TextStream::released_bytes() const {
+  std::size_t held = content_in_bytes_ - content_out_bytes_;
+  if (options_.parser) held += options_.parser->held_bytes();
+  return detokenized_bytes_ - std::min(detokenized_bytes_, held);
+}
+
+void TextStream::keep_logprobs(const TokenEvent& event, std::size_t piece_bytes) {
   PendingToken& pending = pending_.emplace_back();
   pending.begin = detokenized_bytes_;
   pending.end = detokenized_bytes_ + piece_bytes;
@@ -93,10 +146,11 @@ void TextStream::keep_logprobs(TokenEvent& event, std::size_t piece_bytes) {
 
 // Gives out the tokens whose text is out, the one that a stop string cuts in two included.
 void TextStream::release_logprobs(bool stream_ended, TextEvent& out) {
+  const std::size_t released = released_bytes();
   while (!pending_.empty()) {
     const PendingToken& next = pending_.front();
-    const bool cut_in_two = finished_ && next.begin < released_bytes_;
-    if (next.end > released_bytes_ && !cut_in_two && !stream_ended) break;
+    const bool cut_in_two = finished_ && next.begin < released;
+    if (next.end > released && !cut_in_two && !stream_ended) break;
     out.logprobs.push_back(std::move(pending_.front().token));
     pending_.pop_front();
   }

@@ -1,7 +1,10 @@
-// From a request's token events to text: detokenized, cut at stop strings. One per request, one owner.
+// From a request's token events to the answer: detokenized, told apart into content, reasoning and tool
+// calls, cut at stop strings. One per request, one owner.
 //
-// Text that may turn out to begin a stop string is held back, and with it the log-probabilities of its
-// tokens; tokens of a stop string that was found, and end tokens, are not part of the answer.
+// Stop strings end the content; reasoning and calls are not searched. Text that may turn out to begin a stop
+// string or a marker is held back, and with it the log-probabilities of its tokens; tokens of a stop string
+// that was found, and end tokens, are not part of the answer. Log-probabilities are of all other tokens,
+// those of reasoning, calls and markers too.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +17,7 @@
 #include "generation/generation_event.h"
 #include "generation/text_event.h"
 #include "text/detokenizer.h"
+#include "text/dialects/output_parser.h"
 #include "text/stop_matcher.h"
 
 namespace mlxd {
@@ -21,10 +25,13 @@ namespace mlxd {
 class TextStream {
  public:
   struct Options {
-    std::vector<std::string> stop_strings;
-    std::vector<TokenId> stop_tokens;  // their text is not part of the answer
+    std::vector<std::string> stop_strings = {};
+    std::vector<TokenId> stop_tokens = {};  // their text is not part of the answer
     bool skip_special_tokens = true;
     bool logprobs = false;
+    bool one_call = false;  // the answer ends with its first complete call
+    /// Tells the answer's parts apart; absent: all of it is content.
+    std::optional<dialects::OutputParser> parser = {};
   };
   /// `tokenizer` must outlive this.
   TextStream(const Tokenizer& tokenizer, Options options);
@@ -34,6 +41,8 @@ class TextStream {
   std::optional<TextEvent> push(std::vector<TokenEvent>&& events);
   /// Tokens counted so far, the one that completed a stop string included.
   std::int32_t completion_tokens() const { return completion_tokens_; }
+  /// Those of them that were thought, as far as the parser knows.
+  std::int32_t reasoning_tokens() const { return reasoning_tokens_; }
   /// What became of the request's prediction in these.
   const Usage::Prediction& prediction() const { return prediction_; }
 
@@ -46,8 +55,14 @@ class TextStream {
   };
 
   void consume(TokenEvent& event, TextEvent& out);
-  void pass_on(std::string_view piece, TextEvent& out);
-  void keep_logprobs(TokenEvent& event, std::size_t piece_bytes);
+  void read_token(const TokenEvent& event, TextEvent& out);
+  void finish_text(FinishReason reason, TextEvent& out);
+  void pass_on(std::string_view text, TextEvent& out);
+  void pass_on(std::vector<AnswerPiece>&& pieces, TextEvent& out);
+  void pass_content(std::string_view text, TextEvent& out);
+  void flush_content(TextEvent& out);
+  std::size_t released_bytes() const;
+  void keep_logprobs(const TokenEvent& event, std::size_t piece_bytes);
   void release_logprobs(bool stream_ended, TextEvent& out);
 
   const Tokenizer& tokenizer_;
@@ -55,10 +70,12 @@ class TextStream {
   Detokenizer detokenizer_;
   StopMatcher stop_matcher_;
   std::int32_t completion_tokens_ = 0;
+  std::int32_t reasoning_tokens_ = 0;
   Usage::Prediction prediction_;
   bool finished_ = false;
   std::size_t detokenized_bytes_ = 0;
-  std::size_t released_bytes_ = 0;
+  std::size_t content_in_bytes_ = 0;  // of content, into the stop matcher and out of it
+  std::size_t content_out_bytes_ = 0;
   std::deque<PendingToken> pending_;
 };
 

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "model/testing/synthetic_model.h"
+#include "text/dialects/dialect_list.h"
 
 namespace mlxd {
 namespace {
@@ -48,9 +50,11 @@ class TextStreamTest : public ::testing::Test {
 
   struct Outcome {
     std::string text;
+    std::vector<AnswerPiece> pieces;
     std::string logprob_bytes;
     TextEvent last;
     std::int32_t completion_tokens = 0;
+    std::int32_t reasoning_tokens = 0;
   };
 
   // Pushes `per_push` events at a time.
@@ -64,11 +68,13 @@ class TextStreamTest : public ::testing::Test {
           events.begin() + static_cast<std::ptrdiff_t>(std::min(events.size(), i + per_push)));
       const auto event = stream.push(std::move(part));
       if (!event) continue;
-      outcome.text += event->text;
+      outcome.text += content_of(*event);
+      for (const AnswerPiece& piece : event->pieces) append_piece(outcome.pieces, piece);
       for (const TokenText& token : event->logprobs) outcome.logprob_bytes += token.bytes;
       outcome.last = *event;
     }
     outcome.completion_tokens = stream.completion_tokens();
+    outcome.reasoning_tokens = stream.reasoning_tokens();
     return outcome;
   }
 
@@ -130,17 +136,17 @@ TEST_F(TextStreamTest, text_counts_and_finish_are_the_same_however_the_events_co
 TEST_F(TextStreamTest, holds_back_what_may_begin_a_stop_string) {
   TextStream::Options options;
   options.stop_strings = {"END"};
-  TextStream stream(*tokenizer_, options);
-  EXPECT_EQ(stream.push(events_of("aE"))->text, "a");
+  TextStream stream(*tokenizer_, std::move(options));
+  EXPECT_EQ(content_of(*stream.push(events_of("aE"))), "a");
   EXPECT_FALSE(stream.push(events_of("N")));
-  EXPECT_EQ(stream.push(events_of("O"))->text, "ENO");
+  EXPECT_EQ(content_of(*stream.push(events_of("O"))), "ENO");
 }
 
 TEST_F(TextStreamTest, a_character_comes_whole) {
   TextStream stream(*tokenizer_, {});
   EXPECT_FALSE(stream.push(events_of("\xE2")));
   EXPECT_FALSE(stream.push(events_of("\x82")));
-  EXPECT_EQ(stream.push(events_of("\xAC"))->text, "\xE2\x82\xAC");
+  EXPECT_EQ(content_of(*stream.push(events_of("\xAC"))), "\xE2\x82\xAC");
 }
 
 TEST_F(TextStreamTest, an_error_ends_the_stream_with_itself) {
@@ -161,7 +167,7 @@ TEST_F(TextStreamTest, logprobs_carry_alternatives_and_valid_text) {
   events[0].top_logprobs = {{0xC3, -0.5F}, {'x', -1.5F}};
   TextStream::Options options;
   options.logprobs = true;
-  TextStream stream(*tokenizer_, options);
+  TextStream stream(*tokenizer_, std::move(options));
   const auto event = stream.push(std::move(events));
   ASSERT_TRUE(event);
   ASSERT_EQ(event->logprobs.size(), 1U);
@@ -172,6 +178,58 @@ TEST_F(TextStreamTest, logprobs_carry_alternatives_and_valid_text) {
   ASSERT_EQ(token.top.size(), 2U);
   EXPECT_EQ(token.top[1].bytes, "x");
   EXPECT_EQ(token.top[1].logprob, -1.5F);
+}
+
+const std::vector<Tool>& weather_tool() {
+  static const std::vector<Tool> tools = {
+      {.name = "weather", .declaration_json = "{}", .parameters_json = "{}"}};
+  return tools;
+}
+
+TextStream::Options parsing_options(std::vector<std::string> stops) {
+  TextStream::Options options{.stop_strings = std::move(stops), .logprobs = true};
+  options.parser.emplace(
+      dialects::OutputFormat{.reasoning = {"<think>", "</think>"}, .tools = &dialects::hermes},
+      weather_tool(), dialects::OutputParser::Start::kContent);
+  return options;
+}
+
+TEST_F(TextStreamTest, tells_reasoning_and_calls_from_content_and_counts_what_was_thought) {
+  using Kind = AnswerPiece::Kind;
+  const std::string thought = "<think>\nwhy END\n</think>";
+  const std::string raw =
+      thought + "\n\nSo.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"at\": 1}}\n</tool_call>";
+  std::vector<TokenEvent> events = events_of(raw);
+  events.push_back(end_event());
+  for (const std::size_t per_push : {std::size_t{1}, std::size_t{7}, events.size()}) {
+    const Outcome outcome = run(parsing_options({"END"}), events, per_push);
+    ASSERT_EQ(outcome.pieces.size(), 5U) << per_push;
+    EXPECT_EQ(outcome.pieces[0], (AnswerPiece{.kind = Kind::kReasoning, .text = "why END"}));
+    EXPECT_EQ(outcome.pieces[1], (AnswerPiece{.text = "So."}));
+    EXPECT_EQ(outcome.pieces[2], (AnswerPiece{.kind = Kind::kCallBegin, .name = "weather"}));
+    EXPECT_EQ(outcome.pieces[3], (AnswerPiece{.kind = Kind::kCallArguments, .text = "{\"at\": 1}"}));
+    EXPECT_EQ(outcome.pieces[4], (AnswerPiece{.kind = Kind::kCallEnd}));
+    EXPECT_EQ(outcome.last.finish, FinishReason::kToolCalls);
+    EXPECT_EQ(outcome.logprob_bytes, raw);
+    EXPECT_GT(outcome.reasoning_tokens, 8) << "the thought";
+    EXPECT_LE(outcome.reasoning_tokens, static_cast<std::int32_t>(thought.size()) + 2);
+  }
+}
+
+TEST_F(TextStreamTest, stop_strings_end_content_only_and_one_call_may_be_the_last) {
+  using Kind = AnswerPiece::Kind;
+  const std::string call = "<tool_call>{\"name\": \"weather\", \"arguments\": {}}</tool_call>";
+  Outcome outcome = run(parsing_options({"STOP"}), events_of("<think>STOP</think>a STOP b"), 3);
+  EXPECT_EQ(outcome.text, "a ");
+  EXPECT_EQ(outcome.last.matched_stop, "STOP");
+  EXPECT_EQ(outcome.last.finish, FinishReason::kStop);
+  TextStream::Options one = parsing_options({});
+  one.one_call = true;
+  outcome = run(std::move(one), events_of(call + call), 5);
+  EXPECT_EQ(outcome.last.finish, FinishReason::kToolCalls);
+  EXPECT_EQ(std::count_if(outcome.pieces.begin(), outcome.pieces.end(),
+                          [](const AnswerPiece& piece) { return piece.kind == Kind::kCallBegin; }),
+            1);
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ api::openai::ModelEntry ApiServer::Impl::describe(const ModelShelf::Entry& entry
   described.context_tokens = entry.model->limits.context_tokens;
   described.num_parameters = entry.model->num_parameters;
   described.loaded = true;
-  described.chat = entry.model->chat_template != nullptr;
+  described.chat = entry.model->chat_format != nullptr;
   return described;
 }
 

@@ -337,7 +337,7 @@ TEST_F(ApiServerTest, answers_every_error_in_openais_envelope) {
       {"/v1/chat/completions",
        R"({"model":"scripted","messages":[{"role":"user","content":")" + std::string(20000, 'a') + "\"}]}",
        400, "messages", "context_length_exceeded", "first 1600"},
-      {"/v1/chat/completions", chat(R"("tools":[{}])"), 400, "tools", "unsupported_parameter",
+      {"/v1/chat/completions", chat(R"("functions":[{}])"), 400, "functions", "unsupported_parameter",
        "not supported"},
       {"/v1/nothing", "{}", 404, "(null)", "not_found", "no route"},
       {"/v1/models", "{}", 405, "(null)", "method_not_allowed", "GET"},

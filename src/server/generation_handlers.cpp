@@ -7,10 +7,6 @@
 #include <utility>
 
 #include "api/error_status.h"
-#include "api/openai/chat_answer.h"
-#include "api/openai/chat_request.h"
-#include "api/openai/completion_answer.h"
-#include "api/openai/completion_request.h"
 #include "api/openai/profile_defaults.h"
 #include "base/clock.h"
 #include "http/request_id.h"
@@ -24,11 +20,6 @@ constexpr std::size_t kAnswerIdSize = 24;
 constexpr int kMaxRetryAfterSeconds = 3600;
 // Reading a megabyte of JSON and making tokens of it takes up to a second.
 constexpr std::size_t kHeavyBodyBytes = 256 * 1024;
-
-std::int32_t total_choices(const api::GenerationCall& call) {
-  const std::size_t prompts = call.conversation ? 1 : call.prompts.size();
-  return static_cast<std::int32_t>(prompts) * call.num_choices;
-}
 
 bool asks_to_explain_cache(const http::Request& request) {
   const std::string* value = request.headers.find("X-MLXD-Explain-Cache");
@@ -50,49 +41,16 @@ std::string fingerprint(const AskedModel& asked) {
 }  // namespace
 
 void GenerationHandlers::add_routes(http::Router& router) {
-  namespace openai = api::openai;
-  const bool strict = options_.strict;
-  const auto add_one = [&](const std::string& path, Dialect dialect) {
-    const Dialect& kept = *dialects_.emplace_back(std::make_unique<Dialect>(std::move(dialect)));
-    router.add("POST", path, [this, &kept](const http::ExchangePtr& exchange) { handle(exchange, kept); },
+  for (GenerationDialect& each : generation_dialects(options_.strict)) {
+    const GenerationDialect& dialect =
+        *dialects_.emplace_back(std::make_unique<GenerationDialect>(std::move(each)));
+    router.add("POST", dialect.path,
+               [this, &dialect](const http::ExchangePtr& exchange) { handle(exchange, dialect); },
                {.media_type = "application/json"});
-  };
-  const auto add = [&](const std::string& path, Dialect dialect) {
-    add_one("/v1" + path, dialect);
-    dialect.priority = Priority::kLow;
-    add_one("/v1/batch" + path, std::move(dialect));
-  };
-  add("/chat/completions",
-      {.decode = [strict](std::string_view body) { return openai::decode_chat_request(body, strict); },
-       .encoder = [](const api::GenerationCall& call,
-                     api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
-         return std::make_unique<openai::ChatAnswerEncoder>(
-             openai::ChatAnswerEncoder::Options{.info = std::move(info),
-                                                .num_choices = total_choices(call),
-                                                .logprobs = call.sampling.logprobs,
-                                                .include_usage = call.include_usage});
-       },
-       .with_defaults =
-           [](std::string_view body, const Profile& profile) {
-             return openai::with_profile_defaults(body, profile.defaults, openai::ProfileUse::kChat);
-           }});
-  add("/completions",
-      {.decode = [](std::string_view body) { return openai::decode_completion_request(body); },
-       .encoder = [](const api::GenerationCall& call,
-                     api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
-         return std::make_unique<openai::CompletionAnswerEncoder>(
-             openai::CompletionAnswerEncoder::Options{.info = std::move(info),
-                                                      .num_choices = total_choices(call),
-                                                      .logprobs = call.sampling.logprobs,
-                                                      .include_usage = call.include_usage});
-       },
-       .with_defaults =
-           [](std::string_view body, const Profile& profile) {
-             return openai::with_profile_defaults(body, profile.defaults, openai::ProfileUse::kCompletion);
-           }});
+  }
 }
 
-void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect& dialect) {
+void GenerationHandlers::handle(const http::ExchangePtr& exchange, const GenerationDialect& dialect) {
   const TimePoint arrived = Clock::real().now();
   if (!*options_.ready) {
     exchange->respond_error(503, Error(ErrorKind::kUnavailable, "the server is still loading its models"), 1);
@@ -106,7 +64,7 @@ void GenerationHandlers::handle(const http::ExchangePtr& exchange, const Dialect
     exchange->respond_error(503, Error(ErrorKind::kOverloaded, "too many requests wait to be read"), 1);
 }
 
-void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialect& dialect,
+void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
                                  TimePoint arrived) {
   const std::string& body = exchange->request.body;
   // Read twice only where a name may stand for something else.
@@ -146,7 +104,7 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Dialec
                        });
 }
 
-void GenerationHandlers::start(const http::ExchangePtr& exchange, const Dialect& dialect,
+void GenerationHandlers::start(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
                                const api::GenerationCall& call, AskedModel asked,
                                const ModelNames::Meaning& meaning, TimePoint arrived) {
   if (const std::int32_t context =

@@ -1,6 +1,4 @@
-// The routes that generate: /v1/chat/completions and /v1/completions, and the same at LOW priority below
-// /v1/batch. A dialect is a decoder and an encoder
-// here; everything between is the same for all. Thread-safe; must outlive the routes' exchanges.
+// The routes that generate, of every dialect. Thread-safe; must outlive the routes' exchanges.
 #pragma once
 
 #include <atomic>
@@ -10,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "api/answer_encoder.h"
 #include "api/generation_call.h"
 #include "http/router.h"
 #include "server/client_directory.h"
+#include "server/generation_dialect.h"
 #include "server/metrics.h"
 #include "server/model_names.h"
 #include "server/model_shelf.h"
@@ -43,19 +41,11 @@ class GenerationHandlers {
   void set_request_timeout(std::chrono::seconds timeout) { request_timeout_ = timeout; }
 
  private:
-  struct Dialect {
-    std::function<Result<api::GenerationCall>(std::string_view body)> decode;
-    std::function<std::unique_ptr<api::AnswerEncoder>(const api::GenerationCall& call, api::AnswerInfo info)>
-        encoder;
-    /// A body with what a profile says where it says nothing itself.
-    std::function<std::string(std::string_view body, const Profile& profile)> with_defaults;
-    Priority priority = Priority::kNormal;
-  };
-
-  void handle(const http::ExchangePtr& exchange, const Dialect& dialect);
-  void prepare(const http::ExchangePtr& exchange, const Dialect& dialect, TimePoint arrived);
-  void start(const http::ExchangePtr& exchange, const Dialect& dialect, const api::GenerationCall& call,
-             AskedModel asked, const ModelNames::Meaning& meaning, TimePoint arrived);
+  void handle(const http::ExchangePtr& exchange, const GenerationDialect& dialect);
+  void prepare(const http::ExchangePtr& exchange, const GenerationDialect& dialect, TimePoint arrived);
+  void start(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
+             const api::GenerationCall& call, AskedModel asked, const ModelNames::Meaning& meaning,
+             TimePoint arrived);
   /// Counts what a key's request has used; nothing for others.
   std::function<void(const Usage&)> note_use(const http::Exchange& exchange) const;
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);
@@ -65,7 +55,7 @@ class GenerationHandlers {
   Options options_;
   std::atomic<std::chrono::seconds> request_timeout_;
   ClientDirectory clients_;
-  std::vector<std::unique_ptr<Dialect>> dialects_;
+  std::vector<std::unique_ptr<GenerationDialect>> dialects_;
 };
 
 }  // namespace mlxd

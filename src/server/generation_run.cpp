@@ -8,10 +8,16 @@
 
 #include "api/error_status.h"
 #include "base/log.h"
+#include "http/request_id.h"
 #include "http/sse.h"
+#include "server/prompt_tokens.h"
+#include "text/answer_constraint.h"
+#include "text/dialects/call_grammar.h"
 
 namespace mlxd {
 namespace {
+
+constexpr std::size_t kCallIdSize = 24;
 
 double seconds_between(TimePoint from, TimePoint to) {
   return std::chrono::duration<double>(to - from).count();
@@ -27,11 +33,20 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   return z ^ (z >> 31U);
 }
 
-Error too_long(const std::string& what_it_has, std::size_t context_tokens, const std::string& field) {
-  return {ErrorKind::kTooLarge,
-          "the prompt has " + what_it_has + ", the model's context holds " + std::to_string(context_tokens) +
-              " tokens with the answer: shorten the prompt",
-          field};
+/// The tools of which a call has to come.
+std::vector<Tool> tools_to_call(const Conversation& conversation) {
+  std::vector<Tool> tools;
+  for (const Tool& tool : conversation.tools) {
+    if (conversation.tool_to_call.empty() || tool.name == conversation.tool_to_call) tools.push_back(tool);
+  }
+  return tools;
+}
+
+/// What of a chat asks for a constraint; empty: nothing.
+std::string constraining_field(const api::GenerationCall& call) {
+  if (call.answer_schema) return "response_format";
+  if (call.conversation->must_call) return "tool_choice";
+  return call.thinking_budget ? "thinking_budget" : "";
 }
 
 }  // namespace
@@ -40,60 +55,6 @@ GenerationRun::GenerationRun(Options options)
     : options_(std::move(options)), model_metrics_(options_.metrics->for_model(options_.model->name)) {}
 
 GenerationRun::~GenerationRun() = default;
-
-// A text far too long for the context is refused before all of it is tokenized, which takes a second and
-// 100 MB for each megabyte and holds up whoever waits for a text worker.
-Result<std::vector<TokenId>> GenerationRun::tokenize(std::string_view text, bool add_special_tokens,
-                                                     const std::string& field) const {
-  const Tokenizer& tokenizer = *options_.model->tokenizer;
-  const auto context = static_cast<std::size_t>(options_.model->limits.context_tokens);
-  // A token stands for some bytes, not for any number of them.
-  constexpr std::size_t kMostBytesPerToken = 512;
-  if (text.size() / kMostBytesPerToken > context)
-    return too_long(std::to_string(text.size()) + " bytes", context, field);
-  // Text usually has four bytes a token. A beginning may end in tokens that the whole has not, but in few.
-  constexpr std::size_t kTriedBytesPerToken = 16;
-  if (text.size() / kTriedBytesPerToken > context) {
-    std::string_view beginning = text.substr(0, context * kTriedBytesPerToken);
-    while (!beginning.empty() && (static_cast<unsigned char>(text[beginning.size()]) & 0xC0U) == 0x80U)
-      beginning.remove_suffix(1);
-    const auto tried = tokenizer.encode(beginning, add_special_tokens);
-    if (tried.ok() && tried->size() > 2 * context)
-      return too_long(std::to_string(text.size()) + " bytes, of which the first " +
-                          std::to_string(beginning.size()) + " are " + std::to_string(tried->size()) +
-                          " tokens",
-                      context, field);
-  }
-  auto tokens = tokenizer.encode(text, add_special_tokens);
-  if (!tokens.ok()) return Error(tokens.error().kind, tokens.error().message, field);
-  return tokens;
-}
-
-Result<std::vector<std::vector<TokenId>>> GenerationRun::tokenize_all(const api::GenerationCall& call) const {
-  std::vector<std::vector<TokenId>> prompts;
-  const ServedModel& model = *options_.model;
-  const auto context = static_cast<std::size_t>(model.limits.context_tokens);
-  for (const api::RawPrompt& prompt : call.prompts) {
-    if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt))
-      prompts.push_back(*tokens);
-    else
-      prompts.push_back(TRY(tokenize(std::get<std::string>(prompt), true, call.prompt_field)));
-    // Before any other is tokenized or begun.
-    if (prompts.back().size() >= context)
-      return too_long(std::to_string(prompts.back().size()) + " tokens", context, call.prompt_field);
-  }
-  if (!call.conversation) return prompts;
-  if (model.chat_template == nullptr)
-    return Error(ErrorKind::kInvalidArgument,
-                 "model '" + model.name + "' has no chat template: use /v1/completions", "model");
-  ChatTemplate::Options options;
-  options.extra_json = call.conversation->template_variables_json;
-  auto text = model.chat_template->render_json(call.conversation->messages_json, options);
-  if (!text.ok()) return Error(text.error().kind, text.error().message, call.prompt_field);
-  // The template has written the special tokens itself.
-  prompts.push_back(TRY(tokenize(*text, false, call.prompt_field)));
-  return prompts;
-}
 
 // Of a text far longer than any answer the beginning will do.
 Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::string& text) const {
@@ -113,7 +74,10 @@ Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::strin
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
-  const std::vector<std::vector<TokenId>> prompts = TRY(tokenize_all(call));
+  for (const std::string& field : call.ignored) ignored_ += (ignored_.empty() ? "" : ", ") + field;
+  TokenizedPrompts tokenized = TRY(tokenize_prompts(call, *options_.model));
+  chat_ = std::move(tokenized.chat);
+  const std::vector<std::vector<TokenId>>& prompts = tokenized.prompts;
   if (call.prediction) prediction_ = TRY(tokenize_prediction(*call.prediction));
   std::vector<Branch> branches;
   for (std::size_t p = 0; p < prompts.size(); ++p) {
@@ -128,11 +92,7 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
     for (std::int32_t choice = 0; choice < call.num_choices; ++choice) {
       GenerationRequest request = TRY(make_request(call, prompt, choice));
       Branch branch;
-      branch.text = std::make_unique<TextStream>(*model.tokenizer,
-                                                 TextStream::Options{.stop_strings = call.stop_strings,
-                                                                     .stop_tokens = model.eos_tokens,
-                                                                     .skip_special_tokens = true,
-                                                                     .logprobs = call.sampling.logprobs});
+      branch.text = make_text_stream(call);
       branch.echo = echo;
       branch.stream = TRY(model.engine->submit(std::move(request), options_.dispatcher));
       branches.push_back(std::move(branch));
@@ -142,6 +102,15 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   num_choices_ = call.num_choices;
   if (options_.explain_cache) explained_prompts_ = prompts;
   return {};
+}
+
+std::unique_ptr<TextStream> GenerationRun::make_text_stream(const api::GenerationCall& call) const {
+  TextStream::Options options{.stop_strings = call.stop_strings,
+                              .stop_tokens = options_.model->eos_tokens,
+                              .logprobs = call.sampling.logprobs,
+                              .one_call = call.one_tool_call};
+  if (chat_) options.parser.emplace(chat_->format, call.conversation->tools, chat_->start);
+  return std::make_unique<TextStream>(*options_.model->tokenizer, std::move(options));
 }
 
 Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall& call,
@@ -161,11 +130,50 @@ Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall&
   fields.deadline = options_.deadline;
   fields.explain_cache = options_.explain_cache && choice == 0;
   if (prediction_) fields.prediction = *prediction_;
+  fields.constraint = TRY(make_constraint(call));
   auto request = GenerationRequest::create(std::move(fields), options_.model->limits);
   if (request.ok()) return request;
   Error error = request.take_error();
   if (error.field == "prompt") error.field = call.prompt_field;
   return error;
+}
+
+// An answer to a schema, or of calls, is a grammar.
+Result<std::optional<GrammarMatcher>> GenerationRun::compile_grammar(const api::GenerationCall& call) const {
+  const ServedModel& model = *options_.model;
+  const Conversation& conversation = *call.conversation;
+  if (call.answer_schema)
+    return std::optional(TRY(model.grammars->compile(GrammarKind::kJsonSchema, *call.answer_schema)));
+  if (!conversation.must_call) return std::optional<GrammarMatcher>();
+  const bool several = !call.one_tool_call && conversation.tool_to_call.empty();
+  const std::string grammar = TRY(
+      dialects::call_grammar(*chat_->format.tools, tools_to_call(conversation), several, *model.tokenizer));
+  return std::optional(TRY(model.grammars->compile(GrammarKind::kLark, grammar)));
+}
+
+Result<std::shared_ptr<TokenConstraint>> GenerationRun::make_constraint(
+    const api::GenerationCall& call) const {
+  const std::string field = chat_ ? constraining_field(call) : "";
+  if (field.empty()) return std::shared_ptr<TokenConstraint>();
+  const ServedModel& model = *options_.model;
+  const dialects::OutputFormat& format = chat_->format;
+  if (format.is_harmony || model.grammars == nullptr)
+    return Error(ErrorKind::kUnsupported,
+                 field + " is not supported with model '" + model.name + "' yet: leave it out", field);
+  if (call.thinking_budget && format.reasoning.close.empty())
+    return Error(ErrorKind::kUnsupported,
+                 "thinking_budget is not supported: model '" + model.name + "' does not reason: leave it out",
+                 "thinking_budget");
+  auto grammar = compile_grammar(call);
+  if (!grammar.ok()) return Error(grammar.error().kind, field + ": " + grammar.error().message, field);
+  AnswerConstraint::Options options{.tokenizer = model.tokenizer,
+                                    .vocab_size = model.limits.vocab_size,
+                                    .end_tokens = model.eos_tokens,
+                                    .reasoning = format.reasoning,
+                                    .start = chat_->start,
+                                    .grammar = grammar.take_value(),
+                                    .thinking_budget = call.thinking_budget};
+  return std::shared_ptr<TokenConstraint>(TRY(AnswerConstraint::create(std::move(options))));
 }
 
 void GenerationRun::begin() {
@@ -187,9 +195,10 @@ void GenerationRun::begin() {
     head.content_type = options_.encoder->stream_content_type();
     head.headers.add("Cache-Control", "no-cache");
     head.headers.add("X-Accel-Buffering", "no");
-    head.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
+    add_headers(head);
     options_.encoder->begin(head.body);
-    exchange.begin_stream(std::move(head), [weak] {
+    exchange.begin_stream(std::move(head), [weak, comments = options_.encoder->takes_comments()] {
+      if (!comments) return std::string();
       const auto self = weak.lock();
       return self ? self->keep_alive() : std::string(http::kSseKeepAlive);
     });
@@ -236,11 +245,16 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
     fail(*event->error, out);
     return false;
   }
-  if (!branch.echo.empty()) event->text.insert(0, std::exchange(branch.echo, {}));
+  if (!branch.echo.empty())
+    event->pieces.insert(event->pieces.begin(), AnswerPiece{.text = std::exchange(branch.echo, {})});
+  for (AnswerPiece& piece : event->pieces) {
+    if (piece.kind == AnswerPiece::Kind::kCallBegin && piece.call_id.empty())
+      piece.call_id = "call_" + http::random_id(kCallIdSize);
+  }
   if (streaming_) {
-    options_.encoder->event(out, index, *event);
+    options_.encoder->event(out, index, *event, usage_counts());
   } else {
-    branch.choice.text += event->text;
+    for (AnswerPiece& piece : event->pieces) append_piece(branch.choice.pieces, std::move(piece));
     std::move(event->logprobs.begin(), event->logprobs.end(), std::back_inserter(branch.choice.logprobs));
   }
   if (event->finish) {
@@ -272,6 +286,7 @@ Usage GenerationRun::usage() const {
   for (std::size_t i = 0; i < branches_.size(); ++i) {
     const Branch& branch = branches_[i];
     usage.completion_tokens += branch.text->completion_tokens();
+    usage.reasoning_tokens += branch.text->reasoning_tokens();
     if (prediction_) {
       if (!usage.prediction) usage.prediction.emplace();
       usage.prediction->accepted_tokens += branch.text->prediction().accepted_tokens;
@@ -331,6 +346,11 @@ std::string GenerationRun::keep_alive() const {
   return std::string(http::kSseKeepAlive);
 }
 
+void GenerationRun::add_headers(http::Response& response) const {
+  response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
+  if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
+}
+
 void GenerationRun::complete(std::string& out) {
   http::Exchange& exchange = *options_.exchange;
   tell_usage();
@@ -342,7 +362,7 @@ void GenerationRun::complete(std::string& out) {
     std::vector<api::Choice> choices;
     for (Branch& branch : branches_) choices.push_back(std::move(branch.choice));
     http::Response response;
-    response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
+    add_headers(response);
     response.body = options_.encoder->whole(choices, usage());
     exchange.respond(std::move(response));
   }

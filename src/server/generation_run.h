@@ -64,15 +64,13 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     bool finished = false;
   };
 
-  /// Errors name `field`; kTooLarge if `text` cannot fit the context.
-  Result<std::vector<TokenId>> tokenize(std::string_view text, bool add_special_tokens,
-                                        const std::string& field) const;
-  Result<std::vector<std::vector<TokenId>>> tokenize_all(const api::GenerationCall& call) const;
+  std::unique_ptr<TextStream> make_text_stream(const api::GenerationCall& call) const;
   Result<std::vector<TokenId>> tokenize_prediction(const std::string& text) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);
   void measure(Branch& branch, std::size_t num_tokens);
   void complete(std::string& out);
+  void add_headers(http::Response& response) const;
   void fail(const Error& error, std::string& out);
   void finish();
   Usage usage() const;
@@ -81,6 +79,9 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   void tell_usage();
   Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
                                          std::int32_t choice) const;
+  Result<std::optional<GrammarMatcher>> compile_grammar(const api::GenerationCall& call) const;
+  /// Null if the answer may be anything. Errors name the field.
+  Result<std::shared_ptr<TokenConstraint>> make_constraint(const api::GenerationCall& call) const;
   CacheExplanation explain(const CacheReport& report, const std::vector<TokenId>& prompt) const;
   /// What a silent stream sends: a comment, with the place in the queue while it waits.
   std::string keep_alive() const;
@@ -91,8 +92,10 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   std::vector<TokenEvent> events_;
   bool streaming_ = false;
   bool done_ = false;
+  std::string ignored_;  // what the request has that was let be, with commas between
   std::int32_t prompt_tokens_ = 0;
-  std::int32_t num_choices_ = 1;  // of each prompt
+  std::int32_t num_choices_ = 1;            // of each prompt
+  std::optional<ChatFormat::Prompt> chat_;  // of a chat: how its answers are written
   std::optional<std::vector<TokenId>> prediction_;
   std::vector<std::vector<TokenId>> explained_prompts_;  // kept only to explain the cache
 };

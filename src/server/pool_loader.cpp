@@ -18,7 +18,8 @@ ServedModelPtr serve_host(const std::shared_ptr<ModelHost>& host, const std::str
   auto model = std::make_shared<ServedModel>();
   model->name = name;
   model->tokenizer = &host->tokenizer();
-  model->chat_template = host->chat_template();
+  model->chat_format = host->chat_format();
+  model->grammars = &host->grammars();
   model->engine = &host->engine();
   model->adapters = &host->adapters();
   model->eos_tokens = host->eos_tokens();

@@ -11,7 +11,8 @@
 #include "generation/generation_request.h"
 #include "runtime/adapter_library.h"
 #include "runtime/engine_thread.h"
-#include "text/chat_template.h"
+#include "text/chat_format.h"
+#include "text/grammar_library.h"
 #include "text/tokenizer.h"
 
 namespace mlxd {
@@ -19,7 +20,8 @@ namespace mlxd {
 struct ServedModel {
   std::string name;
   const Tokenizer* tokenizer = nullptr;
-  const ChatTemplate* chat_template = nullptr;  // nullptr: the model has none
+  const ChatFormat* chat_format = nullptr;  // nullptr: the model cannot chat
+  GrammarLibrary* grammars = nullptr;       // nullptr: its answers cannot be given a form
   EngineThread* engine = nullptr;
   AdapterLibrary* adapters = nullptr;  // nullptr: the model has none
   std::vector<TokenId> eos_tokens;

@@ -1,9 +1,13 @@
 #include "text/chat_template.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <ctime>
+#include <utility>
+#include <vector>
 
-#include "base/mapped_file.h"
+#include "text/json_file.h"
+#include "text/template_messages.h"
 #include "text/textkit_call.h"
 
 namespace mlxd {
@@ -20,82 +24,72 @@ struct ChatTemplate::Impl {
   ~Impl() { textkit_template_free(handle); }
 
   TextkitTemplate* handle = nullptr;
+  std::string source;
   json::object special_tokens;  // by name, those that the model has
 };
 
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{64} << 20;
+constexpr const char* kDefaultName = "default";
 
-/// Boost's own limit of 32 levels is below what configuration files may hold.
-json::parse_options deep_options() {
-  json::parse_options options;
-  options.max_depth = 200;
-  return options;
-}
+using NamedSources = std::vector<std::pair<std::string, std::string>>;
 
-Result<std::string> read_text(const std::filesystem::path& path) {
-  const MappedFile file = TRY(MappedFile::open(path));
-  const auto bytes = file.bytes();
-  if (bytes.size() > kMaxFileBytes) {
-    return Error(ErrorKind::kTooLarge, path.string() + " has " + std::to_string(bytes.size()) +
-                                           " bytes, more than the " + std::to_string(kMaxFileBytes) +
-                                           " accepted");
-  }
-  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
-/// The object in a file; empty if there is no such file.
-Result<json::object> read_object(const std::filesystem::path& path) {
-  auto text = read_text(path);
-  if (!text) {
-    if (text.error().kind == ErrorKind::kNotFound) return json::object();
-    return text.take_error();
-  }
-  boost::system::error_code failure;
-  json::value value = json::parse(text.value(), failure, {}, deep_options());
-  if (failure || !value.is_object()) {
-    return corrupt_data(path.string() + " is not a JSON object" + (failure ? ": " + failure.message() : ""));
-  }
-  return std::move(value.as_object());
-}
-
-/// A string, or the first of a list: the one named "default", else the only one.
-Result<std::string> template_in(const json::object& file, const std::filesystem::path& path) {
+/// A string, which is the default, or a list of named ones.
+Result<NamedSources> templates_in(const json::object& file, const std::filesystem::path& path) {
   const json::value* found = file.if_contains("chat_template");
-  if (found == nullptr || found->is_null()) return not_found(path.string() + " has no chat_template");
-  if (found->is_string()) return std::string(found->as_string());
-  std::vector<std::string> sources;
-  if (const json::array* list = found->if_array()) {
-    for (const json::value& item : *list) {
-      const json::object* entry = item.if_object();
-      const json::value* name = entry != nullptr ? entry->if_contains("name") : nullptr;
-      const json::value* source = entry != nullptr ? entry->if_contains("template") : nullptr;
-      if (name == nullptr || source == nullptr || !name->is_string() || !source->is_string()) {
-        return corrupt_data(path.string() +
-                            ": each entry of chat_template needs the strings name and template");
-      }
-      if (name->as_string() == "default") return std::string(source->as_string());
-      sources.emplace_back(source->as_string());
+  if (found == nullptr || found->is_null()) return NamedSources();
+  if (found->is_string()) return NamedSources{{kDefaultName, std::string(found->as_string())}};
+  NamedSources sources;
+  const json::array* list = found->if_array();
+  if (list == nullptr) return corrupt_data(path.string() + ": chat_template must be a string or a list");
+  for (const json::value& item : *list) {
+    const json::object* entry = item.if_object();
+    const json::value* name = entry != nullptr ? entry->if_contains("name") : nullptr;
+    const json::value* source = entry != nullptr ? entry->if_contains("template") : nullptr;
+    if (name == nullptr || source == nullptr || !name->is_string() || !source->is_string()) {
+      return corrupt_data(path.string() +
+                          ": each entry of chat_template needs the strings name and template");
     }
-    if (sources.size() == 1) return sources.front();
-    return corrupt_data(path.string() + ": chat_template has no entry named \"default\"");
+    sources.emplace_back(std::string(name->as_string()), std::string(source->as_string()));
   }
-  return corrupt_data(path.string() + ": chat_template must be a string or a list");
+  if (sources.size() == 1) sources.front().first = kDefaultName;
+  return sources;
 }
 
-Result<std::string> find_source(const std::filesystem::path& folder, const json::object& tokenizer_config) {
-  auto jinja = read_text(folder / "chat_template.jinja");
-  if (jinja || jinja.error().kind != ErrorKind::kNotFound) return jinja;
-  const json::object file = TRY(read_object(folder / "chat_template.json"));
-  if (!file.empty()) return template_in(file, folder / "chat_template.json");
-  auto source = template_in(tokenizer_config, folder / "tokenizer_config.json");
-  if (!source && source.error().kind == ErrorKind::kNotFound) {
-    return not_found(folder.string() +
-                     " has no chat template: no chat_template.jinja, chat_template.json or "
-                     "chat_template in tokenizer_config.json");
+/// The files of additional_chat_templates/, each named after its template.
+Result<void> add_template_files(const std::filesystem::path& folder, NamedSources& sources) {
+  std::error_code error;
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.path().extension() == ".jinja") paths.push_back(entry.path());
   }
-  return source;
+  std::sort(paths.begin(), paths.end());
+  for (const std::filesystem::path& path : paths)
+    sources.emplace_back(path.stem().string(), TRY(read_text_file(path)));
+  return {};
+}
+
+/// What a folder has, from the first place that has any.
+Result<NamedSources> find_sources(const std::filesystem::path& folder, const json::object& tokenizer_config) {
+  NamedSources sources;
+  auto jinja = read_text_file(folder / "chat_template.jinja");
+  if (jinja) {
+    sources.emplace_back(kDefaultName, jinja.take_value());
+  } else if (jinja.error().kind != ErrorKind::kNotFound) {
+    return jinja.take_error();
+  }
+  TRY(add_template_files(folder / "additional_chat_templates", sources));
+  if (!sources.empty()) return sources;
+  const std::filesystem::path file = folder / "chat_template.json";
+  const json::object listed = TRY(read_json_file(file));
+  sources = TRY(templates_in(listed, file));
+  if (!sources.empty()) return sources;
+  const std::filesystem::path config = folder / "tokenizer_config.json";
+  sources = TRY(templates_in(tokenizer_config, config));
+  if (!sources.empty()) return sources;
+  return not_found(folder.string() +
+                   " has no chat template: no chat_template.jinja, chat_template.json or "
+                   "chat_template in tokenizer_config.json");
 }
 
 /// Every "…_token" that is a string or an added token's object; the first file that has it wins.
@@ -116,15 +110,6 @@ TextkitTime local_time() {
   return {static_cast<std::int64_t>(now), static_cast<std::int32_t>(offset)};
 }
 
-json::object to_json(const Message& message) {
-  json::object object;
-  object["role"] = to_string(message.role);
-  object["content"] = message.content;
-  if (!message.name.empty()) object["name"] = message.name;
-  if (!message.tool_call_id.empty()) object["tool_call_id"] = message.tool_call_id;
-  return object;
-}
-
 }  // namespace
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -133,24 +118,38 @@ ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 ChatTemplate::~ChatTemplate() = default;
 
 Result<ChatTemplate> ChatTemplate::open(const std::filesystem::path& folder) {
-  const json::object tokenizer_config = TRY(read_object(folder / "tokenizer_config.json"));
-  const std::string source = TRY(find_source(folder, tokenizer_config));
+  auto templates = TRY(open_all(folder));
+  const auto found = templates.find(kDefaultName);
+  if (found == templates.end())
+    return corrupt_data(folder.string() + ": chat_template has no entry named \"default\"");
+  return std::move(found->second);
+}
+
+Result<std::map<std::string, ChatTemplate>> ChatTemplate::open_all(const std::filesystem::path& folder) {
+  const json::object tokenizer_config = TRY(read_json_file(folder / "tokenizer_config.json"));
+  const NamedSources sources = TRY(find_sources(folder, tokenizer_config));
   json::object special_tokens;
   take_special_tokens(tokenizer_config, special_tokens);
   // Folders written before 2024 name them only here.
-  take_special_tokens(TRY(read_object(folder / "special_tokens_map.json")), special_tokens);
-  auto parsed = parse(source, {});
-  if (!parsed) {
-    Error error = parsed.take_error();
-    error.message = folder.string() + ": " + error.message;
-    return error;
+  take_special_tokens(TRY(read_json_file(folder / "special_tokens_map.json")), special_tokens);
+  std::map<std::string, ChatTemplate> templates;
+  for (const auto& [name, source] : sources) {
+    auto parsed = parse(source, {});
+    if (!parsed) {
+      Error error = parsed.take_error();
+      error.message =
+          folder.string() + ": " + (name == kDefaultName ? "" : "template " + name + ": ") + error.message;
+      return error;
+    }
+    parsed->impl_->special_tokens = special_tokens;
+    templates.emplace(name, parsed.take_value());
   }
-  parsed->impl_->special_tokens = std::move(special_tokens);
-  return parsed;
+  return templates;
 }
 
 Result<ChatTemplate> ChatTemplate::parse(std::string_view source, SpecialTokens special_tokens) {
   auto impl = std::make_unique<Impl>();
+  impl->source = source;
   OwnedText message;
   const TextkitStatus status = textkit_template_parse(view_of(source), &impl->handle, message.out());
   if (status != TEXTKIT_OK) return to_error(status, message);
@@ -164,11 +163,10 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view source, SpecialTokens 
   return ChatTemplate(std::move(impl));
 }
 
+const std::string& ChatTemplate::source() const { return impl_->source; }
+
 Result<std::string> ChatTemplate::render(std::span<const Message> messages, const Options& options) const {
-  json::array list;
-  list.reserve(messages.size());
-  for (const Message& message : messages) list.emplace_back(to_json(message));
-  return render_json(json::serialize(list), options);
+  return render_json(json::serialize(template_messages(messages, {})), options);
 }
 
 Result<std::string> ChatTemplate::render_json(std::string_view messages_json, const Options& options) const {

@@ -50,9 +50,9 @@ class TokenTimes : public StreamWaker {
   std::vector<TimePoint> times_ GUARDED_BY(mutex_);
 };
 
-class Conversation : public BenchConversation {
+class EngineConversation : public BenchConversation {
  public:
-  Conversation(const ModelHost& model, const GenerationLimits& limits, float temperature)
+  EngineConversation(const ModelHost& model, const GenerationLimits& limits, float temperature)
       : model_(model), limits_(limits), temperature_(temperature) {}
 
   BenchAnswer ask(const std::string& text, std::int32_t max_tokens, TimePoint deadline) override {
@@ -108,7 +108,7 @@ class Conversation : public BenchConversation {
 }  // namespace
 
 std::unique_ptr<BenchConversation> BenchEngineTarget::begin(bool /*is_chat*/) {
-  return std::make_unique<Conversation>(model_, limits_, temperature_);
+  return std::make_unique<EngineConversation>(model_, limits_, temperature_);
 }
 
 std::optional<BenchDrafts> BenchEngineTarget::drafts() const {

@@ -21,7 +21,7 @@ double seconds_between(TimePoint from, TimePoint to) {
 Result<ChatSession::Answer> ChatSession::ask(std::string message, const ChatSettings& settings,
                                              const Listener& listener) {
   std::vector<Message> turns = turns_;
-  turns.push_back({Role::kUser, std::move(message), {}, {}});
+  turns.push_back({.role = Role::kUser, .content = std::move(message)});
   Prompt prompt = TRY(build_prompt(turns, settings));
   if (prompt.dropped_messages > 0 && listener.on_dropped) listener.on_dropped(prompt.dropped_messages);
 
@@ -35,7 +35,9 @@ Result<ChatSession::Answer> ChatSession::ask(std::string message, const ChatSett
   fields.stop_strings = settings.stop;
   fields.adapter = adapter_;
   GenerationRequest request = TRY(GenerationRequest::create(std::move(fields), model_.limits()));
-  TextStream text(model_.tokenizer(), {settings.stop, model_.eos_tokens(), true, false});
+  TextStream::Options options{.stop_strings = settings.stop, .stop_tokens = model_.eos_tokens()};
+  if (prompt.chat) options.parser.emplace(prompt.chat->format, std::span<const Tool>(), prompt.chat->start);
+  TextStream text(model_.tokenizer(), std::move(options));
 
   const TimePoint begin = Clock::real().now();
   GenerationStream stream = TRY(model_.engine().submit(std::move(request), nullptr));
@@ -52,8 +54,15 @@ Result<ChatSession::Answer> ChatSession::ask(std::string message, const ChatSett
     const auto piece = text.push(std::move(events));
     if (!piece) continue;
     if (piece->error) return *piece->error;
-    answer.text += piece->text;
-    if (!piece->text.empty()) listener.on_text(piece->text);
+    for (const AnswerPiece& part : piece->pieces) {
+      if (part.kind == AnswerPiece::Kind::kReasoning) {
+        answer.reasoning += part.text;
+        if (listener.on_reasoning) listener.on_reasoning(part.text);
+      } else {
+        answer.text += part.text;
+        listener.on_text(part.text);
+      }
+    }
     answer.finish = piece->finish;
   }
   if (!is_open && !answer.finish) return Error(ErrorKind::kInternal, "the answer ended without a reason");
@@ -64,7 +73,7 @@ Result<ChatSession::Answer> ChatSession::ask(std::string message, const ChatSett
     answer.decode_seconds = seconds_between(first, last);
   }
   if (!answer.text.empty()) {
-    turns.push_back({Role::kAssistant, answer.text, {}, {}});
+    turns.push_back({.role = Role::kAssistant, .content = answer.text, .reasoning = answer.reasoning});
     turns_ = std::move(turns);
   }
   return answer;
@@ -76,25 +85,30 @@ Result<ChatSession::Prompt> ChatSession::build_prompt(std::vector<Message>& turn
   const std::int32_t wanted = settings.max_tokens > 0 ? settings.max_tokens : kWantedAnswerTokens;
   const std::int32_t room = std::min(wanted, context / 4);
   Prompt prompt;
-  prompt.tokens = TRY(render(turns, settings));
+  TRY(render(turns, settings, prompt));
   while (static_cast<std::int64_t>(prompt.tokens.size()) + room > context && turns.size() > 2) {
     turns.erase(turns.begin(),
                 turns.begin() + 2);  // a question and its answer, so that the roles still alternate
     prompt.dropped_messages += 2;
-    prompt.tokens = TRY(render(turns, settings));
+    TRY(render(turns, settings, prompt));
   }
   return prompt;
 }
 
-Result<std::vector<TokenId>> ChatSession::render(const std::vector<Message>& turns,
-                                                 const ChatSettings& settings) const {
-  const ChatTemplate* chat_template = model_.chat_template();
-  if (chat_template == nullptr) return model_.tokenizer().encode(turns.back().content, true);
-  std::vector<Message> messages;
-  if (!settings.system.empty()) messages.push_back({Role::kSystem, settings.system, {}, {}});
-  messages.insert(messages.end(), turns.begin(), turns.end());
-  const std::string text = TRY(chat_template->render(messages, {}));
-  return model_.tokenizer().encode(text, false);
+Result<void> ChatSession::render(const std::vector<Message>& turns, const ChatSettings& settings,
+                                 Prompt& prompt) const {
+  const ChatFormat* chat_format = model_.chat_format();
+  if (chat_format == nullptr) {
+    prompt.tokens = TRY(model_.tokenizer().encode(turns.back().content, true));
+    return {};
+  }
+  Conversation conversation;
+  if (!settings.system.empty())
+    conversation.messages.push_back({.role = Role::kSystem, .content = settings.system});
+  conversation.messages.insert(conversation.messages.end(), turns.begin(), turns.end());
+  prompt.chat = TRY(chat_format->write(conversation));
+  prompt.tokens = TRY(model_.tokenizer().encode(prompt.chat->text, false));
+  return {};
 }
 
 }  // namespace mlxd

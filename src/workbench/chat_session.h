@@ -36,12 +36,14 @@ class ChatSession {
   /// Takes pieces of the answer as they come; `keep_going` is asked several times a second.
   struct Listener {
     std::function<void(std::string_view)> on_text;
+    std::function<void(std::string_view)> on_reasoning;  // or null
     std::function<bool()> keep_going;
     /// Told before the answer if the oldest messages had to be dropped to fit the context.
     std::function<void(std::size_t dropped_messages)> on_dropped;
   };
   struct Answer {
     std::string text;
+    std::string reasoning;
     std::optional<FinishReason> finish;  // absent: stopped by the listener
     std::int32_t prompt_tokens = 0;
     std::int32_t completion_tokens = 0;
@@ -58,10 +60,11 @@ class ChatSession {
  private:
   struct Prompt {
     std::vector<TokenId> tokens;
+    std::optional<ChatFormat::Prompt> chat;  // absent: the model has no template
     std::size_t dropped_messages = 0;
   };
   Result<Prompt> build_prompt(std::vector<Message>& turns, const ChatSettings& settings) const;
-  Result<std::vector<TokenId>> render(const std::vector<Message>& turns, const ChatSettings& settings) const;
+  Result<void> render(const std::vector<Message>& turns, const ChatSettings& settings, Prompt& prompt) const;
 
   const ModelHost& model_;
   AdapterLeasePtr adapter_;

@@ -3,7 +3,8 @@
 
     pip install transformers jinja2 && tests/parity/make_template_cases.py
 
-Each case has a template, messages, variables and what transformers renders, or `"error": true` with the words of
+Each case has a template (of a family: templates/NAME.jinja), messages and variables (or a conversation's name) and what
+transformers renders, or `"error": true` with the words of
 raise_exception where the template raised. src/text/chat_template_test.cpp compares our rendering with it.
 """
 
@@ -425,7 +426,13 @@ CONVERSATIONS = {
     "reasoned": (REASONED, {}),
     "no_thinking": (PLAIN, {"enable_thinking": False}),
     "bad_order": (BAD_ORDER, {}),
+    "unicode": ([{"role": "user", "content": "naïve 𝄞 \u200b你好 <|im_end|> \"q\" \\n"}], {}),
+    "empty": ([{"role": "system", "content": ""}, {"role": "user", "content": ""}], {}),
+    "effort": (REASONED, {"reasoning_effort": "high", "enable_thinking": True, "thinking": True}),
 }
+
+# Of whole families, in templates/NAME.jinja: written from how their published ones behave.
+FILES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((FOLDER / "templates").glob("*.jinja"))}
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 
@@ -662,15 +669,25 @@ def main():
     for family, template in FAMILIES.items():
         for name, (messages, variables) in CONVERSATIONS.items():
             cases.append({"name": f"{family}/{name}", **render(template, messages, variables)})
+    for family, template in FILES.items():
+        for name, (messages, variables) in CONVERSATIONS.items():
+            cases.append({"name": f"{family}/{name}", **render(template, messages, variables)})
     for index, snippet in enumerate(SNIPPETS):
         cases.append({"name": f"snippet/{index + 1}", **render(snippet, PLAIN, DATA)})
     for name, template in BLOCKS.items():
         cases.append({"name": f"block/{name}", **render(template, PLAIN, DATA)})
     # The data is the same in every snippet: named once, to keep the file small.
     document = {"jinja2": jinja2.__version__, "data": DATA, "families": FAMILIES, "cases": []}
+    document["conversations"] = {
+        name: {"messages": messages, "variables": {"add_generation_prompt": True, **SPECIAL, **variables}}
+        for name, (messages, variables) in CONVERSATIONS.items()
+    }
     for case in cases:
         group, _ = case["name"].split("/")
-        if group in ("snippet", "block"):
+        if group in FILES:
+            for key in ("template", "messages", "variables"):
+                del case[key]
+        elif group in ("snippet", "block"):
             del case["variables"]
             del case["messages"]
         else:

@@ -30,11 +30,19 @@ void append_usage(std::string& out, const Usage& usage) {
   out += R"(,"prompt_tokens_details":{"cached_tokens":)";
   append_json_number(out, std::int64_t{usage.cached_prompt_tokens});
   out += '}';
-  if (usage.prediction) {
-    out += R"(,"completion_tokens_details":{"accepted_prediction_tokens":)";
-    append_json_number(out, std::int64_t{usage.prediction->accepted_tokens});
-    out += R"(,"rejected_prediction_tokens":)";
-    append_json_number(out, std::int64_t{usage.prediction->rejected_tokens});
+  if (usage.prediction || usage.reasoning_tokens > 0) {
+    out += R"(,"completion_tokens_details":{)";
+    if (usage.reasoning_tokens > 0) {
+      out += R"("reasoning_tokens":)";
+      append_json_number(out, std::int64_t{usage.reasoning_tokens});
+      if (usage.prediction) out += ',';
+    }
+    if (usage.prediction) {
+      out += R"("accepted_prediction_tokens":)";
+      append_json_number(out, std::int64_t{usage.prediction->accepted_tokens});
+      out += R"(,"rejected_prediction_tokens":)";
+      append_json_number(out, std::int64_t{usage.prediction->rejected_tokens});
+    }
     out += '}';
   }
   out += '}';

@@ -31,15 +31,15 @@ TokenText token(TokenId id, std::string bytes, float logprob) {
 
 TextEvent piece(std::string text) {
   TextEvent event;
-  event.text = std::move(text);
+  event.pieces.push_back({.text = std::move(text)});
   return event;
 }
 
 TEST(ChatAnswer, is_one_object_as_openai_writes_it) {
   ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 2, .logprobs = false, .include_usage = false});
   const Choice choices[] = {
-      {.text = "a\"b\n", .logprobs = {}, .finish = FinishReason::kStop, .matched_stop = {}},
-      {.text = "", .logprobs = {}, .finish = FinishReason::kLength, .matched_stop = {}}};
+      {.pieces = {{.text = "a\"b\n"}}, .logprobs = {}, .finish = FinishReason::kStop, .matched_stop = {}},
+      {.pieces = {}, .logprobs = {}, .finish = FinishReason::kLength, .matched_stop = {}}};
   EXPECT_EQ(
       encoder.whole(choices, kUsage),
       R"({"id":"chatcmpl-1","object":"chat.completion","created":7,"model":"m","system_fingerprint":"fp",)"
@@ -68,10 +68,10 @@ TEST(ChatAnswer, streams_role_deltas_finish_usage_and_done) {
   ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1, .logprobs = false, .include_usage = true});
   std::string out;
   encoder.begin(out);
-  encoder.event(out, 0, piece("Hé"));
+  encoder.event(out, 0, piece("Hé"), {});
   TextEvent last = piece("!");
   last.finish = FinishReason::kStop;
-  encoder.event(out, 0, last);
+  encoder.event(out, 0, last, {});
   encoder.end(out, kUsage);
   const std::string head =
       R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"model":"m","system_fingerprint":"fp",)"
@@ -87,13 +87,73 @@ TEST(ChatAnswer, streams_role_deltas_finish_usage_and_done) {
           "],\"usage\":" + std::string(kUsageJson) + "}\n\ndata: [DONE]\n\n");
 }
 
+using Kind = AnswerPiece::Kind;
+
+std::vector<AnswerPiece> pieces_with_calls() {
+  return {{.kind = Kind::kReasoning, .text = "hm"},
+          {.kind = Kind::kCallBegin, .call_id = "c1", .name = "f"},
+          {.kind = Kind::kCallArguments, .text = "{\"a\":"},
+          {.kind = Kind::kCallArguments, .text = "1}"},
+          {.kind = Kind::kCallEnd},
+          {.kind = Kind::kCallBegin, .call = 1, .call_id = "c2", .name = "f"},
+          {.kind = Kind::kCallBroken, .text = "<tool_call>{", .call = 1}};
+}
+
+TEST(ChatAnswer, carries_reasoning_and_calls_and_tells_what_was_none) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 2});
+  std::vector<AnswerPiece> complete = pieces_with_calls();
+  complete.resize(5);
+  const Choice choices[] = {{.pieces = complete, .finish = FinishReason::kToolCalls},
+                            {.pieces = pieces_with_calls(), .finish = FinishReason::kToolCalls}};
+  const std::string whole = encoder.whole(choices, kUsage);
+  const std::string call =
+      R"("tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}])";
+  EXPECT_NE(whole.find(R"("content":null,"reasoning_content":"hm","reasoning":"hm",)" + call),
+            std::string::npos)
+      << whole;
+  EXPECT_NE(whole.find(R"("content":"<tool_call>{","reasoning_content":"hm","reasoning":"hm",)" + call),
+            std::string::npos)
+      << whole;
+  EXPECT_NE(whole.find(R"("finish_reason":"tool_calls")"), std::string::npos) << whole;
+}
+
+TEST(ChatAnswer, streams_calls_by_index_with_their_name_first) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1});
+  TextEvent event;
+  event.pieces = pieces_with_calls();
+  event.finish = FinishReason::kToolCalls;
+  std::string out;
+  encoder.event(out, 0, event, {});
+  const char* const deltas[] = {
+      R"("delta":{"reasoning_content":"hm","reasoning":"hm"})",
+      R"("delta":{"tool_calls":[{"index":0,"id":"c1","type":"function","function":{"name":"f","arguments":""}}]})",
+      R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]})",
+      R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]})",
+      R"("delta":{"tool_calls":[{"index":1,"id":"c2","type":"function","function":{"name":"f","arguments":""}}]})",
+      R"("delta":{"content":"<tool_call>{"})",
+      R"("delta":{},"logprobs":null,"finish_reason":"tool_calls")"};
+  std::size_t at = 0;
+  for (const char* delta : deltas) {
+    at = out.find(delta, at);
+    ASSERT_NE(at, std::string::npos) << delta << "\n" << out;
+  }
+}
+
+TEST(ChatAnswer, usage_counts_what_was_thought) {
+  Usage usage = kUsage;
+  usage.reasoning_tokens = 2;
+  std::string out;
+  append_usage(out, usage);
+  EXPECT_NE(out.find(R"("completion_tokens_details":{"reasoning_tokens":2}})"), std::string::npos) << out;
+}
+
 TEST(ChatAnswer, gives_log_probabilities_with_bytes) {
   ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1, .logprobs = true, .include_usage = false});
   TextEvent event = piece("é");
   event.logprobs.push_back(token(5, "\xc3", -0.5F));
   event.logprobs[0].top = {{.token = 6, .bytes = "é", .logprob = -0.25F}};
   std::string out;
-  encoder.event(out, 0, event);
+  encoder.event(out, 0, event, {});
   EXPECT_NE(out.find(R"("logprobs":{"content":[{"token":"\\xc3","logprob":-0.5,"bytes":[195],)"
                      R"("top_logprobs":[{"token":"é","logprob":-0.25,"bytes":[195,169]}]}],"refusal":null})"),
             std::string::npos)
@@ -114,7 +174,7 @@ TEST(CompletionAnswer, gives_log_probabilities_in_the_older_form) {
       {.info = kInfo, .num_choices = 1, .logprobs = true, .include_usage = false});
   TokenText first = token(5, "é", -0.5F);
   first.top = {{.token = 6, .bytes = "x", .logprob = -0.25F}};
-  const Choice choices[] = {{.text = "éb",
+  const Choice choices[] = {{.pieces = {{.text = "éb"}},
                              .logprobs = {first, token(7, "b", -1.0F)},
                              .finish = FinishReason::kLength,
                              .matched_stop = {}}};
@@ -132,10 +192,10 @@ TEST(CompletionAnswer, streams_texts_then_finish) {
       {.info = kInfo, .num_choices = 2, .logprobs = false, .include_usage = false});
   std::string out;
   encoder.begin(out);
-  encoder.event(out, 1, piece("a"));
+  encoder.event(out, 1, piece("a"), {});
   TextEvent last;
   last.finish = FinishReason::kLength;
-  encoder.event(out, 1, last);
+  encoder.event(out, 1, last, {});
   encoder.end(out, kUsage);
   const std::string head =
       R"(data: {"id":"cmpl-1","object":"text_completion","created":7,"model":"m","system_fingerprint":"fp","choices":[)";

@@ -20,11 +20,13 @@ class ChatAnswerEncoder : public AnswerEncoder {
   std::string whole(std::span<const Choice> choices, const Usage& usage) override;
   std::string_view stream_content_type() const override { return "text/event-stream"; }
   void begin(std::string& out) override;
-  void event(std::string& out, std::int32_t choice, const TextEvent& event) override;
+  void event(std::string& out, std::int32_t choice, const TextEvent& event, const Usage& so_far) override;
   void end(std::string& out, const Usage& usage) override;
   void fail(std::string& out, const Error& error) override;
 
  private:
+  void append_piece_chunk(std::string& out, std::int32_t choice, const AnswerPiece& piece,
+                          const std::vector<TokenText>& logprobs) const;
   void open_chunk(std::string& out, std::int32_t choice) const;
   void close_chunk(std::string& out) const;
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/serialize.hpp>
+#include <boost/json/object.hpp>
+#include <iterator>
 #include <limits>
 #include <string>
+
+#include "api/json_text.h"
 
 namespace mlxd::api::openai {
 
@@ -45,7 +48,8 @@ Result<void> read_chat_template_kwargs(const json::value& value, std::string_vie
                               std::string(field) + "." + own);
   }
   if (!draft.call.conversation) draft.call.conversation.emplace();
-  draft.call.conversation->template_variables_json = json::serialize(variables);
+  draft.call.conversation->template_variables_json.clear();
+  append_json_value(draft.call.conversation->template_variables_json, variables);
   return {};
 }
 
@@ -65,26 +69,115 @@ Result<void> read_prediction(const json::value& value, std::string_view field, R
   return {};
 }
 
-constexpr std::string_view kNoTools = "tools cannot be called yet; leave it out";
+constexpr std::string_view kNoFunctions = "use tools";
+
+Result<void> read_tools_field(const json::value& value, std::string_view, RequestDraft& draft) {
+  if (!draft.call.conversation) draft.call.conversation.emplace();
+  draft.call.conversation->tools = TRY(read_tools(value));
+  return {};
+}
+
+Result<void> read_tool_choice(const json::value& value, std::string_view field, RequestDraft& draft) {
+  const std::string path(field);
+  if (!draft.call.conversation) draft.call.conversation.emplace();
+  Conversation& conversation = *draft.call.conversation;
+  if (value.is_object()) {
+    const json::object& choice = value.get_object();
+    const json::value* type = choice.if_contains("type");
+    if (type == nullptr) return missing_field(path + ".type");
+    if (TRY(read_string(*type, path + ".type")) != "function")
+      return refused_field(field, "only a function can be named");
+    const json::value* function = choice.if_contains("function");
+    if (function == nullptr) return missing_field(path + ".function");
+    const json::value* name = TRY(read_object(*function, path + ".function"))->if_contains("name");
+    if (name == nullptr) return missing_field(path + ".function.name");
+    conversation.tool_to_call = TRY(read_string(*name, path + ".function.name"));
+    conversation.must_call = true;
+    return {};
+  }
+  const std::string choice = TRY(read_string(value, field));
+  if (choice != "none" && choice != "auto" && choice != "required")
+    return invalid_argument(path + " is " + shown(value) + ", must be none, auto, required or a function",
+                            path);
+  draft.no_tools = choice == "none";
+  conversation.must_call = choice == "required";
+  return {};
+}
+
+Result<void> check_tools(const RequestDraft& draft) {
+  const Conversation& conversation = *draft.call.conversation;
+  const std::vector<Tool>& tools = conversation.tools;
+  if (draft.call.answer_schema && !tools.empty() && !draft.no_tools)
+    return refused_field("response_format",
+                         "it cannot be guaranteed beside tools yet; leave one of them out");
+  if (!conversation.must_call) return {};
+  if (tools.empty())
+    return invalid_argument("tool_choice forces a call, but there are no tools", "tool_choice");
+  const std::string& name = conversation.tool_to_call;
+  const bool is_known = name.empty() || std::any_of(tools.begin(), tools.end(),
+                                                    [&](const Tool& tool) { return tool.name == name; });
+  if (is_known) return {};
+  return invalid_argument("tool_choice names '" + name.substr(0, 60) + "', which is none of the tools",
+                          "tool_choice.function.name");
+}
+
+Result<void> read_parallel_tool_calls(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.one_tool_call = !TRY(read_boolean(value, field));
+  return {};
+}
+
+Result<void> read_reasoning_effort(const json::value& value, std::string_view field, RequestDraft& draft) {
+  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+  const std::string effort = TRY(read_string(value, field));
+  if (std::find(std::begin(kEfforts), std::end(kEfforts), effort) == std::end(kEfforts))
+    return invalid_argument(
+        std::string(field) + " is " + shown(value) + ", must be none, minimal, low, medium, high or xhigh",
+        std::string(field));
+  if (!draft.call.conversation) draft.call.conversation.emplace();
+  draft.call.conversation->reasoning_effort = effort;
+  return {};
+}
 
 Result<void> allow_empty_list(const json::value& value, std::string_view field, RequestDraft&) {
   if (value.is_array() && value.get_array().empty()) return {};
-  return refused_field(field, kNoTools);
+  return refused_field(field, kNoFunctions);
 }
 
-Result<void> allow_no_tool_choice(const json::value& value, std::string_view field, RequestDraft&) {
+Result<void> allow_no_function_call(const json::value& value, std::string_view field, RequestDraft&) {
   if (value.is_string() && (value.get_string() == "none" || value.get_string() == "auto")) return {};
-  return refused_field(field, "without tools only none and auto can be chosen");
+  return refused_field(field, "use tool_choice");
 }
 
-Result<void> allow_text_format(const json::value& value, std::string_view field, RequestDraft&) {
+Result<void> read_response_format(const json::value& value, std::string_view field, RequestDraft& draft) {
+  const std::string path(field);
   const json::object& format = *TRY(read_object(value, field));
   const json::value* type = format.if_contains("type");
-  if (type == nullptr) return missing_field("response_format.type");
-  const std::string kind = TRY(read_string(*type, "response_format.type"));
+  if (type == nullptr) return missing_field(path + ".type");
+  const std::string kind = TRY(read_string(*type, path + ".type"));
   if (kind == "text") return {};
-  return refused_field("response_format",
-                       "type '" + kind.substr(0, 40) + "' cannot be enforced yet; only 'text' can");
+  if (kind == "json_object") {
+    draft.call.answer_schema = R"({"type": "object"})";
+    return {};
+  }
+  if (kind != "json_schema")
+    return invalid_argument(path + ".type is " + shown(*type) + ", must be text, json_object or json_schema",
+                            path + ".type");
+  const json::value* named = format.if_contains("json_schema");
+  if (named == nullptr) return missing_field(path + ".json_schema");
+  const json::object& details = *TRY(read_object(*named, path + ".json_schema"));
+  const json::value* schema = details.if_contains("schema");
+  if (schema == nullptr) return missing_field(path + ".json_schema.schema");
+  const json::object* const asked = TRY(read_object(*schema, path + ".json_schema.schema"));
+  TRY(check_schema(*asked, path + ".json_schema.schema"));
+  draft.call.answer_schema.emplace();
+  append_json_value(*draft.call.answer_schema, *schema);
+  return {};
+}
+
+Result<void> read_thinking_budget(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.thinking_budget =
+      static_cast<std::int32_t>(TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())));
+  return {};
 }
 
 Result<void> allow_text_modality(const json::value& value, std::string_view field, RequestDraft&) {
@@ -92,12 +185,6 @@ Result<void> allow_text_modality(const json::value& value, std::string_view fiel
   if (std::all_of(list.begin(), list.end(), [](const json::value& entry) { return entry == "text"; }))
     return {};
   return refused_field(field, "only [\"text\"] can be made");
-}
-
-Result<void> allow_no_effort(const json::value& value, std::string_view field, RequestDraft&) {
-  if (value.is_string() && value.get_string() == "none") return {};
-  return refused_field(field,
-                       "leave it out, or use chat_template_kwargs for switches of the model's template");
 }
 
 Result<void> allow_medium(const json::value& value, std::string_view field, RequestDraft&) {
@@ -134,6 +221,12 @@ constexpr Field<RequestDraft> kFields[] = {
     {"keep_alive", kHonoured, read_keep_alive},
     {"chat_template_kwargs", kHonoured, read_chat_template_kwargs},
     {"prediction", kHonoured, read_prediction},
+    {"tools", kHonoured, read_tools_field},
+    {"tool_choice", kHonoured, read_tool_choice},
+    {"parallel_tool_calls", kHonoured, read_parallel_tool_calls},
+    {"reasoning_effort", kHonoured, read_reasoning_effort},
+    {"thinking_budget", kHonoured, read_thinking_budget},
+    {"response_format", kHonoured, read_response_format},
     {"user", kInforms},
     {"metadata", kInforms},
     {"store", kInforms},
@@ -141,15 +234,10 @@ constexpr Field<RequestDraft> kFields[] = {
     {"safety_identifier", kInforms},
     {"prompt_cache_key", kInforms},
     {"prompt_cache_retention", kInforms},
-    {"parallel_tool_calls", kInforms},
-    {"tools", kRefused, allow_empty_list, kNoTools},
-    {"tool_choice", kRefused, allow_no_tool_choice},
-    {"functions", kRefused, allow_empty_list, kNoTools},
-    {"function_call", kRefused, allow_no_tool_choice},
-    {"response_format", kRefused, allow_text_format},
+    {"functions", kRefused, allow_empty_list, kNoFunctions},
+    {"function_call", kRefused, allow_no_function_call},
     {"modalities", kRefused, allow_text_modality},
     {"audio", kRefused, nullptr, "this model makes text only; leave it out"},
-    {"reasoning_effort", kRefused, allow_no_effort},
     {"verbosity", kRefused, allow_medium},
     {"web_search_options", kRefused, nullptr, "leave it out"},
 };
@@ -172,7 +260,9 @@ Result<GenerationCall> decode_chat_request(std::string_view body, bool strict) {
       (draft.max_completion_tokens > 0 && draft.max_completion_tokens < call.max_tokens))
     call.max_tokens = draft.max_completion_tokens;
   if (!call.conversation) call.conversation.emplace();
-  call.conversation->messages_json = TRY(normalize_messages(object.at("messages"), strict));
+  call.conversation->messages = TRY(read_messages(object.at("messages"), strict));
+  TRY(check_tools(draft));
+  if (draft.no_tools) call.conversation->tools.clear();
   call.prompt_field = "messages";
   return std::move(call);
 }

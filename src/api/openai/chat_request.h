@@ -2,7 +2,9 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/field_reader.h"
 #include "api/generation_call.h"
@@ -17,9 +19,12 @@ Result<GenerationCall> decode_chat_request(std::string_view body, bool strict);
 /// All fields of the request and how each is used.
 std::span<const Field<RequestDraft>> chat_fields();
 
-/// Checks `messages` and writes them as chat templates want them: developer becomes system, text parts one
-/// string, tool calls' arguments objects. Keys and their order stay.
-Result<std::string> normalize_messages(const boost::json::value& messages, bool strict);
+/// Developer becomes system, text parts one string; keys that are not OpenAI's are kept for templates.
+Result<std::vector<Message>> read_messages(const boost::json::value& messages, bool strict);
+/// `tools`: functions, each with a name of its own.
+Result<std::vector<Tool>> read_tools(const boost::json::value& tools);
+/// kUnsupported if a schema has options of the grammar compiler.
+Result<void> check_schema(const boost::json::object& schema, const std::string& path);
 
 /// The texts of a list of content parts, joined. Errors: kInvalidArgument; kUnsupported for parts of another
 /// kind than text.

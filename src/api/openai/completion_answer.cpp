@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "api/collected_answer.h"
 #include "api/json_text.h"
 #include "api/openai/answer_parts.h"
 
@@ -66,7 +67,7 @@ std::string CompletionAnswerEncoder::whole(std::span<const Choice> choices, cons
   for (std::size_t i = 0; i < choices.size(); ++i) {
     if (i > 0) out += ',';
     out += R"({"text":)";
-    append_json_string(out, choices[i].text);
+    append_json_string(out, collect(choices[i].pieces).content);
     out += R"(,"index":)";
     append_json_number(out, static_cast<std::int64_t>(i));
     out += ',';
@@ -105,9 +106,10 @@ void CompletionAnswerEncoder::append_chunk(std::string& out, std::int32_t choice
   out += options_.include_usage ? "}],\"usage\":null}\n\n" : "}]}\n\n";
 }
 
-void CompletionAnswerEncoder::event(std::string& out, std::int32_t choice, const TextEvent& event) {
-  if (!event.text.empty() || !event.logprobs.empty())
-    append_chunk(out, choice, event.text, event.logprobs, {});
+void CompletionAnswerEncoder::event(std::string& out, std::int32_t choice, const TextEvent& event,
+                                    const Usage& /*so_far*/) {
+  const std::string text = content_of(event);
+  if (!text.empty() || !event.logprobs.empty()) append_chunk(out, choice, text, event.logprobs, {});
   if (event.finish) append_chunk(out, choice, {}, {}, to_string(*event.finish));
 }
 

@@ -1,11 +1,11 @@
-// The messages of a chat request: checked, then written for templates.
+// The messages of a chat request.
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
+#include <boost/json/object.hpp>
 #include <iterator>
 #include <string>
 
+#include "api/json_text.h"
 #include "api/openai/chat_request.h"
 #include "generation/message.h"
 
@@ -19,58 +19,82 @@ constexpr std::string_view kKnownKeys[] = {
     "role",    "content",           "name",      "tool_call_id", "tool_calls",
     "refusal", "reasoning_content", "reasoning", "audio"};
 
-// OpenAI sends arguments as JSON text; templates iterate over an object.
-Result<void> open_tool_call_arguments(json::value& calls, const std::string& field) {
-  if (!calls.is_array()) return wrong_type(calls, field, "a list");
-  for (json::value& call : calls.get_array()) {
-    json::object* object = call.if_object();
-    if (object == nullptr) return wrong_type(call, field, "a list of objects");
-    json::value* function = object->if_contains("function");
-    json::object* details = function != nullptr ? function->if_object() : nullptr;
-    json::value* arguments = details != nullptr ? details->if_contains("arguments") : nullptr;
-    if (arguments == nullptr || !arguments->is_string()) continue;
-    json::error_code code;
-    json::parse_options options;
-    options.max_depth = kMaxJsonDepth;
-    json::value parsed = json::parse(arguments->get_string(), code, {}, options);
-    if (!code && parsed.is_object()) *arguments = std::move(parsed);
-  }
-  return {};
+bool is_known(std::string_view key) {
+  return std::find(std::begin(kKnownKeys), std::end(kKnownKeys), key) != std::end(kKnownKeys);
 }
 
-Result<void> normalize_message(json::object& message, const std::string& path, bool strict) {
-  json::value* role_value = message.if_contains("role");
+/// A member that is neither absent nor null.
+const json::value* present(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value != nullptr && !value->is_null() ? value : nullptr;
+}
+
+Result<ToolCall> read_tool_call(const json::value& value, const std::string& path) {
+  const json::object& object = *TRY(read_object(value, path));
+  ToolCall call;
+  if (const json::value* id = present(object, "id")) call.id = TRY(read_string(*id, path + ".id"));
+  const json::value* function = present(object, "function");
+  if (function == nullptr) return missing_field(path + ".function");
+  const json::object& details = *TRY(read_object(*function, path + ".function"));
+  const json::value* name = present(details, "name");
+  if (name == nullptr) return missing_field(path + ".function.name");
+  call.name = TRY(read_string(*name, path + ".function.name"));
+  const json::value* arguments = present(details, "arguments");
+  if (arguments == nullptr)
+    call.arguments = "{}";
+  else if (arguments->is_string())
+    call.arguments = TRY(read_string(*arguments, path + ".function.arguments"));
+  else
+    append_json_value(call.arguments, *arguments);
+  return call;
+}
+
+Result<std::string> read_content(const json::object& message, const std::string& path, bool may_lack) {
+  const json::value* content = present(message, "content");
+  if (content != nullptr && content->is_array())
+    return read_text_parts(content->get_array(), path + ".content");
+  if (content != nullptr && content->is_string()) return read_string(*content, path + ".content");
+  if (content != nullptr) return wrong_type(*content, path + ".content", "a string or a list of parts");
+  if (may_lack) return std::string();
+  return missing_field(path + ".content");
+}
+
+Result<Message> read_message(const json::value& value, const std::string& path, bool strict) {
+  const json::object& object = *TRY(read_object(value, path));
+  const json::value* role_value = object.if_contains("role");
   if (role_value == nullptr) return missing_field(path + ".role");
   auto role = parse_role(TRY(read_string(*role_value, path + ".role")));
   if (!role.ok()) return invalid_argument(path + ": " + role.error().message, path + ".role");
-  *role_value = json::string(to_string(*role));
-
-  for (const char* key : {"name", "tool_call_id"}) {
-    const json::value* value = message.if_contains(key);
-    if (value != nullptr && !value->is_null()) TRY(read_string(*value, path + "." + key));
+  Message message;
+  message.role = *role;
+  if (const json::value* name = present(object, "name"))
+    message.name = TRY(read_string(*name, path + ".name"));
+  if (const json::value* id = present(object, "tool_call_id"))
+    message.tool_call_id = TRY(read_string(*id, path + ".tool_call_id"));
+  for (const char* key : {"reasoning_content", "reasoning"}) {
+    const json::value* reasoning = present(object, key);
+    if (reasoning != nullptr && reasoning->is_string() && message.reasoning.empty())
+      message.reasoning = std::string(reasoning->get_string());
   }
-  json::value* calls = message.if_contains("tool_calls");
-  const bool has_calls = calls != nullptr && !calls->is_null();
-  if (has_calls) TRY(open_tool_call_arguments(*calls, path + ".tool_calls"));
-
-  json::value* content = message.if_contains("content");
-  if (content != nullptr && content->is_array()) {
-    const std::string text = TRY(read_text_parts(content->get_array(), path + ".content"));
-    *content = json::string(text);
-  } else if (content == nullptr || content->is_null()) {
-    if (*role != Role::kAssistant || !has_calls) return missing_field(path + ".content");
-    message["content"] = "";
-  } else if (!content->is_string()) {
-    return wrong_type(*content, path + ".content", "a string or a list of parts");
+  if (const json::value* calls = present(object, "tool_calls")) {
+    const json::array& list = *TRY(read_array(*calls, path + ".tool_calls"));
+    for (std::size_t i = 0; i < list.size(); ++i)
+      message.tool_calls.push_back(
+          TRY(read_tool_call(list[i], path + ".tool_calls[" + std::to_string(i) + "]")));
   }
-  if (!strict) return {};
-  for (const auto& entry : message) {
-    const std::string key(entry.key());
-    if (std::find(std::begin(kKnownKeys), std::end(kKnownKeys), key) == std::end(kKnownKeys))
-      return invalid_argument("unknown key '" + key.substr(0, 60) + "' in " + path,
-                              path + "." + key.substr(0, 60));
+  const bool may_lack = message.role == Role::kAssistant && !message.tool_calls.empty();
+  message.content = TRY(read_content(object, path, may_lack));
+  json::object further;
+  for (const auto& [key, member] : object) {
+    const std::string name(key);
+    if (is_known(name)) continue;
+    if (strict)
+      return invalid_argument("unknown key '" + name.substr(0, 60) + "' in " + path,
+                              path + "." + name.substr(0, 60));
+    further.emplace(key, member);
   }
-  return {};
+  if (!further.empty()) append_json_value(message.further_json, further);
+  return message;
 }
 
 }  // namespace
@@ -95,15 +119,14 @@ Result<std::string> read_text_parts(const json::array& parts, const std::string&
   return text;
 }
 
-Result<std::string> normalize_messages(const json::value& messages, bool strict) {
-  json::array list = *TRY(read_array(messages, "messages"));
+Result<std::vector<Message>> read_messages(const json::value& messages, bool strict) {
+  const json::array& list = *TRY(read_array(messages, "messages"));
   if (list.empty()) return invalid_argument("messages is empty, must have at least one message", "messages");
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string path = "messages[" + std::to_string(i) + "]";
-    if (!list[i].is_object()) return wrong_type(list[i], path, "an object");
-    TRY(normalize_message(list[i].get_object(), path, strict));
-  }
-  return json::serialize(list);
+  std::vector<Message> result;
+  result.reserve(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i)
+    result.push_back(TRY(read_message(list[i], "messages[" + std::to_string(i) + "]", strict)));
+  return result;
 }
 
 }  // namespace mlxd::api::openai

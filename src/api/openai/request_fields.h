@@ -23,6 +23,7 @@ struct RequestDraft {
   bool has_stream_options = false;
   std::int32_t max_completion_tokens = 0;
   bool has_top_logprobs = false;
+  bool no_tools = false;  // none may be called
 };
 
 using ReadField = Result<void>(const boost::json::value& value, std::string_view field, RequestDraft& draft);

@@ -62,7 +62,7 @@ TEST(ChatRequest, takes_every_sampling_parameter) {
   EXPECT_EQ(sampling.top_logprobs, 4);
   EXPECT_TRUE(call->stream);
   EXPECT_TRUE(call->include_usage);
-  EXPECT_EQ(call->conversation->template_variables_json, R"({"enable_thinking":false})");
+  EXPECT_EQ(call->conversation->template_variables_json, R"({"enable_thinking": false})");
 }
 
 TEST(ChatRequest, takes_an_adapter) {
@@ -115,28 +115,82 @@ TEST(ChatRequest, takes_a_prediction_as_text_or_parts) {
   }
 }
 
-TEST(ChatRequest, normalizes_messages_and_keeps_their_further_keys) {
-  struct Case {
-    std::string messages, normal;
-  };
-  const Case cases[] = {
-      {R"([{"role":"developer","content":"a"}])", R"([{"role":"system","content":"a"}])"},
-      {R"([{"content":[{"type":"text","text":"a "},{"type":"text","text":"b","cache_control":{}}],"role":"user"}])",
-       R"([{"content":"a b","role":"user"}])"},
-      {R"([{"role":"user","content":"  x\n","name":"n","extra":{"k":[1]}}])",
-       R"([{"role":"user","content":"  x\n","name":"n","extra":{"k":[1]}}])"},
-      {R"([{"role":"assistant","content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{\"a\":1}"}}]}])",
-       R"([{"role":"assistant","content":"","tool_calls":[{"id":"1","function":{"name":"f","arguments":{"a":1}}}]}])"},
-      {R"([{"role":"tool","tool_call_id":"1","content":"42"}])",
-       R"([{"role":"tool","tool_call_id":"1","content":"42"}])"},
-      {R"([{"role":"assistant","content":[{"type":"refusal","refusal":"no"}]}])",
-       R"([{"role":"assistant","content":"no"}])"},
-  };
-  for (const Case& c : cases) {
-    const auto call = decode_chat_request(R"({"model":"m","messages":)" + c.messages + "}", false);
-    ASSERT_TRUE(call.ok()) << call.error().message;
-    EXPECT_EQ(call->conversation->messages_json, c.normal);
+TEST(ChatRequest, reads_messages_and_keeps_their_further_keys) {
+  const auto call = decode_chat_request(
+      R"({"model":"m","messages":[{"role":"developer","content":"a"},
+          {"content":[{"type":"text","text":"a "},{"type":"text","text":"b","cache_control":{}}],"role":"user"},
+          {"role":"user","content":"  x\n","name":"n","extra":{"k":[1,0.5,2.0]}},
+          {"role":"assistant","content":null,"reasoning_content":"hm",
+           "tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},
+                         {"function":{"name":"g","arguments":{"b":[true]}}},{"function":{"name":"h"}}]},
+          {"role":"tool","tool_call_id":"1","content":"42"},
+          {"role":"assistant","content":[{"type":"refusal","refusal":"no"}]}]})",
+      false);
+  ASSERT_TRUE(call.ok()) << call.error().message;
+  const std::vector<Message>& messages = call->conversation->messages;
+  ASSERT_EQ(messages.size(), 6U);
+  EXPECT_EQ(messages[0].role, Role::kSystem);
+  EXPECT_EQ(messages[1].content, "a b");
+  EXPECT_EQ(messages[2].content, "  x\n");
+  EXPECT_EQ(messages[2].name, "n");
+  EXPECT_EQ(messages[2].further_json, R"({"extra": {"k": [1, 0.5, 2.0]}})");
+  EXPECT_EQ(messages[3].content, "");
+  EXPECT_EQ(messages[3].reasoning, "hm");
+  ASSERT_EQ(messages[3].tool_calls.size(), 3U);
+  EXPECT_EQ(messages[3].tool_calls[0].id, "1");
+  EXPECT_EQ(messages[3].tool_calls[0].name, "f");
+  EXPECT_EQ(messages[3].tool_calls[0].arguments, R"({"a":1})");
+  EXPECT_EQ(messages[3].tool_calls[1].arguments, R"({"b": [true]})");
+  EXPECT_EQ(messages[3].tool_calls[2].arguments, "{}");
+  EXPECT_EQ(messages[4].role, Role::kTool);
+  EXPECT_EQ(messages[4].tool_call_id, "1");
+  EXPECT_EQ(messages[5].content, "no");
+}
+
+constexpr std::string_view kTool =
+    R"({"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object","properties":{"a":{"type":"number","minimum":0.5}}}}})";
+
+TEST(ChatRequest, takes_tools_in_the_order_of_their_keys) {
+  const auto call = decode_chat_request(
+      chat(R"("tools":[)" + std::string(kTool) +
+           R"(],"tool_choice":"auto","parallel_tool_calls":false,"reasoning_effort":"high")"),
+      false);
+  ASSERT_TRUE(call.ok()) << call.error().message;
+  ASSERT_EQ(call->conversation->tools.size(), 1U);
+  const Tool& tool = call->conversation->tools[0];
+  EXPECT_EQ(tool.name, "f");
+  EXPECT_EQ(tool.parameters_json,
+            R"({"type": "object", "properties": {"a": {"type": "number", "minimum": 0.5}}})");
+  EXPECT_EQ(tool.declaration_json,
+            R"({"type": "function", "function": {"name": "f", "description": "d", "parameters": )" +
+                tool.parameters_json + "}}");
+  EXPECT_TRUE(call->one_tool_call);
+  EXPECT_EQ(call->conversation->reasoning_effort, "high");
+  const auto none =
+      decode_chat_request(chat(R"("tools":[)" + std::string(kTool) + R"(],"tool_choice":"none")"), false);
+  ASSERT_TRUE(none.ok()) << none.error().message;
+  EXPECT_TRUE(none->conversation->tools.empty());
+  for (const char* choice : {R"("required")", R"({"type":"function","function":{"name":"f"}})"}) {
+    const auto forced = decode_chat_request(
+        chat(R"("tool_choice":)" + std::string(choice) + R"(,"tools":[)" + std::string(kTool) + "]"), false);
+    ASSERT_TRUE(forced.ok()) << forced.error().message;
+    EXPECT_TRUE(forced->conversation->must_call);
+    EXPECT_EQ(forced->conversation->tool_to_call, choice[0] == '{' ? "f" : "");
   }
+}
+
+TEST(ChatRequest, takes_the_form_of_the_answer) {
+  EXPECT_FALSE(decode_chat_request(chat(R"("response_format":{"type":"text"})"), false)->answer_schema);
+  EXPECT_EQ(decode_chat_request(chat(R"("response_format":{"type":"json_object"})"), false)->answer_schema,
+            R"({"type": "object"})");
+  EXPECT_EQ(
+      decode_chat_request(
+          chat(
+              R"("response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"minimum":0.5,"type":"number"}}})"),
+          false)
+          ->answer_schema,
+      R"({"minimum": 0.5, "type": "number"})");
+  EXPECT_EQ(decode_chat_request(chat(R"("thinking_budget":0)"), false)->thinking_budget, 0);
 }
 
 TEST(ChatRequest, names_what_it_refuses) {
@@ -203,17 +257,48 @@ TEST(ChatRequest, names_what_it_refuses) {
       {chat(R"("stream":"yes")"), "stream", "true or false"},
       {chat(R"("stream_options":{})"), "stream_options", "stream: true"},
       {chat(R"("stream":true,"stream_options":{"usage":true})"), "stream_options.usage", "unknown"},
-      {chat(R"("tools":[{"type":"function"}])"), "tools", "not supported"},
-      {chat(R"("tool_choice":"required")"), "tool_choice", "not supported"},
-      {chat(R"("tool_choice":{"type":"function"})"), "tool_choice", "not supported"},
+      {chat(R"("tools":{})"), "tools", "a list"},
+      {chat(R"("tools":[{}])"), "tools[0].type", "missing"},
+      {chat(R"("tools":[{"type":"function"}])"), "tools[0].function", "missing"},
+      {chat(R"("tools":[{"type":"web_search"}])"), "tools[0].type", "only functions"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"a b"}}])"), "tools[0].function.name",
+       "letters"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"f","strict":true}}])"),
+       "tools[0].function.strict", "guaranteed"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":[]}}])"),
+       "tools[0].function.parameters", "an object"},
+      {chat(
+           R"("tools":[{"type":"function","function":{"name":"f"}},{"type":"function","function":{"name":"f"}}])"),
+       "tools[1].function.name", "earlier"},
+      {chat(R"("parallel_tool_calls":1)"), "parallel_tool_calls", "true or false"},
+      {chat(R"("tool_choice":"required")"), "tool_choice", "no tools"},
+      {chat(R"("tool_choice":"maybe")"), "tool_choice", "must be none"},
+      {chat(
+           R"("tool_choice":{"type":"function","function":{"name":"g"}},"tools":[{"type":"function","function":{"name":"f"}}])"),
+       "tool_choice.function.name", "none of the tools"},
+      {chat(R"("tool_choice":{"type":"custom"})"), "tool_choice", "not supported"},
+      {chat(R"("tool_choice":{"type":"function"})"), "tool_choice.function", "missing"},
       {chat(R"("functions":[{}])"), "functions", "not supported"},
-      {chat(R"("response_format":{"type":"json_object"})"), "response_format", "json_object"},
-      {chat(R"("response_format":{"type":"json_schema","json_schema":{}})"), "response_format",
-       "json_schema"},
+      {chat(R"("response_format":{"type":"xml"})"), "response_format.type", "json_object or json_schema"},
+      {chat(
+           R"("response_format":{"type":"json_object"},"tools":[{"type":"function","function":{"name":"f"}}])"),
+       "response_format", "beside tools"},
+      {chat(R"("thinking_budget":-1)"), "thinking_budget", "-1"},
+      {chat(R"("response_format":{"type":"json_schema","json_schema":{}})"),
+       "response_format.json_schema.schema", "missing"},
+      {chat(
+           R"("response_format":{"type":"json_schema","json_schema":{"schema":{"x-guidance":{"lenient":true}}}})"),
+       "response_format.json_schema.schema.x-guidance", "not supported"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":{"x-guidance":{}}}}])"),
+       "tools[0].function.parameters.x-guidance", "not supported"},
       {chat(R"("response_format":{})"), "response_format.type", "missing"},
       {chat(R"("audio":{})"), "audio", "not supported"},
       {chat(R"("modalities":["audio"])"), "modalities", "not supported"},
-      {chat(R"("reasoning_effort":"high")"), "reasoning_effort", "not supported"},
+      {chat(R"("reasoning_effort":"huge")"), "reasoning_effort", "must be none"},
+      {R"({"model":"m","messages":[{"role":"assistant","tool_calls":[{}]}]})",
+       "messages[0].tool_calls[0].function", "missing"},
+      {R"({"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{}}]}]})",
+       "messages[0].tool_calls[0].function.name", "missing"},
       {chat(R"("web_search_options":{})"), "web_search_options", "not supported"},
       {chat(R"("chat_template_kwargs":{"messages":[]})"), "chat_template_kwargs.messages", "may not"},
       {chat(R"("prompt":"x")"), "prompt", "unknown parameter"},

@@ -1,6 +1,6 @@
 // Test helper: a model whose answers are known. Real tokenizer, template, engine and pages; a fake backend
-// that says kAnswer byte by byte after the prompt's last '|' (or after a chat's last turn), or 'x' for ever
-// after "L|".
+// that says its answer (kAnswer) byte by byte after the prompt's last '|' (or after a chat's last turn), or
+// 'x' for ever after "L|".
 #pragma once
 
 #include <atomic>
@@ -47,11 +47,12 @@ struct ScriptedModelOptions {
   std::int32_t max_running = 64;
   std::int32_t max_waiting = 1024;
   bool chat = true;
+  std::string answer{kAnswer};  // without a '|'
   std::function<Result<void>(const StepBatch&)> on_submit = {};
   SpeculationOptions speculation = {};
 };
 
-inline TokenId scripted_token(std::span<const TokenId> prefix) {
+inline TokenId scripted_token(std::span<const TokenId> prefix, std::string_view answer = kAnswer) {
   constexpr std::size_t kTurnHeader = std::string_view("assistant\n").size();
   for (std::size_t i = prefix.size(); i-- > 0;) {
     std::size_t said = 0;
@@ -64,7 +65,7 @@ inline TokenId scripted_token(std::span<const TokenId> prefix) {
     } else {
       continue;
     }
-    return said < kAnswer.size() ? static_cast<unsigned char>(kAnswer[said]) : kSyntheticEosToken;
+    return said < answer.size() ? static_cast<unsigned char>(answer[said]) : kSyntheticEosToken;
   }
   return kSyntheticEosToken;
 }
@@ -73,17 +74,22 @@ inline ServedModelPtr make_scripted_model(ScriptedModelOptions options) {
   struct Owner {
     TemporaryFolder folder;
     std::optional<Tokenizer> tokenizer;
-    std::optional<ChatTemplate> chat_template;
+    std::optional<ChatFormat> chat_format;
+    std::optional<GrammarLibrary> grammars;
     std::unique_ptr<EngineThread> engine;
   };
   auto owner = std::make_shared<Owner>();
   write_synthetic_model(owner->folder.path(), {}).value();
   owner->tokenizer = Tokenizer::open(owner->folder.path()).take_value();
-  owner->chat_template = ChatTemplate::open(owner->folder.path()).take_value();
+  owner->chat_format = ChatFormat::open(owner->folder.path(), *owner->tokenizer).take_value();
   constexpr std::int32_t kVocabSize = 320;
+  const std::vector<TokenId> eos_tokens{kSyntheticEosToken, kSyntheticTurnEndToken};
+  owner->grammars.emplace(*owner->tokenizer, kVocabSize, eos_tokens);
   FakeBackend::Options backend;
   backend.vocab_size = kVocabSize;
-  backend.script = scripted_token;
+  backend.script = [answer = options.answer](std::span<const TokenId> prefix) {
+    return scripted_token(prefix, answer);
+  };
   backend.on_submit = std::move(options.on_submit);
   EngineOptions engine;
   engine.num_pages = options.num_pages;
@@ -99,9 +105,10 @@ inline ServedModelPtr make_scripted_model(ScriptedModelOptions options) {
   auto model = std::make_shared<ServedModel>();
   model->name = std::move(options.name);
   model->tokenizer = &*owner->tokenizer;
-  model->chat_template = options.chat ? &*owner->chat_template : nullptr;
+  model->chat_format = options.chat ? &*owner->chat_format : nullptr;
+  model->grammars = &*owner->grammars;
   model->engine = owner->engine.get();
-  model->eos_tokens = {kSyntheticEosToken, kSyntheticTurnEndToken};
+  model->eos_tokens = eos_tokens;
   model->limits = {.vocab_size = kVocabSize, .context_tokens = options.context_tokens};
   model->created = 1700000000;
   model->owner = owner;

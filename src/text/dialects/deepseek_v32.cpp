@@ -1,0 +1,27 @@
+// Tags that begin with ｜DSML｜, each value saying whether it is a string: DeepSeek V3.2.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/tagged_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<｜DSML｜function_calls>"};
+constexpr TaggedSyntax kSyntax{
+    .call_open = "<｜DSML｜invoke name=\"",
+    .name_end = "\">",
+    .parameter_open = "<｜DSML｜parameter name=\"",
+    .key_end = "\"",
+    .parameter_close = "</｜DSML｜parameter>",
+    .call_close = "</｜DSML｜invoke>",
+    .section_close = "</｜DSML｜function_calls>",
+    .has_attributes = true,
+};
+
+Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSyntax); }
+
+}  // namespace
+
+const ToolDialect deepseek_v32{
+    .name = "deepseek_v32", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+
+}  // namespace mlxd::dialects

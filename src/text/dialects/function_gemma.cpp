@@ -1,0 +1,18 @@
+// <start_function_call>call:NAME{key:<escape>text<escape>}<end_function_call>: FunctionGemma.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/gemma_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<start_function_call>"};
+
+Task read(OutputReader& reader, int /*opener*/) {
+  return gemma_call(reader, "<escape>", "<end_function_call>");
+}
+
+}  // namespace
+
+const ToolDialect function_gemma{.name = "function_gemma", .openers = kOpeners, .read = read};
+
+}  // namespace mlxd::dialects

@@ -1,0 +1,30 @@
+// <tool_call>NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value></tool_call>: GLM 4.5 and later.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/json_calls.h"
+#include "text/dialects/tagged_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<tool_call>"};
+constexpr PairSyntax kSyntax{.key_open = "<arg_key>",
+                             .key_close = "</arg_key>",
+                             .value_open = "<arg_value>",
+                             .value_close = "</arg_value>",
+                             .section_close = "</tool_call>"};
+
+Task read(OutputReader& reader, int /*opener*/) {
+  bool ok = false;
+  char c = 0;
+  co_await reader.skip_space();
+  ok = co_await reader.peek(c);
+  if (!ok) co_return false;
+  if (c == '{') co_return co_await json_calls(reader, kSyntax.section_close);
+  co_return co_await paired_call(reader, kSyntax);
+}
+
+}  // namespace
+
+const ToolDialect glm4_5{.name = "glm4_5", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+
+}  // namespace mlxd::dialects

@@ -1,0 +1,27 @@
+// <minimax:tool_call><invoke name="NAME"><parameter
+// name="KEY">VALUE</parameter></invoke></minimax:tool_call>: MiniMax M2.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/tagged_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<minimax:tool_call>"};
+constexpr TaggedSyntax kSyntax{
+    .call_open = "<invoke name=\"",
+    .name_end = "\">",
+    .parameter_open = "<parameter name=\"",
+    .key_end = "\">",
+    .parameter_close = "</parameter>",
+    .call_close = "</invoke>",
+    .section_close = "</minimax:tool_call>",
+};
+
+Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSyntax); }
+
+}  // namespace
+
+const ToolDialect minimax_m2{
+    .name = "minimax_m2", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+
+}  // namespace mlxd::dialects

@@ -1,0 +1,24 @@
+// <TOOLCALL>[{"name": …, "arguments": {…}}, …]</TOOLCALL>: Nemotron Nano 2 and Llama Nemotron.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/json_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<TOOLCALL>"};
+
+Task read(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</TOOLCALL>"); }
+
+}  // namespace
+
+const ToolDialect nemotron{.name = "nemotron",
+                           .openers = kOpeners,
+                           .read = read,
+                           .frame = {.section_open = "<TOOLCALL>[",
+                                     .call_open = "{\"name\": \"",
+                                     .arguments_open = "\", \"arguments\": ",
+                                     .call_close = "}",
+                                     .separator = ", ",
+                                     .section_close = "]</TOOLCALL>"}};
+
+}  // namespace mlxd::dialects

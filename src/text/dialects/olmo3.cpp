@@ -1,0 +1,16 @@
+// <function_calls> with a call name(key="value") on each line </function_calls>: OLMo 3.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/python_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<function_calls>"};
+
+Task read(OutputReader& reader, int /*opener*/) { return python_calls(reader, "</function_calls>"); }
+
+}  // namespace
+
+const ToolDialect olmo3{.name = "olmo3", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+
+}  // namespace mlxd::dialects

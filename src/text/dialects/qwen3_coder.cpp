@@ -1,0 +1,37 @@
+// <tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>: Qwen3-Coder, Qwen 3.5,
+// Nemotron 3, Step. They sometimes leave the outer tag out, or fall back to hermes.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/json_calls.h"
+#include "text/dialects/tagged_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<tool_call>", "<function="};
+constexpr TaggedSyntax kSyntax{
+    .call_open = "<function=",
+    .name_end = ">",
+    .parameter_open = "<parameter=",
+    .key_end = ">",
+    .parameter_close = "</parameter>",
+    .call_close = "</function>",
+    .section_close = "</tool_call>",
+};
+
+Task read(OutputReader& reader, int opener) {
+  bool ok = false;
+  char c = 0;
+  if (opener == 1) co_return co_await tagged_calls(reader, kSyntax, true);
+  co_await reader.skip_space();
+  ok = co_await reader.peek(c);
+  if (!ok) co_return false;
+  if (c == '{') co_return co_await json_calls(reader, kSyntax.section_close);
+  co_return co_await tagged_calls(reader, kSyntax);
+}
+
+}  // namespace
+
+const ToolDialect qwen3_coder{
+    .name = "qwen3_coder", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+
+}  // namespace mlxd::dialects

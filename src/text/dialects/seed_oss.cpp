@@ -1,0 +1,25 @@
+// <seed:tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></seed:tool_call>: Seed-OSS.
+#include "text/dialects/dialect_list.h"
+#include "text/dialects/tagged_calls.h"
+
+namespace mlxd::dialects {
+namespace {
+
+constexpr std::string_view kOpeners[] = {"<seed:tool_call>"};
+constexpr TaggedSyntax kSyntax{
+    .call_open = "<function=",
+    .name_end = ">",
+    .parameter_open = "<parameter=",
+    .key_end = ">",
+    .parameter_close = "</parameter>",
+    .call_close = "</function>",
+    .section_close = "</seed:tool_call>",
+};
+
+Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSyntax); }
+
+}  // namespace
+
+const ToolDialect seed_oss{.name = "seed_oss", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+
+}  // namespace mlxd::dialects

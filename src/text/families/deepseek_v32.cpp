@@ -1,0 +1,22 @@
+// DeepSeek V3.2.
+#include "text/dialects/dialect_list.h"
+#include "text/families/family_list.h"
+
+namespace mlxd::families {
+namespace {
+
+constexpr std::string_view kModelTypes[] = {"deepseek_v32"};
+constexpr std::string_view kMarks[] = {"｜DSML｜"};
+constexpr std::string_view kNames[] = {"deepseek-v3.2"};
+
+}  // namespace
+
+const Family deepseek_v32{
+    .name = "deepseek_v32",
+    .model_types = kModelTypes,
+    .marks = kMarks,
+    .names = kNames,
+    .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::deepseek_v32},
+};
+
+}  // namespace mlxd::families
