@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "generation/conversation.h"
+#include "generation/grammar.h"
 #include "generation/sampling_params.h"
 #include "generation/token.h"
 
@@ -43,8 +44,8 @@ struct GenerationCall {
   /// Text that the answer is expected to have in it; makes it come sooner where it does.
   std::optional<std::string> prediction;
 
-  /// JSON schema that a chat's content is to match.
-  std::optional<std::string> answer_schema;
+  /// What a chat's content is to match.
+  std::optional<Grammar> answer_grammar;
   /// A chat's reasoning ends within so many tokens.
   std::optional<std::int32_t> thinking_budget;
   bool one_tool_call = false;  // the answer ends with its first complete call

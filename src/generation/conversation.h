@@ -14,6 +14,7 @@ struct Tool {
   std::string name;
   std::string declaration_json;  // {"type": "function", "function": {…}}, keys in the client's order
   std::string parameters_json;   // the JSON schema of its arguments; empty: takes none
+  bool strict = false;           // calls keep to that schema
 };
 
 struct Conversation {

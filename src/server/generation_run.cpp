@@ -12,7 +12,7 @@
 #include "http/sse.h"
 #include "server/prompt_tokens.h"
 #include "text/answer_constraint.h"
-#include "text/dialects/call_grammar.h"
+#include "text/answer_grammar.h"
 
 namespace mlxd {
 namespace {
@@ -33,7 +33,7 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   return z ^ (z >> 31U);
 }
 
-/// The tools of which a call has to come.
+/// The tools of which a call may come.
 std::vector<Tool> tools_to_call(const Conversation& conversation) {
   std::vector<Tool> tools;
   for (const Tool& tool : conversation.tools) {
@@ -42,10 +42,15 @@ std::vector<Tool> tools_to_call(const Conversation& conversation) {
   return tools;
 }
 
+bool any_is_strict(const std::vector<Tool>& tools) {
+  return std::any_of(tools.begin(), tools.end(), [](const Tool& tool) { return tool.strict; });
+}
+
 /// What of a chat asks for a constraint; empty: nothing.
 std::string constraining_field(const api::GenerationCall& call) {
-  if (call.answer_schema) return "response_format";
+  if (call.answer_grammar) return "response_format";
   if (call.conversation->must_call) return "tool_choice";
+  if (any_is_strict(call.conversation->tools)) return "tools";
   return call.thinking_budget ? "thinking_budget" : "";
 }
 
@@ -142,13 +147,14 @@ Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall&
 Result<std::optional<GrammarMatcher>> GenerationRun::compile_grammar(const api::GenerationCall& call) const {
   const ServedModel& model = *options_.model;
   const Conversation& conversation = *call.conversation;
-  if (call.answer_schema)
-    return std::optional(TRY(model.grammars->compile(GrammarKind::kJsonSchema, *call.answer_schema)));
-  if (!conversation.must_call) return std::optional<GrammarMatcher>();
-  const bool several = !call.one_tool_call && conversation.tool_to_call.empty();
-  const std::string grammar = TRY(
-      dialects::call_grammar(*chat_->format.tools, tools_to_call(conversation), several, *model.tokenizer));
-  return std::optional(TRY(model.grammars->compile(GrammarKind::kLark, grammar)));
+  const std::vector<Tool> tools = tools_to_call(conversation);
+  const AnswerWish wish{.content = call.answer_grammar ? &*call.answer_grammar : nullptr,
+                        .tools = tools,
+                        .must_call = conversation.must_call,
+                        .several = !call.one_tool_call && conversation.tool_to_call.empty()};
+  const std::optional<Grammar> grammar = TRY(answer_grammar(wish, chat_->format, *model.tokenizer));
+  if (!grammar) return std::optional<GrammarMatcher>();
+  return std::optional(TRY(model.grammars->compile(*grammar)));
 }
 
 Result<std::shared_ptr<TokenConstraint>> GenerationRun::make_constraint(
@@ -157,7 +163,7 @@ Result<std::shared_ptr<TokenConstraint>> GenerationRun::make_constraint(
   if (field.empty()) return std::shared_ptr<TokenConstraint>();
   const ServedModel& model = *options_.model;
   const dialects::OutputFormat& format = chat_->format;
-  if (format.is_harmony || model.grammars == nullptr)
+  if ((format.is_harmony && call.thinking_budget) || model.grammars == nullptr)
     return Error(ErrorKind::kUnsupported,
                  field + " is not supported with model '" + model.name + "' yet: leave it out", field);
   if (call.thinking_budget && format.reasoning.close.empty())

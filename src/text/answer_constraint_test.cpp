@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
 #include <random>
+#include <set>
 #include <string>
 
-#include "text/dialects/call_grammar.h"
+#include "text/answer_grammar.h"
 #include "text/dialects/dialect_list.h"
 #include "text/grammar_library.h"
+#include "text/lark_text.h"
 #include "text/test_tokenizers.h"
 
 namespace mlxd {
@@ -15,65 +18,110 @@ namespace {
 
 using Start = dialects::OutputParser::Start;
 
-class AnswerConstraintTest : public ::testing::Test {
- protected:
-  AnswerConstraintTest()
-      : tokenizer_(Tokenizer::parse(test::byte_level_tokenizer()).take_value()),
-        end_(tokenizer_.token_id("<|end|>")),
-        grammars_(tokenizer_, tokenizer_.vocab_size(), {end_}) {}
+bool allows(std::span<const std::uint32_t> mask, TokenId token) {
+  if (mask.empty()) return true;
+  const auto word = static_cast<std::size_t>(token) / 32;
+  return word < mask.size() && ((mask[word] >> (static_cast<unsigned>(token) % 32U)) & 1U) != 0;
+}
 
-  std::shared_ptr<AnswerConstraint> make(const char* schema, std::optional<std::int32_t> budget,
-                                         Start start) {
-    AnswerConstraint::Options options{.tokenizer = &tokenizer_,
-                                      .vocab_size = tokenizer_.vocab_size(),
-                                      .end_tokens = {end_},
-                                      .reasoning = {"<think>", "</think>"},
-                                      .start = start,
-                                      .thinking_budget = budget};
-    if (schema != nullptr) options.grammar = grammars_.compile(GrammarKind::kJsonSchema, schema).take_value();
+/// A model's vocabulary, and one that speaks it without sense.
+struct Speaker {
+  explicit Speaker(const std::vector<std::string>& special, std::string_view end_token)
+      : tokenizer(Tokenizer::parse(test::byte_level_tokenizer(special)).take_value()),
+        end(tokenizer.token_id(end_token)),
+        grammars(tokenizer, tokenizer.vocab_size(), {end}) {}
+
+  std::shared_ptr<AnswerConstraint> follow(const Grammar& grammar) {
+    AnswerConstraint::Options options{
+        .tokenizer = &tokenizer, .vocab_size = tokenizer.vocab_size(), .end_tokens = {end}};
+    auto compiled = grammars.compile(grammar);
+    EXPECT_TRUE(compiled.ok()) << compiled.error().message << "\n" << grammar.source;
+    options.grammar = compiled.take_value();
     return AnswerConstraint::create(std::move(options)).take_value();
   }
 
-  static bool allows(std::span<const std::uint32_t> mask, TokenId token) {
-    if (mask.empty()) return true;
-    const auto word = static_cast<std::size_t>(token) / 32;
-    return word < mask.size() && ((mask[word] >> (static_cast<unsigned>(token) % 32U)) & 1U) != 0;
+  /// The tokens of a wish: special ones and bytes.
+  std::vector<TokenId> spell(std::string_view text) const {
+    std::vector<TokenId> tokens;
+    while (!text.empty()) {
+      std::size_t size = 1;
+      TokenId token = special_token_at(text, tokenizer, size);
+      if (token == kNoToken) {
+        size = 1;
+        token = tokenizer.token_id(test::byte_level_name(static_cast<unsigned char>(text.front())));
+      }
+      tokens.push_back(token);
+      text.remove_prefix(size);
+    }
+    return tokens;
   }
 
   /// What a model says that would say `wish` and then draws at random, within what it is allowed, until it
   /// ends.
-  std::string say(AnswerConstraint& constraint, const std::string& wish, std::mt19937& random) {
+  std::string say(AnswerConstraint& constraint, const std::string& wish, std::mt19937& random) const {
     std::string said;
-    std::size_t wished = 0;
-    for (int i = 0; i < 400; ++i) {
+    const std::vector<TokenId> wished = spell(wish);
+    std::size_t place = 0;
+    for (int i = 0; i < 4000; ++i) {
       const auto mask = constraint.mask();
       TokenId token = kNoToken;
-      if (wished < wish.size()) {
-        token = tokenizer_.token_id(test::byte_level_name(static_cast<unsigned char>(wish[wished])));
-        ++wished;
+      if (place < wished.size()) {
+        token = wished[place++];
         if (!allows(mask, token)) {
-          wished = wish.size();
+          place = wished.size();
           token = kNoToken;
         }
       }
       for (int tries = 0; token == kNoToken && tries < 1000000; ++tries) {
-        const auto drawn = static_cast<TokenId>(random() % static_cast<unsigned>(tokenizer_.vocab_size()));
+        const auto drawn = static_cast<TokenId>(random() % static_cast<unsigned>(tokenizer.vocab_size()));
         if (allows(mask, drawn)) token = drawn;
       }
       EXPECT_NE(token, kNoToken) << "nothing is allowed after " << said;
       if (token == kNoToken) break;
       constraint.advance(token);
       EXPECT_FALSE(constraint.error()) << constraint.error()->message;
-      if (token == end_) return said;
-      said += tokenizer_.token_bytes(token);
+      if (token == end) return said;
+      said += tokenizer.token_bytes(token);
     }
     return said + " (unended)";
   }
 
-  const Tokenizer tokenizer_;
-  const TokenId end_;
-  GrammarLibrary grammars_;
+  const Tokenizer tokenizer;
+  const TokenId end;
+  GrammarLibrary grammars;
 };
+
+class AnswerConstraintTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<AnswerConstraint> make(const char* schema, std::optional<std::int32_t> budget,
+                                         Start start) {
+    AnswerConstraint::Options options{.tokenizer = &speaker_.tokenizer,
+                                      .vocab_size = speaker_.tokenizer.vocab_size(),
+                                      .end_tokens = {speaker_.end},
+                                      .reasoning = {"<think>", "</think>"},
+                                      .start = start,
+                                      .thinking_budget = budget};
+    if (schema != nullptr)
+      options.grammar = speaker_.grammars.compile({GrammarKind::kJsonSchema, schema}).take_value();
+    return AnswerConstraint::create(std::move(options)).take_value();
+  }
+  std::string say(AnswerConstraint& constraint, const std::string& wish, std::mt19937& random) const {
+    return speaker_.say(constraint, wish, random);
+  }
+
+  /// One for each dialect: gpt-oss's channels are special tokens always.
+  Speaker& speaker_of(const dialects::ToolDialect& dialect) {
+    return dialect.name == "gpt_oss" ? harmony_ : speaker_;
+  }
+
+  Speaker speaker_{{}, "<|end|>"};
+  Speaker harmony_{{"<|return|>", "<|channel|>", "<|message|>", "<|start|>", "<|constrain|>", "<|call|>"},
+                   "<|return|>"};
+};
+
+dialects::OutputFormat format_of(const dialects::ToolDialect& dialect) {
+  return {.tools = &dialect, .is_harmony = dialect.name == "gpt_oss"};
+}
 
 constexpr const char* kSchema = R"({"enum": ["yes", "no", 7]})";
 
@@ -108,7 +156,7 @@ TEST_F(AnswerConstraintTest, the_grammar_begins_when_reasoning_has_ended) {
     EXPECT_TRUE(is_answer(said.substr(said.find("</think>") + 8))) << said;
   }
   const auto constraint = make(kSchema, {}, Start::kReasoning);
-  EXPECT_FALSE(allows(constraint->mask(), end_)) << "nothing has been answered yet";
+  EXPECT_FALSE(allows(constraint->mask(), speaker_.end)) << "nothing has been answered yet";
 }
 
 TEST_F(AnswerConstraintTest, reasoning_ends_within_its_budget) {
@@ -127,51 +175,201 @@ TEST_F(AnswerConstraintTest, reasoning_ends_within_its_budget) {
   EXPECT_TRUE(said.starts_with(thought)) << "no reasoning, no budget: " << said;
 }
 
-// Whatever a model would say, it calls: in every dialect that can be forced, and its parser reads the calls.
-TEST_F(AnswerConstraintTest, a_call_can_be_forced) {
-  std::mt19937 random(1);
-  const std::vector<Tool> tools = {
+const std::vector<Tool>& some_tools() {
+  static const std::vector<Tool> tools = {
       {.name = "first",
        .declaration_json = {},
        .parameters_json =
-           R"({"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}, "required": ["unit"], "additionalProperties": false})"},
-      {.name = "second", .declaration_json = {}, .parameters_json = {}}};
-  std::size_t num_forced = 0;
+           R"({"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}, "required": ["unit"], "additionalProperties": false})",
+       .strict = true},
+      {.name = "second", .declaration_json = {}, .parameters_json = {}, .strict = true},
+      {.name = "third",
+       .declaration_json = {},
+       .parameters_json =
+           R"({"type": "object", "properties": {"text": {"type": "string", "maxLength": 8}, "count": {"type": "integer", "minimum": 1, "maximum": 9}, "on": {"type": "boolean"}, "list": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 3}, "minItems": 1, "maxItems": 2}}, "required": ["text", "on"], "additionalProperties": false})",
+       .strict = true}};
+  return tools;
+}
+
+/// Whether the arguments of a call of `name` are what its schema says.
+void expect_arguments(const std::string& name, const std::string& arguments) {
+  boost::json::error_code code;
+  const boost::json::value parsed = boost::json::parse(arguments, code);
+  ASSERT_FALSE(code) << arguments;
+  ASSERT_TRUE(parsed.is_object()) << arguments;
+  const boost::json::object& object = parsed.get_object();
+  if (name == "first") {
+    ASSERT_EQ(object.size(), 1U) << arguments;
+    EXPECT_TRUE(object.at("unit") == "C" || object.at("unit") == "F") << arguments;
+  } else if (name == "second") {
+    EXPECT_TRUE(object.empty()) << arguments;
+  } else {
+    ASSERT_EQ(name, "third");
+    ASSERT_TRUE(object.at("text").is_string()) << arguments;
+    EXPECT_TRUE(object.at("on").is_bool()) << arguments;
+    if (object.contains("count")) {
+      ASSERT_TRUE(object.at("count").is_int64()) << arguments;
+      EXPECT_GE(object.at("count").get_int64(), 1);
+      EXPECT_LE(object.at("count").get_int64(), 9);
+    }
+    if (object.contains("list")) {
+      ASSERT_TRUE(object.at("list").is_array()) << arguments;
+      EXPECT_GE(object.at("list").get_array().size(), 1U);
+      EXPECT_LE(object.at("list").get_array().size(), 2U);
+      for (const boost::json::value& item : object.at("list").get_array()) EXPECT_TRUE(item.is_int64());
+    }
+    EXPECT_LE(object.size(), 4U) << arguments;
+  }
+}
+
+struct Heard {
+  std::string content;
+  std::vector<std::pair<std::string, std::string>> calls;  // names and arguments
+  bool broken = false;
+};
+
+Heard hear(const std::string& said, const dialects::OutputFormat& format, const std::vector<Tool>& tools) {
+  dialects::OutputParser parser(format, tools, Start::kContent);
+  std::vector<AnswerPiece> pieces = parser.push(said);
+  for (AnswerPiece& piece : parser.finish()) append_piece(pieces, std::move(piece));
+  Heard heard;
+  for (const AnswerPiece& piece : pieces) {
+    if (piece.kind == AnswerPiece::Kind::kContent) heard.content += piece.text;
+    if (piece.kind == AnswerPiece::Kind::kCallBegin) heard.calls.emplace_back(piece.name, "");
+    if (piece.kind == AnswerPiece::Kind::kCallArguments) heard.calls.back().second += piece.text;
+    if (piece.kind == AnswerPiece::Kind::kCallBroken) heard.broken = true;
+  }
+  return heard;
+}
+
+// Whatever a model would say, it calls: in every dialect, and its parser reads the calls as the schemas say.
+TEST_F(AnswerConstraintTest, a_call_can_be_forced) {
+  std::mt19937 random(1);
   for (const dialects::ToolDialect* dialect : dialects::kToolDialects) {
-    const auto grammar = dialects::call_grammar(*dialect, tools, true, tokenizer_);
-    EXPECT_EQ(grammar.ok(), !dialect->frame.call_open.empty()) << dialect->name;
-    if (!grammar.ok()) continue;
-    ++num_forced;
-    for (int round = 0; round < 10; ++round) {
-      AnswerConstraint::Options options{
-          .tokenizer = &tokenizer_, .vocab_size = tokenizer_.vocab_size(), .end_tokens = {end_}};
-      auto compiled = grammars_.compile(GrammarKind::kLark, *grammar);
-      ASSERT_TRUE(compiled.ok()) << compiled.error().message << "\n" << *grammar;
-      options.grammar = compiled.take_value();
-      const auto constraint = AnswerConstraint::create(std::move(options)).take_value();
-      const std::string said = say(*constraint, "No.", random);
-      SCOPED_TRACE(said);
-      dialects::OutputParser parser({.tools = dialect}, tools, Start::kContent);
-      std::vector<AnswerPiece> pieces = parser.push(said);
-      for (AnswerPiece& piece : parser.finish()) append_piece(pieces, std::move(piece));
-      EXPECT_GE(parser.num_complete_calls(), 1);
-      for (const AnswerPiece& piece : pieces) {
-        EXPECT_NE(piece.kind, AnswerPiece::Kind::kContent) << piece.text;
-        EXPECT_NE(piece.kind, AnswerPiece::Kind::kCallBroken) << piece.text;
-        if (piece.kind == AnswerPiece::Kind::kCallBegin) {
-          EXPECT_TRUE(piece.name == "first" || piece.name == "second") << piece.name;
-        }
+    const dialects::OutputFormat format = format_of(*dialect);
+    Speaker& speaker = speaker_of(*dialect);
+    const AnswerWish wish{.tools = some_tools(), .must_call = true};
+    const auto grammar = answer_grammar(wish, format, speaker.tokenizer);
+    ASSERT_TRUE(grammar.ok()) << dialect->name << ": " << grammar.error().message;
+    std::set<std::string> names;
+    for (int round = 0; round < 40; ++round) {
+      const std::string said = speaker.say(*speaker.follow(**grammar),
+                                           format.is_harmony ? "<|channel|>commentary to=" : "No.", random);
+      SCOPED_TRACE(std::string(dialect->name) + ": " + said);
+      const Heard heard = hear(said, format, some_tools());
+      EXPECT_GE(heard.calls.size(), 1U);
+      EXPECT_EQ(heard.content, "");
+      EXPECT_FALSE(heard.broken);
+      for (const auto& [name, arguments] : heard.calls) {
+        expect_arguments(name, arguments);
+        names.insert(name);
       }
     }
+    EXPECT_EQ(names.size(), 3U) << dialect->name;
   }
-  EXPECT_GE(num_forced, 7U);
+}
+
+// A model that may call says what it likes, but its calls keep to strict schemas.
+TEST_F(AnswerConstraintTest, strict_tools_hold_calls_and_leave_text_free) {
+  std::mt19937 random(1);
+  for (const dialects::ToolDialect* dialect : dialects::kToolDialects) {
+    const dialects::OutputFormat format = format_of(*dialect);
+    Speaker& speaker = speaker_of(*dialect);
+    const auto grammar = answer_grammar({.tools = some_tools()}, format, speaker.tokenizer);
+    ASSERT_TRUE(grammar.ok()) << dialect->name << ": " << grammar.error().message;
+    const std::string opening =
+        format.is_harmony ? "<|channel|>commentary to=functions."
+                          : std::string(dialect->frame.section_open) + std::string(dialect->frame.call_open);
+    const std::string before =
+        format.is_harmony || dialect->read_unmarked != nullptr ? std::string() : "Let me see. ";
+    for (int round = 0; round < 10; ++round) {
+      const std::string said =
+          speaker.say(*speaker.follow(**grammar),
+                      before + opening + "third" + std::string(dialect->frame.arguments_open), random);
+      SCOPED_TRACE(std::string(dialect->name) + ": " + said);
+      const Heard heard = hear(said, format, some_tools());
+      ASSERT_GE(heard.calls.size(), 1U);
+      EXPECT_FALSE(heard.broken);
+      for (const auto& [name, arguments] : heard.calls) expect_arguments(name, arguments);
+    }
+    // Text alone, to its own end.
+    const std::string words =
+        format.is_harmony ? "<|channel|>final<|message|>1 < 2, is it?" : "1 < 2, is it?";
+    const auto constraint = speaker.follow(**grammar);
+    for (const TokenId token : speaker.spell(words)) {
+      ASSERT_TRUE(allows(constraint->mask(), token)) << dialect->name;
+      constraint->advance(token);
+    }
+    EXPECT_TRUE(allows(constraint->mask(), speaker.end)) << dialect->name;
+  }
+}
+
+TEST_F(AnswerConstraintTest, the_answer_s_form_holds_beside_tools) {
+  std::mt19937 random(1);
+  const Grammar content{GrammarKind::kJsonSchema, kSchema};
+  std::size_t num_answers = 0;
+  std::size_t num_calls = 0;
+  for (const dialects::ToolDialect* dialect : dialects::kToolDialects) {
+    const dialects::OutputFormat format = format_of(*dialect);
+    Speaker& speaker = speaker_of(*dialect);
+    const auto grammar =
+        answer_grammar({.content = &content, .tools = some_tools()}, format, speaker.tokenizer);
+    EXPECT_EQ(grammar.ok(), dialect->read_unmarked == nullptr) << dialect->name;
+    if (!grammar.ok()) continue;
+    for (int round = 0; round < 20; ++round) {
+      const std::string said = speaker.say(*speaker.follow(**grammar), "", random);
+      SCOPED_TRACE(std::string(dialect->name) + ": " + said);
+      const Heard heard = hear(said, format, some_tools());
+      if (heard.calls.empty()) {
+        ++num_answers;
+        EXPECT_TRUE(is_answer(heard.content));
+      } else {
+        ++num_calls;
+        EXPECT_EQ(heard.content, "");
+      }
+      for (const auto& [name, arguments] : heard.calls) expect_arguments(name, arguments);
+    }
+  }
+  EXPECT_GT(num_answers, 20U);
+  EXPECT_GT(num_calls, 20U);
+}
+
+TEST_F(AnswerConstraintTest, what_a_dialect_cannot_hold_to_is_refused) {
+  const std::vector<Tool> tools = {
+      {.name = "f",
+       .declaration_json = {},
+       .parameters_json =
+           R"({"type": "object", "properties": {"day": {"type": "string", "format": "date"}}})",
+       .strict = true}};
+  const auto refused =
+      answer_grammar({.tools = tools}, {.tools = &dialects::qwen3_coder}, speaker_.tokenizer);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().kind, ErrorKind::kUnsupported);
+  EXPECT_NE(refused.error().message.find("'day' has \"format\""), std::string::npos)
+      << refused.error().message;
+  EXPECT_TRUE(answer_grammar({.tools = tools}, {.tools = &dialects::hermes}, speaker_.tokenizer).ok());
+  const Grammar lark{GrammarKind::kLark, "start: \"a\""};
+  EXPECT_FALSE(
+      answer_grammar({.content = &lark, .tools = tools}, {.tools = &dialects::hermes}, speaker_.tokenizer)
+          .ok());
+  EXPECT_FALSE(answer_grammar({.tools = tools}, {}, speaker_.tokenizer).ok());
+  EXPECT_EQ(answer_grammar({.content = &lark}, {}, speaker_.tokenizer)->value(), lark);
+  EXPECT_FALSE(answer_grammar({}, {}, speaker_.tokenizer)->has_value());
+}
+
+TEST_F(AnswerConstraintTest, a_grammar_is_compiled_once_and_each_answer_follows_its_own_copy) {
+  std::mt19937 random(1);
+  const Grammar grammar{GrammarKind::kRegex, "[ab]{3}/c?"};
+  const auto first = speaker_.follow(grammar);
+  EXPECT_EQ(say(*first, "abb/c", random), "abb/c");
+  EXPECT_EQ(say(*speaker_.follow(grammar), "bbb/", random).substr(0, 4), "bbb/");
 }
 
 TEST_F(AnswerConstraintTest, what_is_not_supported_is_told_before_the_first_token) {
   for (const char* schema :
        {R"({"type": "object", "unevaluatedProperties": false, "minProperties": 3, "not": {"type": "null"}})",
         R"({"type": "strange"})", "{"}) {
-    const auto compiled = grammars_.compile(GrammarKind::kJsonSchema, schema);
+    const auto compiled = speaker_.grammars.compile({GrammarKind::kJsonSchema, schema});
     ASSERT_FALSE(compiled.ok()) << schema;
     EXPECT_FALSE(compiled.error().message.empty());
   }

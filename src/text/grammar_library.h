@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
+#include <memory>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "base/mutex.h"
@@ -18,15 +19,24 @@ class GrammarLibrary {
   /// `tokenizer` outlives this.
   GrammarLibrary(const Tokenizer& tokenizer, std::int32_t vocab_size, std::vector<TokenId> end_tokens);
 
-  /// Errors as GrammarEnvironment::create and compile.
-  Result<GrammarMatcher> compile(GrammarKind kind, std::string_view source) EXCLUDES(mutex_);
+  /// Errors as GrammarEnvironment::create and compile. What was asked for lately is copied.
+  Result<GrammarMatcher> compile(const Grammar& grammar) EXCLUDES(mutex_);
 
  private:
+  static constexpr std::size_t kMaxKept = 64;
+  static constexpr std::size_t kMaxKeptBytes = 256 * 1024;  // of one source
+
+  struct Kept {
+    Grammar grammar;
+    std::shared_ptr<const GrammarMatcher> matcher;  // at the beginning
+  };
+
   const Tokenizer& tokenizer_;
   const std::int32_t vocab_size_;
   const std::vector<TokenId> end_tokens_;
   Mutex mutex_;
   std::optional<GrammarEnvironment> environment_ GUARDED_BY(mutex_);  // never changes once it is made
+  std::list<Kept> kept_ GUARDED_BY(mutex_);                           // asked for last: first
 };
 
 }  // namespace mlxd

@@ -79,6 +79,14 @@ GrammarMatcher::GrammarMatcher(GrammarMatcher&&) noexcept = default;
 GrammarMatcher& GrammarMatcher::operator=(GrammarMatcher&&) noexcept = default;
 GrammarMatcher::~GrammarMatcher() = default;
 
+Result<GrammarMatcher> GrammarMatcher::copy() const {
+  auto copied = std::make_unique<Impl>();
+  OwnedText message;
+  const TextkitStatus status = textkit_grammar_matcher_copy(impl_->handle, &copied->handle, message.out());
+  if (status != TEXTKIT_OK) return to_error(status, message);
+  return GrammarMatcher(std::move(copied));
+}
+
 Result<void> GrammarMatcher::compute_mask(std::span<std::uint32_t> words) {
   OwnedText message;
   const TextkitStatus status =

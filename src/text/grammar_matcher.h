@@ -8,12 +8,11 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "generation/grammar.h"
 #include "generation/token.h"
 #include "text/tokenizer.h"
 
 namespace mlxd {
-
-enum class GrammarKind { kJsonSchema, kRegex, kLark };
 
 class GrammarMatcher;
 
@@ -49,6 +48,9 @@ class GrammarMatcher {
   GrammarMatcher(GrammarMatcher&&) noexcept;
   GrammarMatcher& operator=(GrammarMatcher&&) noexcept;
   ~GrammarMatcher();
+
+  /// Another one that has come as far. Errors: kInternal.
+  Result<GrammarMatcher> copy() const;
 
   /// Bit i % 32 of words[i / 32] tells whether token i may come next. Once the text is complete, only end
   /// tokens. `words` has at least the environment's mask_words(). Errors: kUnsupported (the grammar became

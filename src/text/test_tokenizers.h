@@ -47,8 +47,9 @@ inline json::object base_tokenizer() {
           {"post_processor", nullptr}};
 }
 
-/// Byte-level BPE: the 256 bytes, a few merges, and added tokens, one of which is plain text.
-inline std::string byte_level_tokenizer() {
+/// Byte-level BPE: the 256 bytes, a few merges, and added tokens, one of which is plain text; and more
+/// special ones.
+inline std::string byte_level_tokenizer(const std::vector<std::string>& special = {}) {
   json::object tokenizer = base_tokenizer();
   json::object vocab;
   int next = 0;
@@ -75,8 +76,10 @@ inline std::string byte_level_tokenizer() {
                                     {"byte_fallback", false},
                                     {"vocab", vocab},
                                     {"merges", merges}};
-  tokenizer["added_tokens"] =
-      json::array{added_token(next, "<|end|>", true), added_token(next + 1, "<tool é>", false)};
+  json::array added{added_token(next, "<|end|>", true), added_token(next + 1, "<tool é>", false)};
+  for (const std::string& each : special)
+    added.push_back(added_token(next + static_cast<int>(added.size()), each, true));
+  tokenizer["added_tokens"] = std::move(added);
   tokenizer["pre_tokenizer"] = json::object{
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   tokenizer["decoder"] = json::object{

@@ -132,6 +132,9 @@ void textkit_grammar_environment_free(TextkitGrammarEnvironment* environment);
 TextkitStatus textkit_grammar_matcher_new(const TextkitGrammarEnvironment* environment, TextkitView kind,
                                           TextkitView source, TextkitGrammarMatcher** matcher,
                                           TextkitText* error);
+/* Another matcher that has come as far as this one. */
+TextkitStatus textkit_grammar_matcher_copy(const TextkitGrammarMatcher* matcher, TextkitGrammarMatcher** copy,
+                                           TextkitText* error);
 void textkit_grammar_matcher_free(TextkitGrammarMatcher* matcher);
 /// Sets bit i of `words` (i % 32 of word i / 32) where token i may come next; `num_words` is at least
 /// (vocab_size + 31) / 32, the rest is cleared. Once the text is complete only end tokens are allowed.

@@ -130,6 +130,15 @@ pub struct GrammarMatcher {
 }
 
 impl GrammarMatcher {
+    /// Another one that has come as far and shares nothing with this.
+    pub fn copy(&self) -> GrammarMatcher {
+        GrammarMatcher {
+            matcher: self.matcher.deep_clone(),
+            vocab_size: self.vocab_size,
+            end_tokens: self.end_tokens.clone(),
+        }
+    }
+
     pub fn mask(&mut self, words: &mut [u32]) -> Result<(), Failure> {
         if words.len() < (self.vocab_size as usize).div_ceil(32) {
             return Err(Failure::new(

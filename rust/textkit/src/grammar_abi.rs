@@ -53,6 +53,17 @@ pub unsafe extern "C" fn textkit_grammar_matcher_new(
 /// # Safety
 /// See above.
 #[no_mangle]
+pub unsafe extern "C" fn textkit_grammar_matcher_copy(
+    matcher: *const GrammarMatcher,
+    copy: *mut *mut GrammarMatcher,
+    error: *mut Text,
+) -> Status {
+    deliver(copy, error, || Ok(Box::into_raw(Box::new((*matcher).copy()))))
+}
+
+/// # Safety
+/// See above.
+#[no_mangle]
 pub unsafe extern "C" fn textkit_grammar_matcher_free(matcher: *mut GrammarMatcher) {
     if !matcher.is_null() {
         let _ = guard(|| {

@@ -107,9 +107,6 @@ Result<void> read_tool_choice(const json::value& value, std::string_view field, 
 Result<void> check_tools(const RequestDraft& draft) {
   const Conversation& conversation = *draft.call.conversation;
   const std::vector<Tool>& tools = conversation.tools;
-  if (draft.call.answer_schema && !tools.empty() && !draft.no_tools)
-    return refused_field("response_format",
-                         "it cannot be guaranteed beside tools yet; leave one of them out");
   if (!conversation.must_call) return {};
   if (tools.empty())
     return invalid_argument("tool_choice forces a call, but there are no tools", "tool_choice");
@@ -156,12 +153,20 @@ Result<void> read_response_format(const json::value& value, std::string_view fie
   const std::string kind = TRY(read_string(*type, path + ".type"));
   if (kind == "text") return {};
   if (kind == "json_object") {
-    draft.call.answer_schema = R"({"type": "object"})";
+    draft.call.answer_grammar = Grammar{GrammarKind::kJsonSchema, R"({"type": "object"})"};
+    return {};
+  }
+  if (kind == "regex" || kind == "lark") {
+    const json::value* source = format.if_contains(kind);
+    if (source == nullptr) return missing_field(path + "." + kind);
+    draft.call.answer_grammar = Grammar{kind == "regex" ? GrammarKind::kRegex : GrammarKind::kLark,
+                                        TRY(read_string(*source, path + "." + kind))};
     return {};
   }
   if (kind != "json_schema")
-    return invalid_argument(path + ".type is " + shown(*type) + ", must be text, json_object or json_schema",
-                            path + ".type");
+    return invalid_argument(
+        path + ".type is " + shown(*type) + ", must be text, json_object, json_schema, regex or lark",
+        path + ".type");
   const json::value* named = format.if_contains("json_schema");
   if (named == nullptr) return missing_field(path + ".json_schema");
   const json::object& details = *TRY(read_object(*named, path + ".json_schema"));
@@ -169,8 +174,8 @@ Result<void> read_response_format(const json::value& value, std::string_view fie
   if (schema == nullptr) return missing_field(path + ".json_schema.schema");
   const json::object* const asked = TRY(read_object(*schema, path + ".json_schema.schema"));
   TRY(check_schema(*asked, path + ".json_schema.schema"));
-  draft.call.answer_schema.emplace();
-  append_json_value(*draft.call.answer_schema, *schema);
+  draft.call.answer_grammar.emplace();
+  append_json_value(draft.call.answer_grammar->source, *schema);
   return {};
 }
 

@@ -180,16 +180,20 @@ TEST(ChatRequest, takes_tools_in_the_order_of_their_keys) {
 }
 
 TEST(ChatRequest, takes_the_form_of_the_answer) {
-  EXPECT_FALSE(decode_chat_request(chat(R"("response_format":{"type":"text"})"), false)->answer_schema);
-  EXPECT_EQ(decode_chat_request(chat(R"("response_format":{"type":"json_object"})"), false)->answer_schema,
-            R"({"type": "object"})");
+  const auto form = [](const std::string& fields) {
+    return *decode_chat_request(chat(fields), false)->answer_grammar;
+  };
+  EXPECT_FALSE(decode_chat_request(chat(R"("response_format":{"type":"text"})"), false)->answer_grammar);
+  EXPECT_EQ(form(R"("response_format":{"type":"json_object"})"),
+            (Grammar{GrammarKind::kJsonSchema, R"({"type": "object"})"}));
+  EXPECT_EQ(form(R"("response_format":{"type":"regex","regex":"[ab]+"})"),
+            (Grammar{GrammarKind::kRegex, "[ab]+"}));
+  EXPECT_EQ(form(R"("response_format":{"type":"lark","lark":"start: \"a\""})"),
+            (Grammar{GrammarKind::kLark, "start: \"a\""}));
   EXPECT_EQ(
-      decode_chat_request(
-          chat(
-              R"("response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"minimum":0.5,"type":"number"}}})"),
-          false)
-          ->answer_schema,
-      R"({"minimum": 0.5, "type": "number"})");
+      form(
+          R"("response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"minimum":0.5,"type":"number"}}})"),
+      (Grammar{GrammarKind::kJsonSchema, R"({"minimum": 0.5, "type": "number"})"}));
   EXPECT_EQ(decode_chat_request(chat(R"("thinking_budget":0)"), false)->thinking_budget, 0);
 }
 
@@ -263,8 +267,8 @@ TEST(ChatRequest, names_what_it_refuses) {
       {chat(R"("tools":[{"type":"web_search"}])"), "tools[0].type", "only functions"},
       {chat(R"("tools":[{"type":"function","function":{"name":"a b"}}])"), "tools[0].function.name",
        "letters"},
-      {chat(R"("tools":[{"type":"function","function":{"name":"f","strict":true}}])"),
-       "tools[0].function.strict", "guaranteed"},
+      {chat(R"("tools":[{"type":"function","function":{"name":"f","strict":"yes"}}])"),
+       "tools[0].function.strict", "true or false"},
       {chat(R"("tools":[{"type":"function","function":{"name":"f","parameters":[]}}])"),
        "tools[0].function.parameters", "an object"},
       {chat(
@@ -279,10 +283,8 @@ TEST(ChatRequest, names_what_it_refuses) {
       {chat(R"("tool_choice":{"type":"custom"})"), "tool_choice", "not supported"},
       {chat(R"("tool_choice":{"type":"function"})"), "tool_choice.function", "missing"},
       {chat(R"("functions":[{}])"), "functions", "not supported"},
-      {chat(R"("response_format":{"type":"xml"})"), "response_format.type", "json_object or json_schema"},
-      {chat(
-           R"("response_format":{"type":"json_object"},"tools":[{"type":"function","function":{"name":"f"}}])"),
-       "response_format", "beside tools"},
+      {chat(R"("response_format":{"type":"xml"})"), "response_format.type", "json_schema, regex or lark"},
+      {chat(R"("response_format":{"type":"regex"})"), "response_format.regex", "missing"},
       {chat(R"("thinking_budget":-1)"), "thinking_budget", "-1"},
       {chat(R"("response_format":{"type":"json_schema","json_schema":{}})"),
        "response_format.json_schema.schema", "missing"},

@@ -48,10 +48,7 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
                                 std::to_string(kMaxNameBytes) + " letters, digits or any of _-.:/",
                             field + ".name");
   if (const json::value* strict = details.if_contains("strict"); strict != nullptr && !strict->is_null()) {
-    if (TRY(read_boolean(*strict, field + ".strict")))
-      return Error(ErrorKind::kUnsupported,
-                   field + ".strict cannot be guaranteed yet: leave it out, and check the arguments",
-                   field + ".strict");
+    tool.strict = TRY(read_boolean(*strict, field + ".strict"));
   }
   const json::value* parameters = details.if_contains("parameters");
   if (parameters != nullptr && !parameters->is_null()) {

@@ -48,6 +48,13 @@ Task read(OutputReader& reader, int opener) {
 
 }  // namespace
 
-const ToolDialect deepseek_v3{.name = "deepseek_v3", .openers = kOpeners, .read = read};
+const ToolDialect deepseek_v3{.name = "deepseek_v3",
+                              .openers = kOpeners,
+                              .read = read,
+                              .frame = {.section_open = "<｜tool▁calls▁begin｜>",
+                                        .call_open = "<｜tool▁call▁begin｜>",
+                                        .arguments_open = "<｜tool▁sep｜>",
+                                        .call_close = "<｜tool▁call▁end｜>",
+                                        .section_close = "<｜tool▁calls▁end｜>"}};
 
 }  // namespace mlxd::dialects

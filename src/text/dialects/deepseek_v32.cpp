@@ -21,7 +21,20 @@ Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kS
 
 }  // namespace
 
-const ToolDialect deepseek_v32{
-    .name = "deepseek_v32", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect deepseek_v32{.name = "deepseek_v32",
+                               .openers = kOpeners,
+                               .read = read,
+                               .opens_on_new_line = true,
+                               .frame = {.section_open = "<｜DSML｜function_calls>\n",
+                                         .call_open = "<｜DSML｜invoke name=\"",
+                                         .arguments_open = "\">\n",
+                                         .call_close = "</｜DSML｜invoke>\n",
+                                         .section_close = "</｜DSML｜function_calls>",
+                                         .arguments = ArgumentSyntax::kTags,
+                                         .key_open = "<｜DSML｜parameter name=\"",
+                                         .key_close = "\" string=\"true\">",
+                                         .bare_key_close = "\" string=\"false\">",
+                                         .value_close = "</｜DSML｜parameter>",
+                                         .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

@@ -13,6 +13,14 @@ Task read(OutputReader& reader, int /*opener*/) {
 
 }  // namespace
 
-const ToolDialect function_gemma{.name = "function_gemma", .openers = kOpeners, .read = read};
+const ToolDialect function_gemma{.name = "function_gemma",
+                                 .openers = kOpeners,
+                                 .read = read,
+                                 .frame = {.call_open = "<start_function_call>call:",
+                                           .arguments_open = "{",
+                                           .call_close = "}<end_function_call>",
+                                           .arguments = ArgumentSyntax::kGemma,
+                                           .argument_separator = ",",
+                                           .quote = "<escape>"}};
 
 }  // namespace mlxd::dialects

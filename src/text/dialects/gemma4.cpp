@@ -11,6 +11,14 @@ Task read(OutputReader& reader, int /*opener*/) { return gemma_call(reader, "<|\
 
 }  // namespace
 
-const ToolDialect gemma4{.name = "gemma4", .openers = kOpeners, .read = read};
+const ToolDialect gemma4{.name = "gemma4",
+                         .openers = kOpeners,
+                         .read = read,
+                         .frame = {.call_open = "<|tool_call>call:",
+                                   .arguments_open = "{",
+                                   .call_close = "}<tool_call|>",
+                                   .arguments = ArgumentSyntax::kGemma,
+                                   .argument_separator = ",",
+                                   .quote = "<|\"|>"}};
 
 }  // namespace mlxd::dialects

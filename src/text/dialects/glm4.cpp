@@ -31,6 +31,10 @@ Task read_unmarked(OutputReader& reader) {
 
 }  // namespace
 
-const ToolDialect glm4{.name = "glm4", .openers = {}, .read_unmarked = read_unmarked};
+const ToolDialect glm4{.name = "glm4",
+                       .openers = {},
+                       .read_unmarked = read_unmarked,
+                       .unmarked_names = true,
+                       .frame = {.arguments_open = "\n", .one_only = true}};
 
 }  // namespace mlxd::dialects

@@ -25,6 +25,18 @@ Task read(OutputReader& reader, int /*opener*/) {
 
 }  // namespace
 
-const ToolDialect glm4_5{.name = "glm4_5", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect glm4_5{.name = "glm4_5",
+                         .openers = kOpeners,
+                         .read = read,
+                         .opens_on_new_line = true,
+                         .frame = {.call_open = "<tool_call>",
+                                   .arguments_open = "\n",
+                                   .call_close = "</tool_call>",
+                                   .separator = "\n",
+                                   .arguments = ArgumentSyntax::kTags,
+                                   .key_open = "<arg_key>",
+                                   .key_close = "</arg_key>\n<arg_value>",
+                                   .value_close = "</arg_value>",
+                                   .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

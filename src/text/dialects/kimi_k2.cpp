@@ -42,6 +42,14 @@ Task read(OutputReader& reader, int opener) {
 
 }  // namespace
 
-const ToolDialect kimi_k2{.name = "kimi_k2", .openers = kOpeners, .read = read};
+const ToolDialect kimi_k2{.name = "kimi_k2",
+                          .openers = kOpeners,
+                          .read = read,
+                          .frame = {.section_open = "<|tool_calls_section_begin|>",
+                                    .call_open = "<|tool_call_begin|>functions.",
+                                    .numbers_calls = true,
+                                    .arguments_open = "<|tool_call_argument_begin|>",
+                                    .call_close = "<|tool_call_end|>",
+                                    .section_close = "<|tool_calls_section_end|>"}};
 
 }  // namespace mlxd::dialects

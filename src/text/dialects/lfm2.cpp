@@ -25,6 +25,15 @@ Task read(OutputReader& reader, int /*opener*/) {
 
 }  // namespace
 
-const ToolDialect lfm2{.name = "lfm2", .openers = kOpeners, .read = read};
+const ToolDialect lfm2{.name = "lfm2",
+                       .openers = kOpeners,
+                       .read = read,
+                       .frame = {.section_open = "<|tool_call_start|>[",
+                                 .arguments_open = "(",
+                                 .call_close = ")",
+                                 .separator = ", ",
+                                 .section_close = "]<|tool_call_end|>",
+                                 .arguments = ArgumentSyntax::kKeywords,
+                                 .argument_separator = ", "}};
 
 }  // namespace mlxd::dialects

@@ -22,7 +22,17 @@ Task read_unmarked(OutputReader& reader) {
 
 }  // namespace
 
-const ToolDialect llama4_pythonic{
-    .name = "llama4_pythonic", .openers = kOpeners, .read = read, .read_unmarked = read_unmarked};
+const ToolDialect llama4_pythonic{.name = "llama4_pythonic",
+                                  .openers = kOpeners,
+                                  .read = read,
+                                  .read_unmarked = read_unmarked,
+                                  .unmarked_begin = "[",
+                                  .frame = {.section_open = "[",
+                                            .arguments_open = "(",
+                                            .call_close = ")",
+                                            .separator = ", ",
+                                            .section_close = "]",
+                                            .arguments = ArgumentSyntax::kKeywords,
+                                            .argument_separator = ", "}};
 
 }  // namespace mlxd::dialects

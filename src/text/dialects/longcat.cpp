@@ -26,6 +26,18 @@ Task read(OutputReader& reader, int /*opener*/) {
 
 }  // namespace
 
-const ToolDialect longcat{.name = "longcat", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect longcat{.name = "longcat",
+                          .openers = kOpeners,
+                          .read = read,
+                          .opens_on_new_line = true,
+                          .frame = {.call_open = "<longcat_tool_call>",
+                                    .arguments_open = "\n",
+                                    .call_close = "</longcat_tool_call>",
+                                    .separator = "\n",
+                                    .arguments = ArgumentSyntax::kTags,
+                                    .key_open = "<longcat_arg_key>",
+                                    .key_close = "</longcat_arg_key>\n<longcat_arg_value>",
+                                    .value_close = "</longcat_arg_value>",
+                                    .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

@@ -21,7 +21,19 @@ Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kS
 
 }  // namespace
 
-const ToolDialect minimax_m2{
-    .name = "minimax_m2", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect minimax_m2{.name = "minimax_m2",
+                             .openers = kOpeners,
+                             .read = read,
+                             .opens_on_new_line = true,
+                             .frame = {.section_open = "<minimax:tool_call>\n",
+                                       .call_open = "<invoke name=\"",
+                                       .arguments_open = "\">\n",
+                                       .call_close = "</invoke>\n",
+                                       .section_close = "</minimax:tool_call>",
+                                       .arguments = ArgumentSyntax::kTags,
+                                       .key_open = "<parameter name=\"",
+                                       .key_close = "\">",
+                                       .value_close = "</parameter>",
+                                       .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

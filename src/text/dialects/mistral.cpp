@@ -43,6 +43,16 @@ Task read(OutputReader& reader, int /*opener*/) {
 
 }  // namespace
 
-const ToolDialect mistral{.name = "mistral", .openers = kOpeners, .read = read};
+// Every reader of the kin takes this form; the one of v11 has a mark between name and arguments that older
+// vocabularies lack.
+const ToolDialect mistral{.name = "mistral",
+                          .openers = kOpeners,
+                          .read = read,
+                          .frame = {.section_open = "[TOOL_CALLS][",
+                                    .call_open = "{\"name\": \"",
+                                    .arguments_open = "\", \"arguments\": ",
+                                    .call_close = "}",
+                                    .separator = ", ",
+                                    .section_close = "]"}};
 
 }  // namespace mlxd::dialects

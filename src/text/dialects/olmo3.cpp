@@ -11,6 +11,16 @@ Task read(OutputReader& reader, int /*opener*/) { return python_calls(reader, "<
 
 }  // namespace
 
-const ToolDialect olmo3{.name = "olmo3", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect olmo3{.name = "olmo3",
+                        .openers = kOpeners,
+                        .read = read,
+                        .opens_on_new_line = true,
+                        .frame = {.section_open = "<function_calls>\n",
+                                  .arguments_open = "(",
+                                  .call_close = ")",
+                                  .separator = "\n",
+                                  .section_close = "\n</function_calls>",
+                                  .arguments = ArgumentSyntax::kKeywords,
+                                  .argument_separator = ", "}};
 
 }  // namespace mlxd::dialects

@@ -31,7 +31,18 @@ Task read(OutputReader& reader, int opener) {
 
 }  // namespace
 
-const ToolDialect qwen3_coder{
-    .name = "qwen3_coder", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect qwen3_coder{.name = "qwen3_coder",
+                              .openers = kOpeners,
+                              .read = read,
+                              .opens_on_new_line = true,
+                              .frame = {.call_open = "<tool_call>\n<function=",
+                                        .arguments_open = ">\n",
+                                        .call_close = "</function>\n</tool_call>",
+                                        .separator = "\n",
+                                        .arguments = ArgumentSyntax::kTags,
+                                        .key_open = "<parameter=",
+                                        .key_close = ">\n",
+                                        .value_close = "</parameter>",
+                                        .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

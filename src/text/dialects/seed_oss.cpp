@@ -20,6 +20,19 @@ Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kS
 
 }  // namespace
 
-const ToolDialect seed_oss{.name = "seed_oss", .openers = kOpeners, .read = read, .opens_on_new_line = true};
+const ToolDialect seed_oss{.name = "seed_oss",
+                           .openers = kOpeners,
+                           .read = read,
+                           .opens_on_new_line = true,
+                           .frame = {.section_open = "<seed:tool_call>\n",
+                                     .call_open = "<function=",
+                                     .arguments_open = ">\n",
+                                     .call_close = "</function>\n",
+                                     .section_close = "</seed:tool_call>",
+                                     .arguments = ArgumentSyntax::kTags,
+                                     .key_open = "<parameter=",
+                                     .key_close = ">",
+                                     .value_close = "</parameter>",
+                                     .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

@@ -2,6 +2,7 @@
 // speaks which.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -9,14 +10,36 @@
 
 namespace mlxd::dialects {
 
-/// How calls are written that the model has to make: around the arguments' JSON.
+/// How the arguments of a call are written.
+enum class ArgumentSyntax : std::uint8_t {
+  kJson,      // one object
+  kTags,      // each between tags, text as it stands
+  kKeywords,  // key=value, as Python has them
+  kGemma,     // key:value, text between quotes of its own
+};
+
+/// How calls are written where a grammar holds the model to them.
 struct CallFrame {
   std::string_view section_open{};    // before the first call
-  std::string_view call_open{};       // before a name; empty: calls cannot be forced
-  std::string_view arguments_open{};  // between name and arguments
+  std::string_view call_open{};       // before a name
+  bool numbers_calls = false;         // a colon and a number follow the name
+  std::string_view arguments_open{};  // between name and arguments; empty: calls cannot be held to anything
   std::string_view call_close{};
   std::string_view separator{};
   std::string_view section_close{};
+  bool one_only = false;  // an answer has one call at the most
+
+  ArgumentSyntax arguments = ArgumentSyntax::kJson;
+  std::string_view argument_separator{};  // empty: none
+  // kTags: KEY_OPEN key KEY_CLOSE value VALUE_CLOSE AFTER_VALUE.
+  std::string_view key_open{};
+  std::string_view key_close{};
+  std::string_view bare_key_close{};  // where the value is no text; empty: as key_close
+  std::string_view value_close{};
+  std::string_view after_value{};
+  std::string_view quote{};  // kGemma: around text
+
+  bool separates_arguments() const { return !argument_separator.empty(); }
 };
 
 struct ToolDialect {
@@ -30,6 +53,9 @@ struct ToolDialect {
   Task (*read_unmarked)(OutputReader& reader) = nullptr;
   /// The dialect's templates write a line break before an opener, which is then a part of it.
   bool opens_on_new_line = false;
+  /// What an unmarked call begins with; text that a grammar allows beside strict calls does not.
+  std::string_view unmarked_begin{};
+  bool unmarked_names = false;  // it begins with a tool's name and a line break
   CallFrame frame{};
 };
 

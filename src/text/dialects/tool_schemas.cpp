@@ -84,6 +84,10 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
+ValueTypes types_of_schema(const json::value& schema, const json::value& root) {
+  return types_of(schema, root, 0);
+}
+
 ToolSchemas::ToolSchemas(std::span<const Tool> tools) {
   for (const Tool& tool : tools) {
     Parameters& parameters = tools_[tool.name];

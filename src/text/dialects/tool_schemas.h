@@ -1,6 +1,7 @@
 // What types the parameters of tools have, for dialects that write values without quotes. Immutable.
 #pragma once
 
+#include <boost/json/value.hpp>
 #include <map>
 #include <span>
 #include <string>
@@ -14,6 +15,9 @@ namespace mlxd::dialects {
 using ValueTypes = unsigned;
 inline constexpr ValueTypes kStringType = 1, kIntegerType = 2, kNumberType = 4, kBooleanType = 8,
                             kNullType = 16, kArrayType = 32, kObjectType = 64, kAnyType = 127;
+
+/// What types a value of `schema` may have; references are looked up in `root`.
+ValueTypes types_of_schema(const boost::json::value& schema, const boost::json::value& root);
 
 class ToolSchemas {
  public:

@@ -1,0 +1,29 @@
+// One grammar for all that a request asks of an answer: the form of its content, calls that have to come, and
+// calls that keep to their tools' schemas. Pure.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "base/result.h"
+#include "generation/conversation.h"
+#include "generation/grammar.h"
+#include "text/dialects/output_parser.h"
+#include "text/tokenizer.h"
+
+namespace mlxd {
+
+struct AnswerWish {
+  const Grammar* content = nullptr;  // what the content matches; null: any text
+  std::span<const Tool> tools = {};  // that may be called; empty: none
+  bool must_call = false;            // the answer is calls; else calls or content
+  bool several = true;               // of the calls; false: one
+};
+
+/// Absent: anything may come. Calls have arguments of their tools' schemas where they are forced or the tool
+/// is strict. Errors: kUnsupported, with the reason, for what the dialect cannot hold to; kInvalidArgument (a
+/// schema that is none).
+Result<std::optional<Grammar>> answer_grammar(const AnswerWish& wish, const dialects::OutputFormat& format,
+                                              const Tokenizer& tokenizer);
+
+}  // namespace mlxd
