@@ -16,7 +16,7 @@ const TURN_WITHIN_MS = 300_000;
 const folder = await mkdtemp(path.join(tmpdir(), 'mlxd-claude-'));
 const model = path.join(folder, 'random-128k');
 await makeRandomModel(model, MODEL_FOLDER);
-const server = await startServer({ folder: model });
+const server = await startServer({ folder: model, flags: ['--context', '131072'] });
 const proxy = await startProxy(server.url);
 try {
   const work = path.join(folder, 'work');
