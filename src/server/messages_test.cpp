@@ -1,6 +1,7 @@
 // Anthropic's API through HTTP, with a model whose answers are known.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/json.hpp>
 #include <string>
 #include <vector>
@@ -15,7 +16,6 @@ namespace {
 namespace json = boost::json;
 using http::testing::RawClient;
 using http::testing::RawResponse;
-using testing::Gate;
 using testing::make_scripted_model;
 
 const std::string kCalls =
@@ -36,7 +36,6 @@ class Messages : public ::testing::Test {
   }
   void serve_answer(const std::string& answer) { serve({.answer = answer}); }
   void TearDown() override {
-    gate_.open();
     server_.reset();
     model_.reset();
   }
@@ -97,7 +96,6 @@ class Messages : public ::testing::Test {
     return message;
   }
 
-  Gate gate_;
   std::unique_ptr<ApiServer> server_;
   ServedModelPtr model_;
 };
@@ -306,26 +304,39 @@ TEST_F(Messages, errors_come_in_anthropics_form) {
   EXPECT_EQ(send("/v1/messages", body("")).header("request-id").size() > 4, true);
 }
 
-TEST_F(Messages, overload_is_529_with_a_time_to_come_again) {
-  serve({.max_running = 1, .max_waiting = 1, .answer = "Rain.", .on_submit = [this](const StepBatch&) {
-           gate_.pass();
-           return Result<void>();
-         }});
-  // Once one that asks for several answers is refused, the queue is full.
-  std::vector<RawClient> waiting;
-  RawResponse refused;
-  for (int i = 0; i < 20 && refused.status != 503; ++i) {
-    waiting.emplace_back(server_->http().port());
-    waiting.back().send(RawClient::message("POST", "/v1/completions",
-                                           R"({"model":"scripted","prompt":"|","max_tokens":4,"n":4})"));
-    if (i >= 2) refused = waiting.back().read_response();
+TEST_F(Messages, a_key_is_asked_for_in_the_same_form) {
+  ApiServer::Options options;
+  options.management = Management::open({.loopback = false}).take_value();
+  serve({.answer = "Rain."}, std::move(options));
+  for (const char* path : {"/v1/messages", "/v1/messages/count_tokens", "/v1/batch/messages"}) {
+    const RawResponse refused = send(path, body(""), "x-api-key: wrong\r\n");
+    EXPECT_EQ(refused.status, 401) << path;
+    EXPECT_EQ(json::parse(refused.body).at_pointer("/error/type"), "authentication_error") << path;
   }
-  ASSERT_EQ(refused.status, 503) << refused.body;
+}
+
+TEST_F(Messages, a_fault_in_mid_stream_is_an_event_and_the_end) {
+  std::atomic<int> steps{0};
+  serve({.answer = std::string(200, 'r'), .on_submit = [&steps](const StepBatch&) -> Result<void> {
+           if (++steps == 100) return Error(ErrorKind::kInternal, "the device caught fire");
+           return {};
+         }});
+  const std::string stream = send("/v1/messages", body(R"(,"stream":true)")).body;
+  EXPECT_TRUE(stream.starts_with("event: message_start\n")) << stream;
+  const std::size_t error = stream.find("event: error\n");
+  ASSERT_NE(error, std::string::npos) << stream;
+  EXPECT_NE(stream.find(R"("error":{"type":"api_error","message":)", error), std::string::npos);
+  EXPECT_EQ(stream.find("event: ", error + 1), std::string::npos);
+}
+
+TEST_F(Messages, overload_is_529_with_a_time_to_come_again) {
+  ApiServer::Options options;
+  options.max_queued_requests = 0;
+  serve({.answer = "Rain."}, std::move(options));
   const RawResponse overloaded = send("/v1/messages", body(""));
   EXPECT_EQ(overloaded.status, 529) << overloaded.body;
   EXPECT_EQ(json::parse(overloaded.body).at_pointer("/error/type"), "overloaded_error");
-  EXPECT_NE(overloaded.header("retry-after"), "(none)");
-  gate_.open();
+  EXPECT_EQ(overloaded.header("retry-after"), "1");
 }
 
 TEST_F(Messages, other_paths_have_their_own_envelopes) {
