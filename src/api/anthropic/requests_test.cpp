@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <random>
 #include <string>
 
 #include "api/anthropic/messages_request.h"
@@ -317,6 +320,40 @@ TEST(MessagesRequest, a_profile_fills_what_is_left_open) {
   EXPECT_EQ(call->stop_strings, std::vector<std::string>{"x"});
   EXPECT_EQ(call->conversation->messages.at(0).content, "S");
   EXPECT_EQ(call->conversation->template_variables_json, R"({"a": 1})");
+}
+
+// Whatever comes, there is a call or an error that a person can read.
+TEST(MessagesRequest, survives_any_body) {
+  const std::string whole = body(
+      R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"document","source":{"type":"text","data":"d"}}]},
+          {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"s"},
+            {"type":"tool_use","id":"t1","name":"f","input":{"a":[1,null]}}]},
+          {"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"x"}],"is_error":true}]},
+          {"role":"system","content":"s"},{"role":"user","content":"go"}])",
+      R"(,"system":[{"type":"text","text":"x-anthropic-billing-header: a"}],"stop_sequences":["a"],"temperature":0.5,
+          "tools":[{"name":"f","input_schema":{"type":"object"}},{"type":"web_search_1","name":"w"}],
+          "tool_choice":{"type":"tool","name":"f"},"thinking":{"type":"enabled","budget_tokens":9},
+          "output_config":{"effort":"low"},"logit_bias":{"5":1},"keep_alive":"5m")");
+  ASSERT_TRUE(decode_messages_request(whole, false).ok());
+  constexpr std::uint32_t kSeed = 20240601;
+  std::mt19937 random(kSeed);
+  const std::string_view signs = "{}[]\",:0-\\\xc3 x";
+  for (int i = 0; i < 4000; ++i) {
+    std::string text = whole;
+    for (std::size_t changes = 1 + random() % 3; changes > 0; --changes) {
+      const std::size_t at = random() % text.size();
+      const std::size_t count = std::min<std::size_t>(random() % 12, text.size() - at);
+      if (random() % 2 == 0)
+        text.replace(at, count, text.substr(random() % text.size(), random() % 12));
+      else
+        text[at] = signs[random() % signs.size()];
+    }
+    const auto call =
+        decode_messages_request(text, i % 2 == 0, i % 3 == 0 ? Purpose::kCount : Purpose::kAnswer);
+    if (call.ok()) continue;
+    EXPECT_FALSE(call.error().message.empty()) << "seed " << kSeed << ", body " << i;
+    EXPECT_LT(call.error().message.size(), 600U) << "seed " << kSeed << ", body " << i;
+  }
 }
 
 }  // namespace
