@@ -19,6 +19,21 @@ namespace mlxd::api {
 /// Text to tokenize as it stands, or tokens.
 using RawPrompt = std::variant<std::string, std::vector<TokenId>>;
 
+/// How a client asks the model to reason where it cannot know what the model has a say in; made the call's
+/// own once the model is known, what it cannot do being let be (server/reasoning_fit.h).
+struct ReasoningWish {
+  std::optional<bool> thinks;       // absent: only if it cannot do otherwise
+  std::string effort = {};          // as Conversation::reasoning_effort; empty: the model's own
+  std::string thinking_field = {};  // what the dialect calls them, for those that are told as ignored
+  std::string effort_field = {};
+};
+
+/// What of its tokens a call wants that generates nothing.
+struct TokenView {
+  bool special_tokens = true;  // that the tokenizer adds to a text, or leaves out of one
+  bool pieces = false;         // each token's text
+};
+
 struct GenerationCall {
   std::string model;
   /// An adapter of the model, which `model` may name too, as MODEL+ADAPTER; empty: none, or the one there.
@@ -41,15 +56,22 @@ struct GenerationCall {
   /// Cached prefixes are shared only with requests of the same salt.
   std::string cache_salt;
 
+  /// What a chat's answer goes on from; not repeated in it.
+  std::string answer_beginning;
+
   /// Text that the answer is expected to have in it; makes it come sooner where it does.
   std::optional<std::string> prediction;
 
-  /// What a chat's content is to match.
+  /// What a chat's content is to match, and the field that a wrong wish is blamed on.
   std::optional<Grammar> answer_grammar;
+  std::string grammar_field = "response_format";
+  std::optional<ReasoningWish> reasoning_wish;
   /// A chat's reasoning ends within so many tokens.
   std::optional<std::int32_t> thinking_budget;
-  bool one_tool_call = false;  // the answer ends with its first complete call
-  bool echo = false;           // the answer's text begins with the prompt's
+  TokenView token_view;
+  bool one_tool_call = false;    // the answer ends with its first complete call
+  bool echo = false;             // the answer's text begins with the prompt's
+  bool hides_reasoning = false;  // the answer does not show what was thought
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
 

@@ -24,6 +24,11 @@ constexpr AccessRule kTable[] = {
     {"POST", "/v1/completions", kGenerate},
     {"POST", "/v1/batch/chat/completions", kGenerate},
     {"POST", "/v1/batch/completions", kGenerate},
+    {"POST", "/v1/messages", kGenerate},
+    {"POST", "/v1/batch/messages", kGenerate},
+    {"POST", "/v1/messages/count_tokens", kGenerate},
+    {"POST", "/v1/tokenize", kGenerate},
+    {"POST", "/v1/detokenize", kGenerate},
 
     // These judge for themselves: a stranger may register and log in.
     {"POST", "/api/v1/auth/register", kAnyone},

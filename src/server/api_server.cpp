@@ -7,14 +7,14 @@
 #include <string>
 #include <utility>
 
+#include "api/anthropic/model_list.h"
 #include "api/error_status.h"
-#include "api/manage/problem.h"
-#include "api/openai/error_body.h"
 #include "api/openai/model_list.h"
 #include "base/log.h"
 #include "http/origin_policy.h"
 #include "server/access_gate.h"
 #include "server/catalog_handlers.h"
+#include "server/error_envelopes.h"
 #include "server/event_hub.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
@@ -26,21 +26,6 @@
 
 namespace mlxd {
 namespace {
-
-// Management speaks of problems, every other path OpenAI's dialect so far; others choose their envelope here.
-http::Response render_error(const http::Request& request, int status, const Error& error) {
-  http::Response response;
-  response.status = status;
-  if (status == 401) response.headers.add("WWW-Authenticate", "Bearer realm=\"mlxd\"");
-  if (request.path.starts_with("/api/v1/")) {
-    response.content_type = api::manage::kProblemType;
-    response.body =
-        api::manage::encode_problem(status, http::reason_phrase(status), error, request.path, request.id);
-  } else {
-    response.body = api::openai::encode_error(status, error);
-  }
-  return response;
-}
 
 std::int64_t modified_at(const std::filesystem::path& file) {
   struct stat facts {};
@@ -175,7 +160,19 @@ void ApiServer::Impl::list_models(const http::ExchangePtr& exchange) {
       return !key_allows_model(*key, entry.id, entry.parent.empty() ? entry.id : entry.parent);
     });
   http::Response response;
-  response.body = api::openai::encode_model_list(entries);
+  if (envelope_of(exchange->request) == ErrorEnvelope::kAnthropic) {
+    const auto page = api::anthropic::read_model_page(exchange->request.query);
+    auto list = page.ok() ? api::anthropic::encode_model_list(entries, *page) : page.error();
+    if (!list.ok()) {
+      exchange->post(
+          [exchange, error = list.error()] { exchange->respond_error(api::status_of(error.kind), error); });
+      return;
+    }
+    response.body = list.take_value();
+  } else {
+    response.body = api::openai::encode_model_list(entries);
+  }
+  add_request_id(exchange->request, response);
   exchange->post([exchange, response] { exchange->respond(response); });
 }
 
@@ -183,7 +180,10 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
   const std::string name(exchange->request.parameter("id"));
   const auto answer = [&exchange](const api::openai::ModelEntry& model) {
     http::Response response;
-    response.body = api::openai::encode_model(model);
+    response.body = envelope_of(exchange->request) == ErrorEnvelope::kAnthropic
+                        ? api::anthropic::encode_model(model)
+                        : api::openai::encode_model(model);
+    add_request_id(exchange->request, response);
     exchange->post([exchange, response] { exchange->respond(response); });
   };
   const std::vector<ModelShelf::Entry> entries = shelf.list();

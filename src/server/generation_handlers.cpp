@@ -11,7 +11,9 @@
 #include "base/clock.h"
 #include "http/request_id.h"
 #include "server/access_gate.h"
+#include "server/error_envelopes.h"
 #include "server/generation_run.h"
+#include "server/reasoning_fit.h"
 
 namespace mlxd {
 namespace {
@@ -71,8 +73,9 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   ModelNames::Meaning meaning;
   if (options_.names != nullptr && !options_.names->empty())
     meaning = options_.names->resolve(api::openai::peek_model(body));
-  auto decoded = meaning.profile == nullptr ? dialect.decode(body)
-                                            : dialect.decode(dialect.with_defaults(body, *meaning.profile));
+  auto decoded = meaning.profile == nullptr || !dialect.with_defaults
+                     ? dialect.decode(body)
+                     : dialect.decode(dialect.with_defaults(body, *meaning.profile));
   if (!decoded.ok()) {
     refuse(exchange, decoded.error());
     return;
@@ -105,8 +108,8 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
 }
 
 void GenerationHandlers::start(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
-                               const api::GenerationCall& call, AskedModel asked,
-                               const ModelNames::Meaning& meaning, TimePoint arrived) {
+                               api::GenerationCall call, AskedModel asked, const ModelNames::Meaning& meaning,
+                               TimePoint arrived) {
   if (const std::int32_t context =
           meaning.profile == nullptr ? 0 : api::openai::profile_context_tokens(meaning.profile->defaults);
       context > 0 && context < asked.model->limits.context_tokens) {
@@ -117,6 +120,11 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
     asked.model = std::move(shorter);
   }
   const ServedModelPtr& model = asked.model;
+  fit_reasoning(call, *model);
+  if (dialect.answer) {
+    answer(exchange, dialect, call, *model);
+    return;
+  }
   const Caller& caller = caller_of(*exchange);
   const std::string client = caller.client_name();
   Priority priority = dialect.priority;
@@ -148,6 +156,18 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
     return;
   }
   exchange->post([run = std::move(run)] { run->begin(); });
+}
+
+void GenerationHandlers::answer(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
+                                const api::GenerationCall& call, const ServedModel& model) {
+  auto answered = dialect.answer(call, model);
+  if (!answered.ok()) {
+    refuse(exchange, answered.error(), &model);
+    return;
+  }
+  http::Response response = answered.take_value();
+  add_request_id(exchange->request, response);
+  exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }
 
 std::function<void(const Usage&)> GenerationHandlers::note_use(const http::Exchange& exchange) const {

@@ -43,9 +43,11 @@ class GenerationHandlers {
  private:
   void handle(const http::ExchangePtr& exchange, const GenerationDialect& dialect);
   void prepare(const http::ExchangePtr& exchange, const GenerationDialect& dialect, TimePoint arrived);
-  void start(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
-             const api::GenerationCall& call, AskedModel asked, const ModelNames::Meaning& meaning,
-             TimePoint arrived);
+  void start(const http::ExchangePtr& exchange, const GenerationDialect& dialect, api::GenerationCall call,
+             AskedModel asked, const ModelNames::Meaning& meaning, TimePoint arrived);
+  /// Answers a call that generates nothing.
+  void answer(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
+              const api::GenerationCall& call, const ServedModel& model);
   /// Counts what a key's request has used; nothing for others.
   std::function<void(const Usage&)> note_use(const http::Exchange& exchange) const;
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);

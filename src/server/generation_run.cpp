@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "http/request_id.h"
 #include "http/sse.h"
+#include "server/error_envelopes.h"
 #include "server/prompt_tokens.h"
 #include "text/answer_constraint.h"
 #include "text/answer_grammar.h"
@@ -48,7 +49,7 @@ bool any_is_strict(const std::vector<Tool>& tools) {
 
 /// What of a chat asks for a constraint; empty: nothing.
 std::string constraining_field(const api::GenerationCall& call) {
-  if (call.answer_grammar) return "response_format";
+  if (call.answer_grammar) return call.grammar_field;
   if (call.conversation->must_call) return "tool_choice";
   if (any_is_strict(call.conversation->tools)) return "tools";
   return call.thinking_budget ? "thinking_budget" : "";
@@ -311,7 +312,13 @@ Usage GenerationRun::usage() const {
 Usage GenerationRun::usage_counts() const {
   Usage counts;
   counts.prompt_tokens = prompt_tokens_;
-  for (const Branch& branch : branches_) counts.completion_tokens += branch.text->completion_tokens();
+  const auto choices = static_cast<std::size_t>(num_choices_);
+  for (std::size_t i = 0; i < branches_.size(); ++i) {
+    counts.completion_tokens += branches_[i].text->completion_tokens();
+    counts.reasoning_tokens += branches_[i].text->reasoning_tokens();
+    if (i % choices == 0 && branches_[i].cache)
+      counts.cached_prompt_tokens += branches_[i].cache->cached_tokens;
+  }
   return counts;
 }
 
@@ -355,6 +362,7 @@ std::string GenerationRun::keep_alive() const {
 void GenerationRun::add_headers(http::Response& response) const {
   response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
   if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
+  add_request_id(options_.exchange->request, response);
 }
 
 void GenerationRun::complete(std::string& out) {

@@ -45,7 +45,8 @@ Result<std::vector<TokenId>> tokenize(const ServedModel& model, std::string_view
 
 }  // namespace
 
-Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const ServedModel& model) {
+Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const ServedModel& model,
+                                          PromptSize size) {
   TokenizedPrompts result;
   std::vector<std::vector<TokenId>>& prompts = result.prompts;
   const auto context = static_cast<std::size_t>(model.limits.context_tokens);
@@ -53,9 +54,10 @@ Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const
     if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt))
       prompts.push_back(*tokens);
     else
-      prompts.push_back(TRY(tokenize(model, std::get<std::string>(prompt), true, call.prompt_field)));
+      prompts.push_back(TRY(
+          tokenize(model, std::get<std::string>(prompt), call.token_view.special_tokens, call.prompt_field)));
     // Before any other is tokenized or begun.
-    if (prompts.back().size() >= context)
+    if (size == PromptSize::kFits && prompts.back().size() >= context)
       return too_long(std::to_string(prompts.back().size()) + " tokens", context, call.prompt_field);
   }
   if (!call.conversation) return result;
@@ -67,6 +69,14 @@ Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const
     Error error = prompt.take_error();
     if (error.field == "messages") error.field = call.prompt_field;
     return error;
+  }
+  if (!call.answer_beginning.empty()) {
+    if (prompt->start != dialects::OutputParser::Start::kContent)
+      return Error(
+          ErrorKind::kUnsupported,
+          "model '" + model.name + "' begins its answers by reasoning: an answer's beginning cannot be given",
+          call.prompt_field);
+    prompt->text += call.answer_beginning;
   }
   // The template has written the special tokens itself.
   prompts.push_back(TRY(tokenize(model, prompt->text, false, call.prompt_field)));

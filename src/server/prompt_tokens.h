@@ -19,8 +19,14 @@ struct TokenizedPrompts {
   std::optional<ChatFormat::Prompt> chat;
 };
 
+enum class PromptSize {
+  kFits,  // leaves room in the context
+  kAny,   // as far as tokenizing it takes no more memory than one that fits could
+};
+
 /// Errors name the call's prompt_field; kTooLarge: a prompt that leaves no room in the context, with both
 /// numbers. On a text worker.
-Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const ServedModel& model);
+Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const ServedModel& model,
+                                          PromptSize size = PromptSize::kFits);
 
 }  // namespace mlxd

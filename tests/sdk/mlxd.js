@@ -15,10 +15,10 @@ const home = process.env.MLXD_HOME ?? path.join(homedir(), '.mlxd');
 export const MODEL_FOLDER = process.env.MLXD_TEST_MODEL ?? path.join(home, 'models', MODEL);
 const BINARY = process.env.MLXD_BINARY ?? path.join(REPOSITORY, 'build/release/mlxd');
 
-/** A running server: `url`, an `openai` client for it, `metrics()`, and `stop()`. */
-export async function startServer() {
+/** A running server of the model in `folder`, with further arguments of `serve`: `url`, an `openai` client for it, `metrics()`, and `stop()`. */
+export async function startServer({ folder = MODEL_FOLDER, flags = [] } = {}) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-sdk-'));
-  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', MODEL_FOLDER], {
+  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', folder, ...flags], {
     env: { ...process.env, MLXD_HOME: stateFolder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

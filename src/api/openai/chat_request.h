@@ -1,6 +1,7 @@
 // POST /v1/chat/completions: JSON → GenerationCall. Pure.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,10 @@ namespace mlxd::api::openai {
 
 /// `strict`: keys inside messages that nothing reads are refused too. Errors name the field.
 Result<GenerationCall> decode_chat_request(std::string_view body, bool strict);
+Result<GenerationCall> decode_chat_object(const boost::json::object& object, bool strict);
+
+/// "chat_template_kwargs": an object of variables for the template.
+ReadField read_chat_template_kwargs;
 
 /// All fields of the request and how each is used.
 std::span<const Field<RequestDraft>> chat_fields();
@@ -23,6 +28,11 @@ std::span<const Field<RequestDraft>> chat_fields();
 Result<std::vector<Message>> read_messages(const boost::json::value& messages, bool strict);
 /// `tools`: functions, each with a name of its own.
 Result<std::vector<Tool>> read_tools(const boost::json::value& tools);
+inline constexpr std::size_t kMaxTools = 1024;
+/// A name that a tool may have.
+Result<std::string> read_tool_name(const boost::json::value& value, const std::string& field);
+/// Errors: too many; a name that an earlier one has.
+Result<void> add_tool(std::vector<Tool>& tools, Tool tool, const std::string& name_field);
 /// kUnsupported if a schema has options of the grammar compiler.
 Result<void> check_schema(const boost::json::object& schema, const std::string& path);
 

@@ -63,32 +63,32 @@ Result<void> read_n(const json::value& value, std::string_view field, RequestDra
   return {};
 }
 
-Result<void> read_stop(const json::value& value, std::string_view field, RequestDraft& draft) {
+Result<std::vector<std::string>> read_stop_strings(const json::value& value, const std::string& field) {
   std::vector<std::string> strings;
-  if (value.is_string()) {
-    strings.push_back(TRY(read_string(value, field)));
-  } else if (value.is_array()) {
-    const json::array& list = value.get_array();
-    if (list.size() > kMaxStopStrings)
-      return invalid_argument("stop has " + std::to_string(list.size()) + " strings, at most " +
-                                  std::to_string(kMaxStopStrings) + " are taken",
-                              "stop");
-    for (std::size_t i = 0; i < list.size(); ++i)
-      strings.push_back(TRY(read_string(list[i], "stop[" + std::to_string(i) + "]")));
-  } else {
-    return wrong_type(value, field, "a string or a list of strings");
-  }
+  const json::array& list = *TRY(read_array(value, field));
+  if (list.size() > kMaxStopStrings)
+    return invalid_argument(field + " has " + std::to_string(list.size()) + " strings, at most " +
+                                std::to_string(kMaxStopStrings) + " are taken",
+                            field);
   std::size_t bytes = 0;
-  for (const std::string& entry : strings) {
-    if (entry.empty())
-      return invalid_argument("stop has an empty string, each must have a character", "stop");
-    bytes += entry.size();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    strings.push_back(TRY(read_string(list[i], field + "[" + std::to_string(i) + "]")));
+    if (strings.back().empty())
+      return invalid_argument(field + " has an empty string, each must have a character", field);
+    bytes += strings.back().size();
   }
   if (bytes > kMaxStopBytes)
-    return invalid_argument("stop has " + std::to_string(bytes) + " bytes, at most " +
+    return invalid_argument(field + " has " + std::to_string(bytes) + " bytes, at most " +
                                 std::to_string(kMaxStopBytes) + " are taken in all",
-                            "stop");
-  draft.call.stop_strings = std::move(strings);
+                            field);
+  return strings;
+}
+
+Result<void> read_stop(const json::value& value, std::string_view field, RequestDraft& draft) {
+  if (!value.is_string() && !value.is_array())
+    return wrong_type(value, field, "a string or a list of strings");
+  draft.call.stop_strings =
+      TRY(read_stop_strings(value.is_array() ? value : json::value(json::array{value}), std::string(field)));
   return {};
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <boost/json/value.hpp>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/field_reader.h"
 #include "api/generation_call.h"
@@ -31,6 +33,9 @@ using ReadField = Result<void>(const boost::json::value& value, std::string_view
 ReadField read_model, read_adapter, read_temperature, read_top_p, read_top_k, read_min_p, read_seed, read_n,
     read_stop, read_max_tokens, read_presence_penalty, read_frequency_penalty, read_repetition_penalty,
     read_logit_bias, read_stream, read_stream_options, read_cache_salt, read_keep_alive;
+
+/// A list of stop strings, within the limits above.
+Result<std::vector<std::string>> read_stop_strings(const boost::json::value& value, const std::string& field);
 
 /// What both requests must have and may not combine.
 Result<void> check_common(const RequestDraft& draft);

@@ -14,7 +14,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t kMaxTools = 1024;
 constexpr std::size_t kMaxNameBytes = 128;
 
 bool is_name(std::string_view name) {
@@ -42,11 +41,7 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
   Tool tool;
   const json::value* name = details.if_contains("name");
   if (name == nullptr) return missing_field(field + ".name");
-  tool.name = TRY(read_string(*name, field + ".name"));
-  if (!is_name(tool.name))
-    return invalid_argument(field + ".name is " + shown(*name) + ", must be 1 to " +
-                                std::to_string(kMaxNameBytes) + " letters, digits or any of _-.:/",
-                            field + ".name");
+  tool.name = TRY(read_tool_name(*name, field + ".name"));
   if (const json::value* strict = details.if_contains("strict"); strict != nullptr && !strict->is_null()) {
     tool.strict = TRY(read_boolean(*strict, field + ".strict"));
   }
@@ -61,6 +56,25 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
 }
 
 }  // namespace
+
+Result<std::string> read_tool_name(const json::value& value, const std::string& field) {
+  std::string name = TRY(read_string(value, field));
+  if (is_name(name)) return name;
+  return invalid_argument(field + " is " + shown(value) + ", must be 1 to " + std::to_string(kMaxNameBytes) +
+                              " letters, digits or any of _-.:/",
+                          field);
+}
+
+Result<void> add_tool(std::vector<Tool>& tools, Tool tool, const std::string& name_field) {
+  if (tools.size() >= kMaxTools)
+    return invalid_argument("tools has more than " + std::to_string(kMaxTools) + " entries", "tools");
+  const bool is_taken =
+      std::any_of(tools.begin(), tools.end(), [&](const Tool& other) { return other.name == tool.name; });
+  if (is_taken)
+    return invalid_argument(name_field + " is '" + tool.name + "', which an earlier tool has", name_field);
+  tools.push_back(std::move(tool));
+  return {};
+}
 
 Result<void> check_schema(const json::object& schema, const std::string& path) {
   // The grammar compiler would take its own options from there, one of which keeps less than the schema says.
@@ -78,13 +92,7 @@ Result<std::vector<Tool>> read_tools(const json::value& tools) {
   std::vector<Tool> result;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string path = "tools[" + std::to_string(i) + "]";
-    Tool tool = TRY(read_tool(list[i], path));
-    const bool is_taken =
-        std::any_of(result.begin(), result.end(), [&](const Tool& other) { return other.name == tool.name; });
-    if (is_taken)
-      return invalid_argument(path + ".function.name is '" + tool.name + "', which an earlier tool has",
-                              path + ".function.name");
-    result.push_back(std::move(tool));
+    TRY(add_tool(result, TRY(read_tool(list[i], path)), path + ".function.name"));
   }
   return result;
 }
