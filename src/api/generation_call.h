@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -17,6 +18,11 @@ namespace mlxd::api {
 
 /// Text to tokenize as it stands, or tokens.
 using RawPrompt = std::variant<std::string, std::vector<TokenId>>;
+
+/// What a dialect's own encoder needs of the request; each dialect that needs some derives its own.
+struct CallDetails {
+  virtual ~CallDetails() = default;
+};
 
 struct GenerationCall {
   std::string model;
@@ -45,12 +51,20 @@ struct GenerationCall {
 
   /// JSON schema that a chat's content is to match.
   std::optional<std::string> answer_schema;
+  /// The field that a wrong schema is blamed on.
+  std::string schema_field = "response_format";
   /// A chat's reasoning ends within so many tokens.
   std::optional<std::int32_t> thinking_budget;
   bool one_tool_call = false;  // the answer ends with its first complete call
   bool echo = false;           // the answer's text begins with the prompt's
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
+
+  /// A chat that does not fit the context begins later: its oldest turns are left out.
+  bool drop_oldest = false;
+
+  /// Null, or the dialect's own.
+  std::shared_ptr<CallDetails> details;
 
   /// What the request has that is understood and let be; told in a header of the answer.
   std::vector<std::string> ignored;

@@ -44,7 +44,7 @@ std::vector<Tool> tools_to_call(const Conversation& conversation) {
 
 /// What of a chat asks for a constraint; empty: nothing.
 std::string constraining_field(const api::GenerationCall& call) {
-  if (call.answer_schema) return "response_format";
+  if (call.answer_schema) return call.schema_field;
   if (call.conversation->must_call) return "tool_choice";
   return call.thinking_budget ? "thinking_budget" : "";
 }

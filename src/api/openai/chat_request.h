@@ -23,6 +23,9 @@ std::span<const Field<RequestDraft>> chat_fields();
 Result<std::vector<Message>> read_messages(const boost::json::value& messages, bool strict);
 /// `tools`: functions, each with a name of its own.
 Result<std::vector<Tool>> read_tools(const boost::json::value& tools);
+inline constexpr std::size_t kMaxTools = 1024;
+/// A function's or other tool's name.
+Result<std::string> read_tool_name(const boost::json::value& value, const std::string& field);
 /// kUnsupported if a schema has options of the grammar compiler.
 Result<void> check_schema(const boost::json::object& schema, const std::string& path);
 

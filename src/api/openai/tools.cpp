@@ -14,7 +14,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t kMaxTools = 1024;
 constexpr std::size_t kMaxNameBytes = 128;
 
 bool is_name(std::string_view name) {
@@ -25,6 +24,19 @@ bool is_name(std::string_view name) {
   };
   return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), allowed);
 }
+
+}  // namespace
+
+Result<std::string> read_tool_name(const json::value& value, const std::string& field) {
+  std::string name = TRY(read_string(value, field));
+  if (!is_name(name))
+    return invalid_argument(field + " is " + shown(value) + ", must be 1 to " +
+                                std::to_string(kMaxNameBytes) + " letters, digits or any of _-.:/",
+                            field);
+  return name;
+}
+
+namespace {
 
 Result<Tool> read_tool(const json::value& value, const std::string& path) {
   const json::object& object = *TRY(read_object(value, path));
@@ -42,11 +54,7 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
   Tool tool;
   const json::value* name = details.if_contains("name");
   if (name == nullptr) return missing_field(field + ".name");
-  tool.name = TRY(read_string(*name, field + ".name"));
-  if (!is_name(tool.name))
-    return invalid_argument(field + ".name is " + shown(*name) + ", must be 1 to " +
-                                std::to_string(kMaxNameBytes) + " letters, digits or any of _-.:/",
-                            field + ".name");
+  tool.name = TRY(read_tool_name(*name, field + ".name"));
   if (const json::value* strict = details.if_contains("strict"); strict != nullptr && !strict->is_null()) {
     if (TRY(read_boolean(*strict, field + ".strict")))
       return Error(ErrorKind::kUnsupported,
