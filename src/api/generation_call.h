@@ -57,6 +57,9 @@ struct GenerationCall {
   std::optional<std::int32_t> thinking_budget;
   bool one_tool_call = false;  // the answer ends with its first complete call
   bool echo = false;           // the answer's text begins with the prompt's
+  bool echo_alone = false;     // … and nothing is generated
+  /// What is generated stands between each prompt, which is a text, and this.
+  std::optional<std::string> suffix;
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
 

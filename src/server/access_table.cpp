@@ -24,6 +24,13 @@ constexpr AccessRule kTable[] = {
     {"POST", "/v1/completions", kGenerate},
     {"POST", "/v1/batch/chat/completions", kGenerate},
     {"POST", "/v1/batch/completions", kGenerate},
+    {"POST", "/v1/responses", kGenerate},
+    {"POST", "/v1/batch/responses", kGenerate},
+    // One's own.
+    {"GET", "/v1/responses/{id}", kGenerate},
+    {"DELETE", "/v1/responses/{id}", kGenerate},
+    {"GET", "/v1/responses/{id}/input_items", kGenerate},
+    {"POST", "/v1/responses/{id}/cancel", kGenerate},
 
     // These judge for themselves: a stranger may register and log in.
     {"POST", "/api/v1/auth/register", kAnyone},

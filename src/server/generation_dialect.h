@@ -6,15 +6,19 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/answer_encoder.h"
 #include "api/generation_call.h"
 #include "base/result.h"
 #include "generation/generation_request.h"
+#include "server/caller.h"
 #include "store/profile_store.h"
 
 namespace mlxd {
+
+class ResponseArchive;
 
 struct GenerationDialect {
   std::string path;
@@ -24,15 +28,28 @@ struct GenerationDialect {
   /// A body with what a profile says where it says nothing itself.
   std::function<std::string(std::string_view body, const Profile& profile)> with_defaults;
   Priority priority = Priority::kNormal;
+  /// Adds to a decoded call what is stored for it; on a text worker. May be empty.
+  std::function<Result<void>(api::GenerationCall& call, const Caller& caller)> look_up = {};
+  /// Fields that are called otherwise here than where a model refuses them: their name there, and here.
+  std::vector<std::pair<std::string, std::string>> field_names = {};
 };
 
-/// Of all APIs. `strict`: fields that are unknown are refused.
-std::vector<GenerationDialect> generation_dialects(bool strict);
+struct DialectOptions {
+  bool strict = false;  // fields that are unknown are refused
+  ResponseArchive* responses = nullptr;
+};
+/// Of all APIs.
+std::vector<GenerationDialect> generation_dialects(const DialectOptions& options);
+
+/// `error` in the dialect's own words.
+Error in_words_of(const GenerationDialect& dialect, Error error);
 
 /// Choices of an answer, all prompts' together.
 std::int32_t total_choices(const api::GenerationCall& call);
 
 /// POST /v1/chat/completions and /v1/completions, and the same at LOW priority below /v1/batch.
 std::vector<GenerationDialect> openai_dialects(bool strict);
+/// POST /v1/responses, and the same at LOW priority. `archive` (not null) outlives them.
+std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* archive);
 
 }  // namespace mlxd

@@ -23,7 +23,8 @@ struct RequestDraft {
   bool has_stream_options = false;
   std::int32_t max_completion_tokens = 0;
   bool has_top_logprobs = false;
-  bool no_tools = false;  // none may be called
+  std::int32_t best_of = 0;  // 0: nothing is said
+  bool no_tools = false;     // none may be called
 };
 
 using ReadField = Result<void>(const boost::json::value& value, std::string_view field, RequestDraft& draft);

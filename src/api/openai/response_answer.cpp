@@ -1,5 +1,6 @@
 #include "api/openai/response_answer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "api/error_status.h"
@@ -13,6 +14,7 @@ namespace {
 using Kind = AnswerPiece::Kind;
 
 constexpr std::string_view kInProgress = "in_progress";
+constexpr std::size_t kMostUntoldPieces = 16;
 
 void append_member(std::string& out, std::string_view key, std::string_view text) {
   out += ",\"";
@@ -312,27 +314,35 @@ std::string ResponseAnswerEncoder::item_json(std::string_view status, bool empty
   return item + "}";
 }
 
-// Where there is more than content, tokens are content's if they spell it.
+// Where there is more than content, tokens belong to the text that they spell; markers spell none.
 std::string ResponseAnswerEncoder::content_logprobs(const TextEvent& event) {
-  std::string content = std::exchange(unmatched_, {});
   for (const AnswerPiece& each : event.pieces) {
-    if (each.kind == Kind::kContent)
-      content += each.text;
-    else
-      pure_content_ = false;
+    const bool is_content = each.kind == Kind::kContent;
+    pure_content_ = pure_content_ && is_content;
+    if (!pure_content_ && !each.text.empty() && (is_content || each.kind == Kind::kReasoning))
+      untold_.emplace_back(is_content, each.text);
   }
   std::string out;
-  std::string_view rest = content;
   for (const TokenText& token : event.logprobs) {
-    if (!pure_content_) {
-      if (token.bytes.empty() || !rest.starts_with(token.bytes)) continue;
-      rest.remove_prefix(token.bytes.size());
-    }
+    if (!pure_content_ && !take_token(token.bytes)) continue;
     if (!out.empty()) out += ',';
     append_token_logprob(out, token);
   }
-  if (!pure_content_ && event.logprobs.empty()) unmatched_ = rest;
+  // Text that has been changed is spelled by no token.
+  while (untold_.size() > kMostUntoldPieces) untold_.pop_front();
   return out;
+}
+
+// True if `bytes` are the next of the content.
+bool ResponseAnswerEncoder::take_token(std::string_view bytes) {
+  if (bytes.empty() || untold_.empty()) return false;
+  auto& [is_content, text] = untold_.front();
+  const std::size_t size = std::min(bytes.size(), text.size());
+  if (bytes.substr(0, size) != std::string_view(text).substr(0, size)) return false;
+  const bool taken = is_content;
+  text.erase(0, size);
+  if (text.empty()) untold_.pop_front();
+  return taken;
 }
 
 void ResponseAnswerEncoder::begin_event(std::string& out, std::string_view type) {

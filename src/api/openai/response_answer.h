@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/answer_encoder.h"
@@ -61,6 +63,7 @@ class ResponseAnswerEncoder : public AnswerEncoder {
   std::string item_json(std::string_view status, bool empty) const;
   /// The tokens of `event` that make its content, as a list without brackets.
   std::string content_logprobs(const TextEvent& event);
+  bool take_token(std::string_view bytes);
 
   void begin_event(std::string& out, std::string_view type);
   void end_event(std::string& out) const;
@@ -79,7 +82,8 @@ class ResponseAnswerEncoder : public AnswerEncoder {
   Item item_;
   FinishReason finish_ = FinishReason::kStop;
   bool pure_content_ = true;  // nothing but content so far
-  std::string unmatched_;     // content whose tokens have not come yet
+  /// Text whose tokens have not come yet, and whether it is content.
+  std::deque<std::pair<bool, std::string>> untold_;
 };
 
 }  // namespace mlxd::api::openai
