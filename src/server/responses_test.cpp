@@ -227,7 +227,7 @@ TEST_F(ResponsesOverHttp, are_their_owners_alone) {
     const ManageReply made =
         owner.call("POST", "/api/v1/keys", R"({"name":")" + name + R"(","user":"a@x.org"})");
     EXPECT_EQ(made.status, 201) << made.raw;
-    return made.at("/token");
+    return made.at("/key");
   };
   const std::string one = key("one");
   const std::string two = key("two");

@@ -250,7 +250,7 @@ Result<json::array> read_input(const json::value& input) {
     if (object == nullptr) continue;  // said when it is read
     if (present(*object, "type") == nullptr) (*object)["type"] = "message";
     json::value* content = object->if_contains("content");
-    if ((*object)["type"] != "message" || content == nullptr || !content->is_string()) continue;
+    if (object->at("type") != "message" || content == nullptr || !content->is_string()) continue;
     const json::value* role = object->if_contains("role");
     const bool from_model = role != nullptr && *role == "assistant";
     json::object part{{"type", from_model ? "output_text" : "input_text"}, {"text", *content}};

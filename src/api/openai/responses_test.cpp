@@ -243,7 +243,7 @@ TEST(ResponseRequest, says_of_every_field_how_it_is_used) {
 }
 
 TEST(ResponseItems, get_the_ids_that_they_lack) {
-  json::array items = read_input(json::parse(R"([{"role":"user","content":"x"},
+  json::array items = read_input(json::parse(R"([{"role":"user","content":"longer than a string's own room"},
       {"type":"function_call_output","id":"own","call_id":"c","output":"1"}])"))
                           .take_value();
   number_items(items, "R");
