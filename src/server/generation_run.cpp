@@ -33,6 +33,18 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   return z ^ (z >> 31U);
 }
 
+/// With commas between, as many as a header may hold.
+std::string joined(const std::vector<std::string>& fields) {
+  constexpr std::size_t kMostBytes = 2000;
+  std::string text;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (text.size() + fields[i].size() > kMostBytes)
+      return text + ", and " + std::to_string(fields.size() - i) + " more";
+    text += (i > 0 ? ", " : "") + fields[i];
+  }
+  return text;
+}
+
 /// The tools of which a call has to come.
 std::vector<Tool> tools_to_call(const Conversation& conversation) {
   std::vector<Tool> tools;
@@ -74,7 +86,7 @@ Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::strin
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
-  for (const std::string& field : call.ignored) ignored_ += (ignored_.empty() ? "" : ", ") + field;
+  ignored_ = joined(call.ignored);
   TokenizedPrompts tokenized = TRY(tokenize_prompts(call, *options_.model));
   chat_ = std::move(tokenized.chat);
   num_dropped_messages_ = tokenized.num_dropped_messages;

@@ -119,6 +119,16 @@ TEST_F(ResponsesOverHttp, calls_are_answered_in_the_next_request) {
   EXPECT_EQ(text_of(create(items, kTools)), testing::kAnswer);
 }
 
+TEST_F(ResponsesOverHttp, tell_what_was_left_out_as_far_as_a_header_goes) {
+  serve();
+  std::string items = R"([{"role":"user","content":"Hi"})";
+  for (int i = 0; i < 300; ++i) items += R"(,{"type":"web_search_call","id":"ws","status":"completed"})";
+  const std::string left_out = create(items + "]").header("x-mlxd-ignored");
+  EXPECT_THAT(left_out, ::testing::StartsWith("input[1] (web_search_call), input[2] (web_search_call), "));
+  EXPECT_THAT(left_out, HasSubstr(" more"));
+  EXPECT_LT(left_out.size(), 2100U);
+}
+
 TEST_F(ResponsesOverHttp, a_call_can_be_forced) {
   serve("Certainly!");
   const std::string tools =

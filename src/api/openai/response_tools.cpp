@@ -35,8 +35,12 @@ constexpr std::string_view kBuiltIn[] = {"web_search",
                                          "programmatic_tool_calling"};
 
 bool is_built_in(std::string_view type) {
+  constexpr std::string_view kDateSigns = "_0123456789";
   return std::any_of(std::begin(kBuiltIn), std::end(kBuiltIn), [&](std::string_view name) {
-    return type == name || (type.starts_with(name) && type.substr(name.size()).starts_with("_20"));
+    if (!type.starts_with(name)) return false;
+    const std::string_view date = type.substr(name.size());
+    return date.empty() ||
+           (date.starts_with("_20") && date.find_first_not_of(kDateSigns) == std::string_view::npos);
   });
 }
 

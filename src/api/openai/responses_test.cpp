@@ -152,6 +152,13 @@ TEST(ResponseRequest, declares_functions_as_a_chat_does_and_text_tools_as_functi
   EXPECT_EQ(json::parse("{" + details(call).echo_json + "}").at("tools").as_array().size(), 4U);
 }
 
+TEST(ResponseRequest, knows_built_in_tools_of_any_date) {
+  EXPECT_THAT(
+      decoded(R"("tools":[{"type":"web_search_preview_2025_03_11"},{"type":"mcp","server_label":"s"}])")
+          .ignored,
+      ElementsAre("tools[0] (web_search_preview_2025_03_11)", "tools[1] (mcp)"));
+}
+
 TEST(ResponseRequest, a_choice_leaves_the_tools_that_may_be_called) {
   const auto chosen = [](std::string_view choice) {
     const GenerationCall call = decoded(std::string(kTools) + R"(,"tool_choice":)" + std::string(choice));
@@ -206,6 +213,7 @@ TEST(ResponseRequest, refuses_by_name) {
       {request(R"("stream_options":{"include_usage":true},"stream":true)"), "stream_options.include_usage",
        "always"},
       {request(R"("tools":[{"type":"strange"}])"), "tools[0].type", "function or custom"},
+      {request(R"("tools":[{"type":"web_search_2025\r\nx: y"}])"), "tools[0].type", "function or custom"},
       {request(R"("tools":[{"type":"function","name":"a b"}])"), "tools[0].name", "letters"},
       {request(
            R"("tools":[{"type":"custom","name":"a","format":{"type":"grammar","syntax":"bnf","definition":""}}])"),
