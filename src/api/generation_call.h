@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -32,6 +33,11 @@ struct ReasoningWish {
 struct TokenView {
   bool special_tokens = true;  // that the tokenizer adds to a text, or leaves out of one
   bool pieces = false;         // each token's text
+};
+
+/// What a dialect's own encoder needs of the request; each dialect that needs some derives its own.
+struct CallDetails {
+  virtual ~CallDetails() = default;
 };
 
 struct GenerationCall {
@@ -71,9 +77,18 @@ struct GenerationCall {
   TokenView token_view;
   bool one_tool_call = false;    // the answer ends with its first complete call
   bool echo = false;             // the answer's text begins with the prompt's
+  bool echo_alone = false;       // … and nothing is generated
   bool hides_reasoning = false;  // the answer does not show what was thought
+  /// What is generated stands between each prompt, which is a text, and this.
+  std::optional<std::string> suffix;
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
+
+  /// A chat that does not fit the context begins later: its oldest turns are left out.
+  bool drop_oldest = false;
+
+  /// Null, or the dialect's own.
+  std::shared_ptr<CallDetails> details;
 
   /// What the request has that is understood and let be; told in a header of the answer.
   std::vector<std::string> ignored;

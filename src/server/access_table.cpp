@@ -29,6 +29,13 @@ constexpr AccessRule kTable[] = {
     {"POST", "/v1/messages/count_tokens", kGenerate},
     {"POST", "/v1/tokenize", kGenerate},
     {"POST", "/v1/detokenize", kGenerate},
+    {"POST", "/v1/responses", kGenerate},
+    {"POST", "/v1/batch/responses", kGenerate},
+    // One's own.
+    {"GET", "/v1/responses/{id}", kGenerate},
+    {"DELETE", "/v1/responses/{id}", kGenerate},
+    {"GET", "/v1/responses/{id}/input_items", kGenerate},
+    {"POST", "/v1/responses/{id}/cancel", kGenerate},
 
     // These judge for themselves: a stranger may register and log in.
     {"POST", "/api/v1/auth/register", kAnyone},

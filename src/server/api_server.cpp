@@ -20,6 +20,8 @@
 #include "server/metrics.h"
 #include "server/pool_handlers.h"
 #include "server/pool_json.h"
+#include "server/response_archive.h"
+#include "server/response_routes.h"
 #include "server/setting_routes.h"
 #include "server/text_workers.h"
 #include "server/web_files.h"
@@ -70,7 +72,12 @@ struct ApiServer::Impl {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
         shelf(telling(std::move(options.pool), events), options.models_folder, options.hub_cache),
-        workers(options.text_workers, options.max_queued_requests) {}
+        workers(options.text_workers, options.max_queued_requests),
+        responses(
+            {.database = &management->database(),
+             .workers = &workers,
+             .retention_days = [this] { return management->settings().now()->response_retention_days(); },
+             .clock = &management->clock()}) {}
 
   void add_routes(http::Router& router);
   SystemFacts system_facts() const;
@@ -98,6 +105,7 @@ struct ApiServer::Impl {
   EventHub events;
   ModelShelf shelf;
   TextWorkers workers;
+  ResponseArchive responses;
   PoolHandlers pool_handlers{shelf, workers, management->settings()};
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<CatalogHandlers> catalog;
@@ -265,6 +273,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
     events.publish(collection, R"({"changed":true})");
   });
   management->add_routes(manage_routes);
+  add_response_routes(manage_routes, responses);
   add_system_route(manage_routes, [this] { return system_facts(); });
   for (const http::Route& route : router.routes()) routes.emplace_back(route.method, route.pattern);
   router.wrap_handlers([this](const http::Route& route) { return gate.guard(route); });
@@ -283,6 +292,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .ready = &impl->ready,
                                   .names = &impl->management->names(),
                                   .strict = options.strict,
+                                  .responses = &impl->responses,
                                   .request_timeout = options.request_timeout,
                                   .on_key_used = [raw] { raw->save_usage(); }});
   impl->catalog = TRY(CatalogHandlers::create(
@@ -310,6 +320,7 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ApiServer::~ApiServer() {
   impl_->server->close_all();
   impl_->workers.stop();
+  impl_->responses.flush();
   impl_->catalog->stop();
   impl_->shelf.stop();
   impl_->server->close_all();

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "api/manage/chat_codec.h"
 #include "security/token.h"
+#include "server/query_values.h"
 
 namespace mlxd {
 namespace {
@@ -20,39 +20,6 @@ constexpr std::size_t kMaxMessageBytes = std::size_t{32} << 20U;  // pictures ar
 constexpr std::int64_t kMostChats = 500;
 
 std::string new_id(const char* kind) { return std::string(kind) + "_" + random_token(12); }
-
-// One value of "a=b&c=d", decoded; absent if it is not there. Errors name the key.
-Result<std::optional<std::string>> query_value(std::string_view query, std::string_view key) {
-  while (!query.empty()) {
-    const std::size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const std::size_t equals = pair.find('=');
-    if (pair.substr(0, equals) != key) continue;
-    std::string text(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1));
-    for (char& c : text)
-      if (c == '+') c = ' ';
-    std::string value;
-    if (!http::percent_decode(text, value))
-      return invalid_argument("the query's " + std::string(key) + " is wrongly encoded", std::string(key));
-    return std::optional(std::move(value));
-  }
-  return std::optional<std::string>();
-}
-
-Result<std::int64_t> query_number(std::string_view query, std::string_view key, std::int64_t otherwise,
-                                  std::int64_t max) {
-  const std::optional<std::string> text = TRY(query_value(query, key));
-  if (!text) return otherwise;
-  std::int64_t number = 0;
-  const char* end = text->data() + text->size();
-  const auto parsed = std::from_chars(text->data(), end, number);
-  if (parsed.ec != std::errc() || parsed.ptr != end || number < 0 || number > max)
-    return invalid_argument(std::string(key) + " is '" + text->substr(0, 40) +
-                                "', must be a number from 0 to " + std::to_string(max),
-                            std::string(key));
-  return number;
-}
 
 Result<ManageAnswer> list_chats(ChatStore store, const http::Request& request, const Caller& caller) {
   ChatStore::Query query;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/answer_encoder.h"
@@ -13,10 +14,13 @@
 #include "base/result.h"
 #include "generation/generation_request.h"
 #include "http/message.h"
+#include "server/caller.h"
 #include "server/served_model.h"
 #include "store/profile_store.h"
 
 namespace mlxd {
+
+class ResponseArchive;
 
 struct GenerationDialect {
   std::string path;
@@ -30,10 +34,21 @@ struct GenerationDialect {
   /// thread; `encoder` is not needed.
   std::function<Result<http::Response>(const api::GenerationCall& call, const ServedModel& model)> answer =
       {};
+  /// Adds to a decoded call what is stored for it; on a text worker. May be empty.
+  std::function<Result<void>(api::GenerationCall& call, const Caller& caller)> look_up = {};
+  /// Fields that are called otherwise here than where a model refuses them: their name there, and here.
+  std::vector<std::pair<std::string, std::string>> field_names = {};
 };
 
-/// Of all APIs. `strict`: fields that are unknown are refused.
-std::vector<GenerationDialect> generation_dialects(bool strict);
+struct DialectOptions {
+  bool strict = false;  // fields that are unknown are refused
+  ResponseArchive* responses = nullptr;
+};
+/// Of all APIs.
+std::vector<GenerationDialect> generation_dialects(const DialectOptions& options);
+
+/// `error` in the dialect's own words.
+Error in_words_of(const GenerationDialect& dialect, Error error);
 
 /// Choices of an answer, all prompts' together.
 std::int32_t total_choices(const api::GenerationCall& call);
@@ -46,5 +61,7 @@ std::vector<GenerationDialect> token_dialects(bool strict);
 
 /// POST /v1/chat/completions and /v1/completions, and the same at LOW priority below /v1/batch.
 std::vector<GenerationDialect> openai_dialects(bool strict);
+/// POST /v1/responses, and the same at LOW priority. `archive` (not null) outlives them.
+std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* archive);
 
 }  // namespace mlxd

@@ -43,7 +43,8 @@ std::string fingerprint(const AskedModel& asked) {
 }  // namespace
 
 void GenerationHandlers::add_routes(http::Router& router) {
-  for (GenerationDialect& each : generation_dialects(options_.strict)) {
+  for (GenerationDialect& each :
+       generation_dialects({.strict = options_.strict, .responses = options_.responses})) {
     const GenerationDialect& dialect =
         *dialects_.emplace_back(std::make_unique<GenerationDialect>(std::move(each)));
     router.add("POST", dialect.path,
@@ -88,6 +89,12 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
                                decoded->model.substr(0, 200) + "': its scope has other models",
                            "model"));
     return;
+  }
+  if (dialect.look_up) {
+    if (const auto found = dialect.look_up(*decoded, caller); !found.ok()) {
+      refuse(exchange, found.error());
+      return;
+    }
   }
   if (caller.key != nullptr && !caller.key->cache_salt.empty())
     decoded->cache_salt = caller.key->cache_salt + "\n" + decoded->cache_salt;
@@ -152,7 +159,7 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
       .on_used = note_use(*exchange)});
   const auto submitted = run->submit(call);
   if (!submitted.ok()) {
-    refuse(exchange, submitted.error(), model.get());
+    refuse(exchange, in_words_of(dialect, submitted.error()), model.get());
     return;
   }
   exchange->post([run = std::move(run)] { run->begin(); });

@@ -30,6 +30,7 @@ class GenerationHandlers {
     const std::atomic<bool>* ready = nullptr;  // false: models are still loading
     const ModelNames* names = nullptr;
     bool strict = false;
+    ResponseArchive* responses = nullptr;
     std::chrono::seconds request_timeout{0};  // 0: none
     std::function<void()> on_key_used = {};   // a key's request has ended; on I/O threads
   };

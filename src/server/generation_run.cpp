@@ -34,6 +34,18 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   return z ^ (z >> 31U);
 }
 
+/// With commas between, as many as a header may hold.
+std::string joined(const std::vector<std::string>& fields) {
+  constexpr std::size_t kMostBytes = 2000;
+  std::string text;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (text.size() + fields[i].size() > kMostBytes)
+      return text + ", and " + std::to_string(fields.size() - i) + " more";
+    text += (i > 0 ? ", " : "") + fields[i];
+  }
+  return text;
+}
+
 /// The tools of which a call may come.
 std::vector<Tool> tools_to_call(const Conversation& conversation) {
   std::vector<Tool> tools;
@@ -80,9 +92,12 @@ Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::strin
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
-  for (const std::string& field : call.ignored) ignored_ += (ignored_.empty() ? "" : ", ") + field;
+  ignored_ = joined(call.ignored);
   TokenizedPrompts tokenized = TRY(tokenize_prompts(call, *options_.model));
   chat_ = std::move(tokenized.chat);
+  num_dropped_messages_ = tokenized.num_dropped_messages;
+  end_tokens_ = model.eos_tokens;
+  end_tokens_.insert(end_tokens_.end(), tokenized.end_tokens.begin(), tokenized.end_tokens.end());
   const std::vector<std::vector<TokenId>>& prompts = tokenized.prompts;
   if (call.prediction) prediction_ = TRY(tokenize_prediction(*call.prediction));
   std::vector<Branch> branches;
@@ -100,7 +115,9 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
       Branch branch;
       branch.text = make_text_stream(call);
       branch.echo = echo;
-      branch.stream = TRY(model.engine->submit(std::move(request), options_.dispatcher));
+      branch.echo_alone = call.echo_alone;
+      if (!call.echo_alone)
+        branch.stream = TRY(model.engine->submit(std::move(request), options_.dispatcher));
       branches.push_back(std::move(branch));
     }
   }
@@ -112,7 +129,7 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
 
 std::unique_ptr<TextStream> GenerationRun::make_text_stream(const api::GenerationCall& call) const {
   TextStream::Options options{.stop_strings = call.stop_strings,
-                              .stop_tokens = options_.model->eos_tokens,
+                              .stop_tokens = end_tokens_,
                               .logprobs = call.sampling.logprobs,
                               .one_call = call.one_tool_call};
   if (chat_) options.parser.emplace(chat_->format, call.conversation->tools, chat_->start);
@@ -127,7 +144,7 @@ Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall&
   fields.sampling = call.sampling;
   if (fields.sampling.seed) fields.sampling.seed = choice_seed(*fields.sampling.seed, choice);
   fields.max_tokens = call.max_tokens;
-  fields.stop_tokens = options_.model->eos_tokens;
+  fields.stop_tokens = end_tokens_;
   fields.stop_strings = call.stop_strings;
   fields.priority = options_.priority;
   fields.client = options_.client;
@@ -189,7 +206,9 @@ void GenerationRun::begin() {
     finish();
     return;
   }
-  for (const Branch& branch : branches_) options_.dispatcher->add(branch.stream.id(), shared_from_this());
+  for (const Branch& branch : branches_) {
+    if (!branch.echo_alone) options_.dispatcher->add(branch.stream.id(), shared_from_this());
+  }
   const std::weak_ptr<GenerationRun> weak = weak_from_this();
   exchange.on_gone([weak] {
     if (const auto self = weak.lock()) self->finish();
@@ -233,6 +252,12 @@ void GenerationRun::on_events() {
 
 bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out) {
   if (branch.finished) return true;
+  if (branch.echo_alone) {
+    TextEvent whole;
+    whole.finish = FinishReason::kLength;
+    deliver(branch, index, std::move(whole), out);
+    return true;
+  }
   events_.clear();
   const bool more = branch.stream.take_events(events_);
   if (events_.empty()) {
@@ -252,27 +277,32 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
     fail(*event->error, out);
     return false;
   }
+  deliver(branch, index, std::move(*event), out);
+  return true;
+}
+
+void GenerationRun::deliver(Branch& branch, std::int32_t index, TextEvent event, std::string& out) {
   if (!branch.echo.empty())
-    event->pieces.insert(event->pieces.begin(), AnswerPiece{.text = std::exchange(branch.echo, {})});
-  for (AnswerPiece& piece : event->pieces) {
+    event.pieces.insert(event.pieces.begin(), AnswerPiece{.text = std::exchange(branch.echo, {})});
+  for (AnswerPiece& piece : event.pieces) {
     if (piece.kind == AnswerPiece::Kind::kCallBegin && piece.call_id.empty())
       piece.call_id = "call_" + http::random_id(kCallIdSize);
   }
   if (streaming_) {
-    options_.encoder->event(out, index, *event, usage_counts());
+    options_.encoder->event(out, index, event, usage_counts());
   } else {
-    for (AnswerPiece& piece : event->pieces) append_piece(branch.choice.pieces, std::move(piece));
-    std::move(event->logprobs.begin(), event->logprobs.end(), std::back_inserter(branch.choice.logprobs));
+    for (AnswerPiece& piece : event.pieces) append_piece(branch.choice.pieces, std::move(piece));
+    std::move(event.logprobs.begin(), event.logprobs.end(), std::back_inserter(branch.choice.logprobs));
   }
-  if (event->finish) {
+  if (event.finish) {
     branch.finished = true;
-    branch.choice.finish = *event->finish;
-    branch.choice.matched_stop = std::move(event->matched_stop);
+    branch.choice.finish = *event.finish;
+    branch.choice.matched_stop = std::move(event.matched_stop);
+    if (branch.echo_alone) return;
     options_.dispatcher->remove(branch.stream.id());
     // After a stop string the engine is still at it: letting go cancels.
     branch.stream = GenerationStream();
   }
-  return true;
 }
 
 void GenerationRun::measure(Branch& branch, std::size_t num_tokens) {
@@ -349,7 +379,7 @@ CacheExplanation GenerationRun::explain(const CacheReport& report, const std::ve
 
 std::string GenerationRun::keep_alive() const {
   for (const Branch& branch : branches_) {
-    const auto place = branch.finished ? std::nullopt : branch.stream.queue_place();
+    const auto place = branch.finished || branch.echo_alone ? std::nullopt : branch.stream.queue_place();
     if (!place) continue;
     std::string text = ": waiting, " + std::to_string(place->position) + " before it";
     if (place->expected_seconds > 0.0)
@@ -363,6 +393,8 @@ void GenerationRun::add_headers(http::Response& response) const {
   response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
   if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
   add_request_id(options_.exchange->request, response);
+  if (num_dropped_messages_ > 0)
+    response.headers.add("x-mlxd-truncated", std::to_string(num_dropped_messages_) + " messages");
 }
 
 void GenerationRun::complete(std::string& out) {
@@ -411,7 +443,7 @@ void GenerationRun::finish() {
   // The dispatcher's references may be the last ones.
   const std::shared_ptr<GenerationRun> self = shared_from_this();
   for (Branch& branch : branches_) {
-    if (branch.finished) continue;
+    if (branch.finished || branch.echo_alone) continue;
     options_.dispatcher->remove(branch.stream.id());
     branch.stream = GenerationStream();
   }

@@ -60,7 +60,8 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     api::Choice choice;
     std::shared_ptr<const CacheReport> cache;  // with the first token
     TimePoint last_token;
-    bool begun = false;  // a token has come
+    bool echo_alone = false;  // there is no stream
+    bool begun = false;       // a token has come
     bool finished = false;
   };
 
@@ -68,6 +69,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   Result<std::vector<TokenId>> tokenize_prediction(const std::string& text) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
   bool advance(Branch& branch, std::int32_t index, std::string& out);
+  void deliver(Branch& branch, std::int32_t index, TextEvent event, std::string& out);
   void measure(Branch& branch, std::size_t num_tokens);
   void complete(std::string& out);
   void add_headers(http::Response& response) const;
@@ -92,7 +94,9 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   std::vector<TokenEvent> events_;
   bool streaming_ = false;
   bool done_ = false;
-  std::string ignored_;  // what the request has that was let be, with commas between
+  std::string ignored_;              // what the request has that was let be, with commas between
+  std::vector<TokenId> end_tokens_;  // the model's, and those of the prompts
+  std::size_t num_dropped_messages_ = 0;
   std::int32_t prompt_tokens_ = 0;
   std::int32_t num_choices_ = 1;            // of each prompt
   std::optional<ChatFormat::Prompt> chat_;  // of a chat: how its answers are written

@@ -17,6 +17,8 @@ struct TokenizedPrompts {
   std::vector<std::vector<TokenId>> prompts;
   /// Of a chat: how its answers are written. Its text is empty.
   std::optional<ChatFormat::Prompt> chat;
+  std::vector<TokenId> end_tokens;       // end these prompts' answers, beside the model's own
+  std::size_t num_dropped_messages = 0;  // of a chat that was too long and begins later than it says
 };
 
 enum class PromptSize {

@@ -147,6 +147,16 @@ constexpr std::array kInfos{
                 .category = "requests",
                 .min = 1024,
                 .max = std::int64_t{1} << 32},
+    SettingInfo{.name = "response-retention",
+                .kind = Kind::kNumber,
+                .default_value = "30",
+                .placeholder = "DAYS",
+                .help =
+                    "how long answers of /v1/responses are kept for requests that build on them; 0: not at "
+                    "all",
+                .category = "requests",
+                .effect = Effect::kAtOnce,
+                .max = 36500},
     SettingInfo{.name = "drain-timeout",
                 .kind = Kind::kNumber,
                 .default_value = "30",

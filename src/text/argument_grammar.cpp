@@ -218,8 +218,9 @@ class Writer {
     if (const json::value* pattern = object->if_contains("pattern");
         pattern != nullptr && pattern->is_string()) {
       const std::string_view text = pattern->get_string();
+      const bool grouped = text.starts_with("^(?:") && text.ends_with(")$");
       const bool whole = text.size() >= 2 && text.front() == '^' && text.back() == '$' &&
-                         text.find('|') == std::string_view::npos && !text.ends_with("\\$");
+                         (grouped || text.find('|') == std::string_view::npos) && !text.ends_with("\\$");
       if (whole && least == nullptr && most == nullptr)
         body = std::string(text.substr(1, text.size() - 2));
       else if (exact_)

@@ -73,4 +73,23 @@ describe('completions', () => {
     assert.equal(fromIds.usage.prompt_tokens, 1);
     assert.equal(fromIds.choices[0].text, fromText.choices[0].text);
   });
+
+  it('gives back the prompt alone', async () => {
+    const completion = await openai.completions.create(greedy({ prompt: [FRANCE, 'Two'], echo: true, max_tokens: 0 }));
+    assert.deepEqual(completion.choices.map(({ text }) => text), [FRANCE, 'Two']);
+    assert.equal(completion.usage.completion_tokens, 0);
+    assert.ok(completion.usage.prompt_tokens > 5);
+    const streamed = await collect(
+      await openai.completions.create(greedy({ echo: true, max_tokens: 0, stream: true })),
+    );
+    assert.deepEqual(streamed.texts, [FRANCE]);
+    assert.deepEqual(streamed.finishReasons, ['length']);
+  });
+
+  it('says that the model cannot fill in a middle, and takes best_of as n', async () => {
+    await assert.rejects(openai.completions.create(greedy({ suffix: ', I think.' })), { status: 400, param: 'suffix' });
+    const two = await openai.completions.create(greedy({ n: 2, best_of: 2, max_tokens: 2 }));
+    assert.equal(two.choices.length, 2);
+    await assert.rejects(openai.completions.create(greedy({ best_of: 3 })), { status: 400, param: 'best_of' });
+  });
 });

@@ -15,7 +15,10 @@ const home = process.env.MLXD_HOME ?? path.join(homedir(), '.mlxd');
 export const MODEL_FOLDER = process.env.MLXD_TEST_MODEL ?? path.join(home, 'models', MODEL);
 const BINARY = process.env.MLXD_BINARY ?? path.join(REPOSITORY, 'build/release/mlxd');
 
-/** A running server of the model in `folder`, with further arguments of `serve`: `url`, an `openai` client for it, `metrics()`, and `stop()`. */
+/**
+ * A running server of the model in `folder`, with further arguments of `serve`: `url`, its `stateFolder`, an `openai` client for it, `metrics()`,
+ * and `stop()`.
+ */
 export async function startServer({ folder = MODEL_FOLDER, flags = [] } = {}) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-sdk-'));
   const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', folder, ...flags], {
@@ -50,6 +53,7 @@ export async function startServer({ folder = MODEL_FOLDER, flags = [] } = {}) {
 
   return {
     url,
+    stateFolder,
     openai: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0, timeout: 120_000 }),
     metrics: () => fetchMetrics(url),
     /** Ends the server as a service manager would; fails if it does not leave in order. */

@@ -102,6 +102,34 @@ std::string token_name(std::string_view bytes) {
   return name;
 }
 
+namespace {
+
+void append_token(std::string& out, std::string_view bytes, float logprob) {
+  out += R"({"token":)";
+  append_json_string(out, token_name(bytes));
+  out += R"(,"logprob":)";
+  append_json_number(out, logprob);
+  out += R"(,"bytes":[)";
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i > 0) out += ',';
+    append_json_number(out, std::int64_t{static_cast<unsigned char>(bytes[i])});
+  }
+  out += ']';
+}
+
+}  // namespace
+
+void append_token_logprob(std::string& out, const TokenText& token) {
+  append_token(out, token.bytes, token.logprob);
+  out += R"(,"top_logprobs":[)";
+  for (std::size_t k = 0; k < token.top.size(); ++k) {
+    if (k > 0) out += ',';
+    append_token(out, token.top[k].bytes, token.top[k].logprob);
+    out += '}';
+  }
+  out += "]}";
+}
+
 void append_error_event(std::string& out, const Error& error) {
   out += "data: ";
   out += encode_error(status_of(error.kind), error);

@@ -21,6 +21,9 @@ void append_cache(std::string& out, const Usage& usage);
 /// A token's name in log-probabilities: its text, or its bytes as \xNN where they are no whole characters.
 std::string token_name(std::string_view bytes);
 
+/// {"token":…,"logprob":…,"bytes":[…],"top_logprobs":[…]}
+void append_token_logprob(std::string& out, const TokenText& token);
+
 /// data: {"error": …}
 void append_error_event(std::string& out, const Error& error);
 

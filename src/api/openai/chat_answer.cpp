@@ -11,19 +11,6 @@ namespace {
 
 constexpr std::string_view kIdPrefix = "chatcmpl-";
 
-void append_token(std::string& out, std::string_view bytes, float logprob) {
-  out += R"({"token":)";
-  append_json_string(out, token_name(bytes));
-  out += R"(,"logprob":)";
-  append_json_number(out, logprob);
-  out += R"(,"bytes":[)";
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i > 0) out += ',';
-    append_json_number(out, std::int64_t{static_cast<unsigned char>(bytes[i])});
-  }
-  out += ']';
-}
-
 void append_logprobs(std::string& out, bool asked, const std::vector<TokenText>& tokens) {
   out += R"("logprobs":)";
   if (!asked) {
@@ -33,14 +20,7 @@ void append_logprobs(std::string& out, bool asked, const std::vector<TokenText>&
   out += R"({"content":[)";
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (i > 0) out += ',';
-    append_token(out, tokens[i].bytes, tokens[i].logprob);
-    out += R"(,"top_logprobs":[)";
-    for (std::size_t k = 0; k < tokens[i].top.size(); ++k) {
-      if (k > 0) out += ',';
-      append_token(out, tokens[i].top[k].bytes, tokens[i].top[k].logprob);
-      out += '}';
-    }
-    out += "]}";
+    append_token_logprob(out, tokens[i]);
   }
   out += R"(],"refusal":null})";
 }

@@ -110,15 +110,8 @@ Result<void> read_parallel_tool_calls(const json::value& value, std::string_view
 }
 
 Result<void> read_reasoning_effort(const json::value& value, std::string_view field, RequestDraft& draft) {
-  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
-  const std::string effort = TRY(read_string(value, field));
-  if (std::find(std::begin(kEfforts), std::end(kEfforts), effort) == std::end(kEfforts))
-    return invalid_argument(
-        std::string(field) + " is " + shown(value) + ", must be none, minimal, low, medium, high or xhigh",
-        std::string(field));
   if (!draft.call.conversation) draft.call.conversation.emplace();
-  draft.call.conversation->reasoning_effort = effort;
-  return {};
+  return read_effort(value, field, *draft.call.conversation);
 }
 
 Result<void> allow_empty_list(const json::value& value, std::string_view field, RequestDraft&) {
@@ -162,12 +155,6 @@ Result<void> read_response_format(const json::value& value, std::string_view fie
   TRY(check_schema(*asked, path + ".json_schema.schema"));
   draft.call.answer_grammar.emplace();
   append_json_value(draft.call.answer_grammar->source, *schema);
-  return {};
-}
-
-Result<void> read_thinking_budget(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.thinking_budget =
-      static_cast<std::int32_t>(TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())));
   return {};
 }
 

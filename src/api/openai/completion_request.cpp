@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 #include <utility>
+#include <variant>
 
 namespace mlxd::api::openai {
 
@@ -66,14 +67,24 @@ Result<void> read_echo(const json::value& value, std::string_view field, Request
   return {};
 }
 
-Result<void> allow_empty_suffix(const json::value& value, std::string_view field, RequestDraft&) {
-  if (TRY(read_string(value, field)).empty()) return {};
-  return refused_field(field, "this model has no fill-in-the-middle tokens; leave it out");
+Result<void> read_suffix(const json::value& value, std::string_view field, RequestDraft& draft) {
+  std::string suffix = TRY(read_string(value, field));
+  if (!suffix.empty()) draft.call.suffix = std::move(suffix);
+  return {};
 }
 
-Result<void> allow_one(const json::value& value, std::string_view field, RequestDraft&) {
-  if (TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())) == 1) return {};
-  return refused_field(field, "use n");
+// Nothing at all may be asked for, beside the prompt itself.
+Result<void> read_completion_tokens(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.max_tokens =
+      static_cast<std::int32_t>(TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())));
+  draft.call.echo_alone = draft.call.max_tokens == 0;
+  return {};
+}
+
+Result<void> read_best_of(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.best_of =
+      static_cast<std::int32_t>(TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max())));
+  return {};
 }
 
 constexpr auto kHonoured = FieldUse::kHonoured;
@@ -84,7 +95,7 @@ constexpr Field<RequestDraft> kFields[] = {
     {"model", kHonoured, read_model},
     {"adapter", kHonoured, read_adapter},
     {"prompt", kHonoured, read_prompt},
-    {"max_tokens", kHonoured, read_max_tokens},
+    {"max_tokens", kHonoured, read_completion_tokens},
     {"temperature", kHonoured, read_temperature},
     {"top_p", kHonoured, read_top_p},
     {"top_k", kHonoured, read_top_k},
@@ -108,8 +119,8 @@ constexpr Field<RequestDraft> kFields[] = {
     {"service_tier", kInforms},
     {"safety_identifier", kInforms},
     {"prompt_cache_key", kInforms},
-    {"suffix", kRefused, allow_empty_suffix},
-    {"best_of", kRefused, allow_one},
+    {"suffix", kHonoured, read_suffix},
+    {"best_of", kRefused, read_best_of},
 };
 
 }  // namespace
@@ -126,6 +137,15 @@ Result<GenerationCall> decode_completion_request(std::string_view body) {
   if (draft.call.echo && draft.call.sampling.logprobs)
     return refused_field("echo",
                          "log-probabilities of the prompt cannot be given; leave out echo or logprobs");
+  if (draft.best_of > 0 && draft.best_of != draft.call.num_choices) return refused_field("best_of", "use n");
+  if (draft.call.echo_alone && !draft.call.echo)
+    return invalid_argument("max_tokens is 0, must be at least 1 without echo: true", "max_tokens");
+  if (draft.call.suffix) {
+    for (const RawPrompt& prompt : draft.call.prompts) {
+      if (!std::holds_alternative<std::string>(prompt))
+        return invalid_argument("suffix is only taken together with prompts that are texts", "suffix");
+    }
+  }
   if (draft.call.prompts.size() * static_cast<std::size_t>(draft.call.num_choices) > kMaxPrompts)
     return invalid_argument(
         "prompt and n ask for " +

@@ -57,17 +57,25 @@ bool says(const json::object& object, std::string_view key) {
   return value != nullptr && !value->is_null();
 }
 
-void add_system_message(json::object& request, const json::value& system) {
-  json::value* messages = request.if_contains("messages");
-  if (messages == nullptr || !messages->is_array()) return;
-  json::array& list = messages->get_array();
-  const bool has_own = std::any_of(list.begin(), list.end(), [](const json::value& message) {
+bool has_system(const json::array& messages) {
+  return std::any_of(messages.begin(), messages.end(), [](const json::value& message) {
     const json::object* object = message.if_object();
     const json::value* role = object == nullptr ? nullptr : object->if_contains("role");
     return role != nullptr && (*role == "system" || *role == "developer");
   });
-  if (has_own) return;
-  list.insert(list.begin(), json::object{{"role", "system"}, {"content", system}});
+}
+
+void add_system_message(json::object& request, const json::value& system) {
+  json::value* messages = request.if_contains("messages");
+  if (messages == nullptr || !messages->is_array()) return;
+  json::array& list = messages->get_array();
+  if (!has_system(list)) list.insert(list.begin(), json::object{{"role", "system"}, {"content", system}});
+}
+
+void add_instructions(json::object& request, const json::value& system) {
+  const json::value* input = request.if_contains("input");
+  const bool has_own = input != nullptr && input->is_array() && has_system(input->get_array());
+  if (!has_own && !says(request, "instructions")) request["instructions"] = system;
 }
 
 void add_template_switches(json::object& request, const json::object& switches) {
@@ -98,8 +106,12 @@ std::string with_profile_defaults(std::string_view body, const std::string& defa
     if (key == "context_tokens") continue;
     if (key == "system") {
       if (use == ProfileUse::kChat) add_system_message(request, value);
+      if (use == ProfileUse::kResponse) add_instructions(request, value);
     } else if (key == "template") {
-      if (use == ProfileUse::kChat && value.is_object()) add_template_switches(request, value.get_object());
+      if (use != ProfileUse::kCompletion && value.is_object())
+        add_template_switches(request, value.get_object());
+    } else if (key == "max_tokens" && use == ProfileUse::kResponse) {
+      if (!says(request, "max_output_tokens")) request["max_output_tokens"] = value;
     } else if (key == "max_tokens") {
       if (!says(request, "max_tokens") && !says(request, "max_completion_tokens"))
         request["max_tokens"] = value;

@@ -15,11 +15,11 @@ namespace mlxd::api::openai {
 /// "context_tokens" and the sampling fields of a request by their names there. Errors name the field.
 Result<void> check_profile_defaults(const boost::json::object& defaults);
 
-enum class ProfileUse { kChat, kCompletion };
+enum class ProfileUse { kChat, kCompletion, kResponse };
 
 /// `body` with the defaults that it leaves open. A system prompt is put first if no message
-/// is a system's or developer's. A body that is no JSON object comes back as it is: its decoder says what is
-/// wrong.
+/// is a system's or developer's, in a response as its instructions. A body that is no JSON object comes back
+/// as it is: its decoder says what is wrong.
 std::string with_profile_defaults(std::string_view body, const std::string& defaults_json, ProfileUse use);
 
 /// The "model" of a body, or empty.

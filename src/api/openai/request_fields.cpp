@@ -1,11 +1,15 @@
 #include "api/openai/request_fields.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <charconv>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
 
+#include "api/json_text.h"
 #include "api/keep_alive.h"
 
 namespace mlxd::api::openai {
@@ -168,6 +172,37 @@ Result<void> read_stream_options(const json::value& value, std::string_view fiel
     else if (key != "include_obfuscation")
       return invalid_argument("unknown parameter '" + path + "': leave it out", path);
   }
+  return {};
+}
+
+Result<void> read_chat_template_kwargs(const json::value& value, std::string_view field,
+                                       RequestDraft& draft) {
+  const json::object& variables = *TRY(read_object(value, field));
+  for (const char* own : {"messages", "add_generation_prompt", "bos_token", "eos_token"}) {
+    if (variables.contains(own))
+      return invalid_argument("chat_template_kwargs may not set '" + std::string(own) + "'",
+                              std::string(field) + "." + own);
+  }
+  if (!draft.call.conversation) draft.call.conversation.emplace();
+  draft.call.conversation->template_variables_json.clear();
+  append_json_value(draft.call.conversation->template_variables_json, variables);
+  return {};
+}
+
+Result<void> read_thinking_budget(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.thinking_budget =
+      static_cast<std::int32_t>(TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())));
+  return {};
+}
+
+Result<void> read_effort(const json::value& value, std::string_view field, Conversation& conversation) {
+  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+  const std::string effort = TRY(read_string(value, field));
+  if (std::find(std::begin(kEfforts), std::end(kEfforts), effort) == std::end(kEfforts))
+    return invalid_argument(
+        std::string(field) + " is " + shown(value) + ", must be none, minimal, low, medium, high or xhigh",
+        std::string(field));
+  conversation.reasoning_effort = effort;
   return {};
 }
 

@@ -25,14 +25,19 @@ struct RequestDraft {
   bool has_stream_options = false;
   std::int32_t max_completion_tokens = 0;
   bool has_top_logprobs = false;
-  bool no_tools = false;  // none may be called
+  std::int32_t best_of = 0;  // 0: nothing is said
+  bool no_tools = false;     // none may be called
 };
 
 using ReadField = Result<void>(const boost::json::value& value, std::string_view field, RequestDraft& draft);
 
 ReadField read_model, read_adapter, read_temperature, read_top_p, read_top_k, read_min_p, read_seed, read_n,
     read_stop, read_max_tokens, read_presence_penalty, read_frequency_penalty, read_repetition_penalty,
-    read_logit_bias, read_stream, read_stream_options, read_cache_salt, read_keep_alive;
+    read_logit_bias, read_stream, read_stream_options, read_cache_salt, read_keep_alive,
+    read_chat_template_kwargs, read_thinking_budget;
+
+/// How much a chat is to think.
+Result<void> read_effort(const boost::json::value& value, std::string_view field, Conversation& conversation);
 
 /// A list of stop strings, within the limits above.
 Result<std::vector<std::string>> read_stop_strings(const boost::json::value& value, const std::string& field);

@@ -360,8 +360,11 @@ TEST(CompletionRequest, names_what_it_refuses) {
       {R"({"model":"m","prompt":[1.5]})", "prompt", "token id"},
       {R"({"model":"m","prompt":[{}]})", "prompt[0]", "a string or a list"},
       {R"({"model":"m","prompt":)" + many + "}", "prompt", "65 prompts"},
-      {completion(R"("suffix":"x")"), "suffix", "not supported"},
+      {R"({"model":"m","prompt":[1,2],"suffix":"x"})", "suffix", "texts"},
       {completion(R"("best_of":2)"), "best_of", "not supported"},
+      {completion(R"("best_of":2,"n":3)"), "best_of", "not supported"},
+      {completion(R"("max_tokens":0)"), "max_tokens", "echo"},
+      {completion(R"("max_tokens":-1,"echo":true)"), "max_tokens", "-1"},
       {completion(R"("echo":true,"logprobs":1)"), "echo", "not supported"},
       {completion(R"("logprobs":21)"), "logprobs", "21"},
       {completion(R"("logprobs":true)"), "logprobs", "integer"},
@@ -371,6 +374,9 @@ TEST(CompletionRequest, names_what_it_refuses) {
   for (const Refusal& c : cases) check_refused(decode_completion_request(c.body), c);
   EXPECT_TRUE(
       decode_completion_request(completion(R"("suffix":"","best_of":1,"logprobs":0,"echo":false)")).ok());
+  EXPECT_TRUE(decode_completion_request(completion(R"("best_of":3,"n":3)")).ok());
+  EXPECT_EQ(decode_completion_request(completion(R"("suffix":"b")"))->suffix, "b");
+  EXPECT_TRUE(decode_completion_request(completion(R"("max_tokens":0,"echo":true)"))->echo_alone);
 }
 
 TEST(RequestFields, stand_once_in_each_table_with_a_use) {

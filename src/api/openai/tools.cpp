@@ -25,6 +25,19 @@ bool is_name(std::string_view name) {
   return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), allowed);
 }
 
+}  // namespace
+
+Result<std::string> read_tool_name(const json::value& value, const std::string& field) {
+  std::string name = TRY(read_string(value, field));
+  if (!is_name(name))
+    return invalid_argument(field + " is " + shown(value) + ", must be 1 to " +
+                                std::to_string(kMaxNameBytes) + " letters, digits or any of _-.:/",
+                            field);
+  return name;
+}
+
+namespace {
+
 Result<Tool> read_tool(const json::value& value, const std::string& path) {
   const json::object& object = *TRY(read_object(value, path));
   const json::value* type = object.if_contains("type");

@@ -1,0 +1,25 @@
+// The items of a response's input as a list of pages. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace mlxd::api::openai {
+
+struct ItemPage {
+  static constexpr std::int64_t kDefaultLimit = 20;
+  static constexpr std::int64_t kMaxLimit = 100;
+
+  std::size_t limit = kDefaultLimit;
+  bool ascending = false;
+  std::string after = {};  // the id of the last item seen; empty: from the first
+};
+
+/// {"object":"list","data":[…],"first_id":…,"last_id":…,"has_more":…} of a JSON list of items, the oldest
+/// first. Errors: kInvalidArgument (no item has the id `after`), kCorruptData.
+Result<std::string> encode_item_list(std::string_view items_json, const ItemPage& page);
+
+}  // namespace mlxd::api::openai

@@ -1,0 +1,60 @@
+// Responses that are kept for who asks for them again or builds on them. What an answer leaves is found at
+// once and in the database a moment later: an answer waits for no disk. Thread-safe; all but `keep` waits for
+// the database: not for I/O threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "server/caller.h"
+#include "server/text_workers.h"
+#include "store/response_store.h"
+
+namespace mlxd {
+
+class ResponseArchive {
+ public:
+  struct Options {
+    Database* database = nullptr;
+    TextWorkers* workers = nullptr;
+    std::function<std::int64_t()> retention_days = [] { return std::int64_t{30}; };  // 0: nothing is kept
+    const Clock* clock = &Clock::real();
+  };
+  explicit ResponseArchive(Options options) : options_(std::move(options)), store_(*options_.database) {}
+
+  bool keeps() const { return options_.retention_days() > 0; }
+  /// Any thread.
+  void keep(StoredResponse response);
+  /// Errors: kNotFound; of the database.
+  Result<StoredResponse> find(const ResponseOwner& owner, std::string_view id);
+  Result<void> remove(const ResponseOwner& owner, std::string_view id);
+  /// The response and all that it builds on, the oldest first. Errors: kNotFound naming the one that is gone.
+  Result<std::vector<StoredResponse>> chain(const ResponseOwner& owner, std::string_view id);
+  /// Brings what was kept into the database, and now and then forgets what is too old.
+  void flush();
+
+ private:
+  using Pending = std::shared_ptr<const StoredResponse>;
+  void sweep();
+
+  const Options options_;
+  ResponseStore store_;
+  Mutex mutex_;
+  CondVar written_;
+  std::vector<Pending> pending_ GUARDED_BY(mutex_);
+  bool queued_ GUARDED_BY(mutex_) = false;   // a worker will write
+  bool writing_ GUARDED_BY(mutex_) = false;  // a thread does
+  std::optional<TimePoint> swept_ GUARDED_BY(mutex_);
+};
+
+/// Whose a caller's responses are.
+ResponseOwner response_owner(const Caller& caller);
+
+}  // namespace mlxd
