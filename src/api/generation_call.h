@@ -51,6 +51,8 @@ struct GenerationCall {
   bool echo = false;           // the answer's text begins with the prompt's
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
+  /// Nothing is generated: the model is loaded or, with keep_alive 0, let go.
+  bool load_only = false;
 
   /// What the request has that is understood and let be; told in a header of the answer.
   std::vector<std::string> ignored;

@@ -9,6 +9,7 @@
 
 #include "api/error_status.h"
 #include "api/manage/problem.h"
+#include "api/ollama/error_body.h"
 #include "api/openai/error_body.h"
 #include "api/openai/model_list.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "server/catalog_handlers.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
+#include "server/ollama_handlers.h"
 #include "server/pool_handlers.h"
 #include "server/setting_routes.h"
 #include "server/text_workers.h"
@@ -25,12 +27,15 @@
 namespace mlxd {
 namespace {
 
-// Management speaks of problems, every other path OpenAI's dialect so far; others choose their envelope here.
+// Management speaks of problems, Ollama's routes and every other path their own dialects.
 http::Response render_error(const http::Request& request, int status, const Error& error) {
   http::Response response;
   response.status = status;
   if (status == 401) response.headers.add("WWW-Authenticate", "Bearer realm=\"mlxd\"");
-  if (request.path.starts_with("/api/v1/")) {
+  const bool is_ollama = request.path.starts_with("/api/") && !request.path.starts_with("/api/v1/");
+  if (is_ollama) {
+    response.body = api::ollama::encode_error(error);
+  } else if (request.path.starts_with("/api/v1/")) {
     response.content_type = api::manage::kProblemType;
     response.body =
         api::manage::encode_problem(status, http::reason_phrase(status), error, request.path, request.id);
@@ -105,6 +110,7 @@ struct ApiServer::Impl {
   PoolHandlers pool_handlers{shelf, workers};
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<CatalogHandlers> catalog;
+  std::unique_ptr<OllamaHandlers> ollama;
   std::unique_ptr<http::Server> server;
 };
 
@@ -250,6 +256,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
   generation->add_routes(router);
   pool_handlers.add_routes(router);
   catalog->add_routes(router);
+  ollama->add_routes(router);
   ManageRoutes manage_routes(router, workers);
   management->add_routes(manage_routes);
   add_system_route(manage_routes, [this] { return system_facts(); });
@@ -276,6 +283,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                                .models_folder = options.models_folder,
                                                .hub_cache = options.hub_cache,
                                                .downloads_folder = options.downloads_folder}));
+  impl->ollama = std::make_unique<OllamaHandlers>(OllamaHandlers::Options{
+      .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});
   http::Router router;
   impl->add_routes(router);
   // After the gate has taken all others: the files of the page are for anyone.
@@ -292,6 +301,7 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 // Clients first, then those who work for them, then what they started meanwhile; the shelf's models end their
 // engines, which post to the server until then.
 ApiServer::~ApiServer() {
+  impl_->ollama->close();
   impl_->server->close_all();
   impl_->workers.stop();
   impl_->catalog->stop();
@@ -312,7 +322,9 @@ void ApiServer::set_ready() { impl_->ready = true; }
 
 void ApiServer::begin_drain() {
   impl_->draining = true;
-  impl_->catalog->events().close();  // streams that never end would be waited for
+  // Streams that end late or never would be waited for.
+  impl_->catalog->events().close();
+  impl_->ollama->close();
   impl_->server->begin_drain();
 }
 

@@ -7,7 +7,7 @@ namespace mlxd {
 
 std::vector<GenerationDialect> generation_dialects(bool strict) {
   std::vector<GenerationDialect> all;
-  for (std::vector<GenerationDialect> some : {openai_dialects(strict)})
+  for (std::vector<GenerationDialect> some : {openai_dialects(strict), ollama_dialects(strict)})
     std::move(some.begin(), some.end(), std::back_inserter(all));
   return all;
 }

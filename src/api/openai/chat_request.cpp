@@ -39,20 +39,6 @@ Result<void> read_top_logprobs(const json::value& value, std::string_view field,
   return {};
 }
 
-Result<void> read_chat_template_kwargs(const json::value& value, std::string_view field,
-                                       RequestDraft& draft) {
-  const json::object& variables = *TRY(read_object(value, field));
-  for (const char* own : {"messages", "add_generation_prompt", "bos_token", "eos_token"}) {
-    if (variables.contains(own))
-      return invalid_argument("chat_template_kwargs may not set '" + std::string(own) + "'",
-                              std::string(field) + "." + own);
-  }
-  if (!draft.call.conversation) draft.call.conversation.emplace();
-  draft.call.conversation->template_variables_json.clear();
-  append_json_value(draft.call.conversation->template_variables_json, variables);
-  return {};
-}
-
 Result<void> read_prediction(const json::value& value, std::string_view field, RequestDraft& draft) {
   const json::object& prediction = *TRY(read_object(value, field));
   const std::string path(field);

@@ -1,11 +1,13 @@
 #include "api/openai/request_fields.h"
 
 #include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <charconv>
 #include <limits>
 #include <string>
 #include <utility>
 
+#include "api/json_text.h"
 #include "api/keep_alive.h"
 
 namespace mlxd::api::openai {
@@ -168,6 +170,20 @@ Result<void> read_stream_options(const json::value& value, std::string_view fiel
     else if (key != "include_obfuscation")
       return invalid_argument("unknown parameter '" + path + "': leave it out", path);
   }
+  return {};
+}
+
+Result<void> read_chat_template_kwargs(const json::value& value, std::string_view field,
+                                       RequestDraft& draft) {
+  const json::object& variables = *TRY(read_object(value, field));
+  for (const char* own : {"messages", "add_generation_prompt", "bos_token", "eos_token"}) {
+    if (variables.contains(own))
+      return invalid_argument("chat_template_kwargs may not set '" + std::string(own) + "'",
+                              std::string(field) + "." + own);
+  }
+  if (!draft.call.conversation) draft.call.conversation.emplace();
+  draft.call.conversation->template_variables_json.clear();
+  append_json_value(draft.call.conversation->template_variables_json, variables);
   return {};
 }
 
