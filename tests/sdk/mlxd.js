@@ -1,6 +1,6 @@
 // Starts the built program with the demo model on a free port of the loopback address, for one test file.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,10 +15,20 @@ const home = process.env.MLXD_HOME ?? path.join(homedir(), '.mlxd');
 export const MODEL_FOLDER = process.env.MLXD_TEST_MODEL ?? path.join(home, 'models', MODEL);
 const BINARY = process.env.MLXD_BINARY ?? path.join(REPOSITORY, 'build/release/mlxd');
 
-/** A running server: `url`, an `openai` client for it, `metrics()`, and `stop()`. */
-export async function startServer() {
+/**
+ * A running server: `url`, an `openai` client for it, `stateFolder`, `metrics()`, and `stop()`. `preload: false`: the
+ * model is loaded when it is asked for.
+ */
+export async function startServer({ preload = true } = {}) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-sdk-'));
-  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', MODEL_FOLDER], {
+  const flags = ['serve', '--port', '0', '--threads', '2'];
+  if (preload) {
+    flags.push('--model', MODEL_FOLDER);
+  } else {
+    await mkdir(path.join(stateFolder, 'models'));
+    await symlink(MODEL_FOLDER, path.join(stateFolder, 'models', MODEL));
+  }
+  const child = spawn(BINARY, flags, {
     env: { ...process.env, MLXD_HOME: stateFolder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -50,6 +60,7 @@ export async function startServer() {
 
   return {
     url,
+    stateFolder,
     openai: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0, timeout: 120_000 }),
     metrics: () => fetchMetrics(url),
     /** Ends the server as a service manager would; fails if it does not leave in order. */
