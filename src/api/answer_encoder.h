@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "generation/generation_event.h"
 #include "generation/text_event.h"
@@ -20,6 +21,8 @@ struct AnswerInfo {
   std::int64_t created = 0;  // seconds since 1970
   std::string model;
   std::string fingerprint;
+  TimePoint arrived = {};  // the request
+  TimePoint loaded = {};   // when its model was there
 };
 
 /// A finished choice of a whole answer.
@@ -34,6 +37,7 @@ class AnswerEncoder {
  public:
   virtual ~AnswerEncoder() = default;
 
+  /// No choices: of a call that only loads.
   virtual std::string whole(std::span<const Choice> choices, const Usage& usage) = 0;
 
   // A stream: begin, then events of any choice in any order, then end, or fail at any time. Each appends.

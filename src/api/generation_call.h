@@ -83,6 +83,8 @@ struct GenerationCall {
   std::optional<std::string> suffix;
   bool stream = false;
   bool include_usage = false;  // in a stream, as a last event
+  /// Nothing is generated: the model is loaded or, with keep_alive 0, let go.
+  bool load_only = false;
 
   /// A chat that does not fit the context begins later: its oldest turns are left out.
   bool drop_oldest = false;

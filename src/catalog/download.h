@@ -62,6 +62,7 @@ struct DownloadStatus {
     std::uint64_t size_bytes = 0;
     std::uint64_t present_bytes = 0;
     bool done = false;
+    std::string digest = {};  // "sha256:…" of a large file, "gitsha1:…" of another
   };
   std::vector<File> files;  // empty before the hub has listed them
   std::uint64_t present_bytes = 0;

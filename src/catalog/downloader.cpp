@@ -253,7 +253,8 @@ DownloadStatus Downloader::describe(const Job& job) const {
   status.record = job.record;
   status.waiting = job.waiting;
   for (const Job::File& file : job.files) {
-    status.files.push_back({file.facts.path, file.facts.size_bytes, file.present_bytes, file.done});
+    status.files.push_back({file.facts.path, file.facts.size_bytes, file.present_bytes, file.done,
+                            (file.facts.sha256.empty() ? "gitsha1:" : "sha256:") + file.facts.etag()});
     status.present_bytes += file.present_bytes;
   }
   if (!job.record.commit.empty())

@@ -134,16 +134,6 @@ Result<json::object> read_object(const fs::path& file) {
   return parse_json_object(text, file.string());
 }
 
-void add_template_of_folder(const fs::path& folder, ModelFacts& facts) {
-  if (const auto text = read_text_file(folder / "chat_template.jinja", kMaxConfigBytes); text)
-    return add_template_facts(*text, facts);
-  for (const char* name : {"chat_template.json", "tokenizer_config.json"}) {
-    const auto object = read_object(folder / name);
-    if (!object) continue;
-    if (const std::string text = template_of(*object); !text.empty()) return add_template_facts(text, facts);
-  }
-}
-
 // "license: apache-2.0" → "apache-2.0"; quotes taken off.
 std::string yaml_value(std::string_view line, std::size_t begin) {
   std::string_view value = line.substr(begin);
@@ -232,11 +222,21 @@ void add_card_facts(std::string_view readme, ModelFacts& facts) {
   }
 }
 
+std::string read_chat_template(const fs::path& folder) {
+  if (const auto text = read_text_file(folder / "chat_template.jinja", kMaxConfigBytes); text) return *text;
+  for (const char* name : {"chat_template.json", "tokenizer_config.json"}) {
+    const auto object = read_object(folder / name);
+    if (!object) continue;
+    if (std::string text = template_of(*object); !text.empty()) return text;
+  }
+  return {};
+}
+
 Result<ModelFacts> read_model_facts(const fs::path& folder) {
   const json::object config = TRY(read_object(folder / "config.json"));
   ModelFacts facts;
   add_config_facts(config, facts);
-  add_template_of_folder(folder, facts);
+  if (const std::string text = read_chat_template(folder); !text.empty()) add_template_facts(text, facts);
   if (const auto card = read_text_file(folder / "README.md", kMaxCardBytes); card)
     add_card_facts(*card, facts);
 

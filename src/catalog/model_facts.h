@@ -46,6 +46,9 @@ struct ModelFacts {
 /// Errors: config.json missing or corrupt.
 Result<ModelFacts> read_model_facts(const std::filesystem::path& folder);
 
+/// A folder's chat template, as text: the default one of several; empty if it has none.
+std::string read_chat_template(const std::filesystem::path& folder);
+
 // The same from texts, as the hub gives them.
 /// config.json.
 void add_config_facts(const boost::json::object& config, ModelFacts& facts);

@@ -24,7 +24,8 @@ struct Conversation {
   bool must_call = false;
   /// The answer is one call of this tool; empty: of any.
   std::string tool_to_call = {};
-  /// "none", "minimal", "low", "medium", "high" or what the model's template calls it; absent: its default.
+  /// "none", "on" (as much as it does by itself), "minimal", "low", "medium", "high" or what the model's
+  /// template calls it; absent: its default.
   std::optional<std::string> reasoning_effort = {};
   /// Object of further variables of the template; they win over all others.
   std::string template_variables_json = "{}";

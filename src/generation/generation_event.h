@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "generation/cache_report.h"
 #include "generation/token.h"
@@ -33,6 +34,8 @@ struct Usage {
     std::int32_t rejected_tokens = 0;
   };
   std::optional<Prediction> prediction = {};
+  Duration prompt_time{};      // until the first token, the wait for the engine included
+  Duration generation_time{};  // from the first token to the last
   std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
 };
 

@@ -37,6 +37,23 @@ constexpr AccessRule kTable[] = {
     {"GET", "/v1/responses/{id}/input_items", kGenerate},
     {"POST", "/v1/responses/{id}/cancel", kGenerate},
 
+    {"POST", "/api/chat", kGenerate},
+    {"POST", "/api/generate", kGenerate},
+    {"GET", "/api/version", kLook},
+    {"GET", "/api/tags", kLook},
+    {"GET", "/api/ps", kLook},
+    {"POST", "/api/show", kLook},
+    {"POST", "/api/pull", kAdmin},
+    {"DELETE", "/api/delete", kAdmin},
+    {"POST", "/api/copy", kMember},
+    // These say that there is no such thing here.
+    {"POST", "/api/embed", kLook},
+    {"POST", "/api/embeddings", kLook},
+    {"POST", "/api/create", kLook},
+    {"POST", "/api/push", kLook},
+    {"HEAD", "/api/blobs/{digest}", kLook},
+    {"POST", "/api/blobs/{digest}", kLook},
+
     // These judge for themselves: a stranger may register and log in.
     {"POST", "/api/v1/auth/register", kAnyone},
     {"POST", "/api/v1/auth/login", kAnyone},

@@ -18,6 +18,7 @@
 #include "server/event_hub.h"
 #include "server/generation_handlers.h"
 #include "server/metrics.h"
+#include "server/ollama_handlers.h"
 #include "server/pool_handlers.h"
 #include "server/pool_json.h"
 #include "server/response_archive.h"
@@ -109,6 +110,7 @@ struct ApiServer::Impl {
   PoolHandlers pool_handlers{shelf, workers, management->settings()};
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<CatalogHandlers> catalog;
+  std::unique_ptr<OllamaHandlers> ollama;
   std::unique_ptr<http::Server> server;
 };
 
@@ -269,6 +271,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
   generation->add_routes(router);
   pool_handlers.add_routes(router);
   catalog->add_routes(router);
+  ollama->add_routes(router);
   ManageRoutes manage_routes(router, workers, [this](std::string_view collection) {
     events.publish(collection, R"({"changed":true})");
   });
@@ -302,6 +305,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
        .hub_cache = options.hub_cache,
        .downloads_folder = options.downloads_folder,
        .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); }}));
+  impl->ollama = std::make_unique<OllamaHandlers>(OllamaHandlers::Options{
+      .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});
   http::Router router;
   impl->add_routes(router);
   // After the gate has taken all others: the files of the page are for anyone.
@@ -318,6 +323,7 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 // Clients first, then those who work for them, then what they started meanwhile; the shelf's models end their
 // engines, which post to the server until then.
 ApiServer::~ApiServer() {
+  impl_->ollama->close();
   impl_->server->close_all();
   impl_->workers.stop();
   impl_->responses.flush();
@@ -339,7 +345,9 @@ void ApiServer::set_ready() { impl_->ready = true; }
 
 void ApiServer::begin_drain() {
   impl_->draining = true;
-  impl_->events.close();  // streams that never end would be waited for
+  // Streams that end late or never would be waited for.
+  impl_->events.close();
+  impl_->ollama->close();
   impl_->server->begin_drain();
 }
 

@@ -113,6 +113,7 @@ Result<void> CatalogHandlers::start() {
   Downloader::Options downloads;
   downloads.on_change = [this](const DownloadStatus& status) {
     events_.publish("download", json::serialize(manage::download_json(status)));
+    tell_listeners(status);
     if (!is_over(status.record.state)) return;
     catalog_->request_scan();
     if (status.record.state == DownloadState::kFailed)
@@ -201,6 +202,7 @@ void CatalogHandlers::add_routes(http::Router& router) {
         [this, verb = verb](const Request& request) -> Result<http::Response> {
           const std::string id(request.parameter("id"));
           TRY((TRY(downloads())->*verb)(id));
+          note_managed(id);
           return show_download(id, 200);
         });
   }
@@ -283,11 +285,49 @@ Result<http::Response> CatalogHandlers::show_model(const http::Request& request)
   return Error(ErrorKind::kNotFound, message, "model");
 }
 
+std::uint64_t CatalogHandlers::follow_downloads(DownloadListener listener) {
+  auto shared = std::make_shared<const DownloadListener>(std::move(listener));
+  const MutexLock lock(mutex_);
+  listeners_.emplace(++last_listener_, std::move(shared));
+  return last_listener_;
+}
+
+void CatalogHandlers::unfollow_downloads(std::uint64_t id) {
+  std::shared_ptr<const DownloadListener> dropped;
+  const MutexLock lock(mutex_);
+  const auto found = listeners_.find(id);
+  if (found == listeners_.end()) return;
+  dropped = std::move(found->second);
+  listeners_.erase(found);
+}
+
+void CatalogHandlers::tell_listeners(const DownloadStatus& status) const {
+  std::vector<std::shared_ptr<const DownloadListener>> all;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [id, listener] : listeners_) all.push_back(listener);
+  }
+  for (const auto& listener : all) (*listener)(status);
+}
+
+void CatalogHandlers::note_managed(const std::string& download) {
+  const MutexLock lock(mutex_);
+  managed_.insert(download);
+}
+
+bool CatalogHandlers::is_managed(const std::string& download) const {
+  const MutexLock lock(mutex_);
+  return managed_.contains(download);
+}
+
 Result<http::Response> CatalogHandlers::delete_model(const http::Request& request) {
   const Fields fields = TRY(manage::decode_query(request.query));
   TRY(check_fields(fields, {"revision"}));
-  const std::string name(request.parameter("id"));
-  const std::string revision = field_of(fields, "revision");
+  const Removed removed = TRY(remove(std::string(request.parameter("id")), field_of(fields, "revision")));
+  return json_response(200, manage::removed_json(removed));
+}
+
+Result<Removed> CatalogHandlers::remove(const std::string& name, const std::string& revision) {
   const ModelCatalog::Models models = catalog_->models();
   const auto found = std::find_if(models->begin(), models->end(),
                                   [&](const CatalogModel& model) { return model.name == name; });
@@ -313,7 +353,7 @@ Result<http::Response> CatalogHandlers::delete_model(const http::Request& reques
     if (code) return io_error("cannot remove " + found->folder.string(), code.value());
   }
   catalog_->scan_now();
-  return json_response(200, manage::removed_json(removed));
+  return removed;
 }
 
 Result<http::Response> CatalogHandlers::search_hub(const http::Request& request) {
@@ -382,6 +422,7 @@ Result<http::Response> CatalogHandlers::test_token(const http::Request& request)
 Result<http::Response> CatalogHandlers::begin_download(const http::Request& request) {
   const manage::DownloadRequest wish = TRY(manage::decode_download_request(request.body));
   const auto begun = TRY(TRY(downloads())->begin({wish.repository, wish.revision, wish.patterns}));
+  note_managed(begun.status.record.id);
   http::Response response = json_response(begun.joined ? 200 : 202, manage::download_json(begun.status));
   response.headers.add("Location", "/api/v1/downloads/" + begun.status.record.id);
   return response;

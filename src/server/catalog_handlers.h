@@ -6,11 +6,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "catalog/downloader.h"
 #include "catalog/model_catalog.h"
@@ -43,6 +47,22 @@ class CatalogHandlers {
   /// Of a folder, as it was last looked at; read now if it never was. Errors: as read_model_facts.
   Result<ModelFacts> facts_of(const std::filesystem::path& folder) const;
 
+  /// Runs `job` on a worker of these handlers; false: too many wait.
+  bool try_post(std::function<void()>&& job) { return workers_.try_post(std::move(job)); }
+  /// Removes a model, or one revision of it, from the disk. `name` is its own, of a folder or a repository.
+  /// Errors: kNotFound, kConflict (loaded, or being downloaded), kInvalidArgument, kIo. On a worker.
+  Result<Removed> remove(const std::string& name, const std::string& revision);
+
+  /// Errors: kUnavailable or what the hub's settings say: there are no downloads.
+  Result<Downloader*> downloads() const;
+  using DownloadListener = std::function<void(const DownloadStatus&)>;
+  /// Calls `listener` on any thread when a download has changed; it must not call the downloader.
+  std::uint64_t follow_downloads(DownloadListener listener);
+  /// No call begins after this returns, though one may be under way.
+  void unfollow_downloads(std::uint64_t id);
+  /// Whether somebody has asked the management API for this download.
+  bool is_managed(const std::string& download) const;
+
  private:
   using Fields = std::vector<std::pair<std::string, std::string>>;
   using Answer = std::function<Result<http::Response>(const http::Request&)>;
@@ -67,7 +87,8 @@ class CatalogHandlers {
 
   std::string encode(const CatalogModel& model, const Fields& fields, bool whole) const;
   bool is_loaded(const std::string& name) const;
-  Result<Downloader*> downloads() const;
+  void tell_listeners(const DownloadStatus& status) const;
+  void note_managed(const std::string& download);
 
   const Options options_;
   EventHub& events_;
@@ -76,6 +97,10 @@ class CatalogHandlers {
   std::unique_ptr<ModelCatalog> catalog_;
   std::unique_ptr<Downloader> downloader_;
   Error no_hub_;  // why there is no downloader
+  mutable Mutex mutex_;
+  std::map<std::uint64_t, std::shared_ptr<const DownloadListener>> listeners_ GUARDED_BY(mutex_);
+  std::uint64_t last_listener_ GUARDED_BY(mutex_) = 0;
+  std::set<std::string> managed_ GUARDED_BY(mutex_);
 };
 
 }  // namespace mlxd

@@ -5,6 +5,7 @@
 #include "api/anthropic/error_body.h"
 #include "api/json_text.h"
 #include "api/manage/problem.h"
+#include "api/ollama/error_body.h"
 #include "api/openai/error_body.h"
 
 namespace mlxd {
@@ -12,12 +13,6 @@ namespace {
 
 bool lies_below(std::string_view path, std::string_view base) {
   return path.starts_with(base) && (path.size() == base.size() || path[base.size()] == '/');
-}
-
-std::string ollama_error(const Error& error) {
-  std::string body = R"({"error":)";
-  api::append_json_string(body, error.message);
-  return body + "}";
 }
 
 }  // namespace
@@ -50,7 +45,7 @@ http::Response render_error(const http::Request& request, int status, const Erro
       response.body = api::anthropic::encode_error(status, error, request.id);
       break;
     case ErrorEnvelope::kOllama:
-      response.body = ollama_error(error);
+      response.body = api::ollama::encode_error(error);
       break;
     case ErrorEnvelope::kProblem:
       response.content_type = api::manage::kProblemType;

@@ -9,7 +9,7 @@ std::vector<GenerationDialect> generation_dialects(const DialectOptions& options
   std::vector<GenerationDialect> all;
   for (std::vector<GenerationDialect> some :
        {openai_dialects(options.strict), responses_dialects(options.strict, options.responses),
-        anthropic_dialects(options.strict), token_dialects(options.strict)})
+        anthropic_dialects(options.strict), ollama_dialects(options.strict), token_dialects(options.strict)})
     std::move(some.begin(), some.end(), std::back_inserter(all));
   return all;
 }

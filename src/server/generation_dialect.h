@@ -36,6 +36,7 @@ struct GenerationDialect {
       {};
   /// Adds to a decoded call what is stored for it; on a text worker. May be empty.
   std::function<Result<void>(api::GenerationCall& call, const Caller& caller)> look_up = {};
+  std::string media_type = "application/json";  // of the body; empty: any
   /// Fields that are called otherwise here than where a model refuses them: their name there, and here.
   std::vector<std::pair<std::string, std::string>> field_names = {};
 };
@@ -63,5 +64,8 @@ std::vector<GenerationDialect> token_dialects(bool strict);
 std::vector<GenerationDialect> openai_dialects(bool strict);
 /// POST /v1/responses, and the same at LOW priority. `archive` (not null) outlives them.
 std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* archive);
+
+/// POST /api/chat and /api/generate.
+std::vector<GenerationDialect> ollama_dialects(bool strict);
 
 }  // namespace mlxd

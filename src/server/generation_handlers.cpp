@@ -49,7 +49,7 @@ void GenerationHandlers::add_routes(http::Router& router) {
         *dialects_.emplace_back(std::make_unique<GenerationDialect>(std::move(each)));
     router.add("POST", dialect.path,
                [this, &dialect](const http::ExchangePtr& exchange) { handle(exchange, dialect); },
-               {.media_type = "application/json"});
+               {.media_type = dialect.media_type});
   }
 }
 
@@ -104,6 +104,18 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   asking.keep_alive = decoded->keep_alive;
   if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
     asking.deadline = arrived + timeout;
+  if (decoded->load_only && decoded->keep_alive == Duration::zero()) {
+    const auto to_unload = is_to_unload(name);
+    if (!to_unload.ok()) {
+      refuse(exchange, to_unload.error());
+      return;
+    }
+    if (!*to_unload) {
+      answer_loaded(exchange, dialect, *decoded,
+                    {.id = {}, .model = name, .fingerprint = {}, .arrived = arrived, .loaded = arrived});
+      return;
+    }
+  }
   options_.shelf->find(name, adapter, asking,
                        [this, name, exchange, &dialect, arrived, meaning = std::move(meaning),
                         call = decoded.take_value()](const Result<AskedModel>& asked) {
@@ -132,15 +144,22 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
     answer(exchange, dialect, call, *model);
     return;
   }
+  api::AnswerInfo info{.id = http::random_id(kAnswerIdSize),
+                       .created = Clock::real().wall_seconds(),
+                       .model = meaning.model == call.model ? asked.name() : call.model,
+                       .fingerprint = fingerprint(asked),
+                       .arrived = arrived,
+                       .loaded = Clock::real().now()};
+  if (call.load_only) {
+    answer_loaded(exchange, dialect, call, std::move(info));
+    return;
+  }
   const Caller& caller = caller_of(*exchange);
   const std::string client = caller.client_name();
   Priority priority = dialect.priority;
   if (caller.key != nullptr)
     priority = dialect.priority == Priority::kLow ? Priority::kLow : caller.key->priority;
-  auto encoder = dialect.encoder(call, {.id = http::random_id(kAnswerIdSize),
-                                        .created = Clock::real().wall_seconds(),
-                                        .model = meaning.model == call.model ? asked.name() : call.model,
-                                        .fingerprint = fingerprint(asked)});
+  auto encoder = dialect.encoder(call, std::move(info));
   std::optional<TimePoint> deadline;
   if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
     deadline = arrived + timeout;
@@ -174,6 +193,26 @@ void GenerationHandlers::answer(const http::ExchangePtr& exchange, const Generat
   }
   http::Response response = answered.take_value();
   add_request_id(exchange->request, response);
+  exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
+}
+
+// A model that is held by someone else's wish stays, and one that is not there need not come for it.
+Result<bool> GenerationHandlers::is_to_unload(const std::string& name) const {
+  const auto source = options_.shelf->resolve(name);
+  if (!source) return true;  // an adapter's name, or unknown, as will be said
+  const auto status = options_.shelf->pool().status(source->name);
+  if (status && (status->view.pinned || status->view.preloaded))
+    return Error(ErrorKind::kConflict,
+                 "model '" + source->name +
+                     "' is kept loaded by the server: stop it with 'mlxd stop', or unpin it there",
+                 "keep_alive");
+  return options_.shelf->pool().peek(source->name) != nullptr;
+}
+
+void GenerationHandlers::answer_loaded(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
+                                       const api::GenerationCall& call, api::AnswerInfo info) {
+  http::Response response;
+  response.body = dialect.encoder(call, std::move(info))->whole({}, {});
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }
 

@@ -49,6 +49,10 @@ class GenerationHandlers {
   /// Answers a call that generates nothing.
   void answer(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
               const api::GenerationCall& call, const ServedModel& model);
+  /// Whether a call that only unloads has something to unload. Errors: kConflict (it is to stay).
+  Result<bool> is_to_unload(const std::string& name) const;
+  static void answer_loaded(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
+                            const api::GenerationCall& call, api::AnswerInfo info);
   /// Counts what a key's request has used; nothing for others.
   std::function<void(const Usage&)> note_use(const http::Exchange& exchange) const;
   void refuse(const http::ExchangePtr& exchange, const Error& error, const ServedModel* model = nullptr);

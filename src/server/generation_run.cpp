@@ -100,6 +100,7 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   end_tokens_.insert(end_tokens_.end(), tokenized.end_tokens.begin(), tokenized.end_tokens.end());
   const std::vector<std::vector<TokenId>>& prompts = tokenized.prompts;
   if (call.prediction) prediction_ = TRY(tokenize_prediction(*call.prediction));
+  submitted_ = Clock::real().now();
   std::vector<Branch> branches;
   for (std::size_t p = 0; p < prompts.size(); ++p) {
     const std::vector<TokenId>& prompt = prompts[p];
@@ -309,6 +310,7 @@ void GenerationRun::measure(Branch& branch, std::size_t num_tokens) {
   const TimePoint now = Clock::real().now();
   if (!branch.begun) {
     branch.begun = true;
+    branch.first_token = now;
     Metrics::observe(model_metrics_.time_to_first_token, seconds_between(options_.arrived, now));
   } else {
     const double each = seconds_between(branch.last_token, now) / static_cast<double>(num_tokens);
@@ -320,6 +322,7 @@ void GenerationRun::measure(Branch& branch, std::size_t num_tokens) {
 Usage GenerationRun::usage() const {
   Usage usage;
   usage.prompt_tokens = prompt_tokens_;
+  add_times(usage);
   for (std::size_t i = 0; i < branches_.size(); ++i) {
     const Branch& branch = branches_[i];
     usage.completion_tokens += branch.text->completion_tokens();
@@ -337,6 +340,19 @@ Usage GenerationRun::usage() const {
       usage.cache.push_back(explain(*branch.cache, explained_prompts_[i / choices]));
   }
   return usage;
+}
+
+void GenerationRun::add_times(Usage& usage) const {
+  std::optional<TimePoint> first;
+  TimePoint last;
+  for (const Branch& branch : branches_) {
+    if (!branch.begun) continue;
+    first = std::min(first.value_or(branch.first_token), branch.first_token);
+    last = std::max(last, branch.last_token);
+  }
+  if (!first) return;
+  usage.prompt_time = *first - submitted_;
+  usage.generation_time = last - *first;
 }
 
 Usage GenerationRun::usage_counts() const {

@@ -59,7 +59,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
     std::string echo;  // what the answer begins with, until it has been sent
     api::Choice choice;
     std::shared_ptr<const CacheReport> cache;  // with the first token
-    TimePoint last_token;
+    TimePoint first_token, last_token;
     bool echo_alone = false;  // there is no stream
     bool begun = false;       // a token has come
     bool finished = false;
@@ -79,6 +79,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   /// As usage, tokens only.
   Usage usage_counts() const;
   void tell_usage();
+  void add_times(Usage& usage) const;
   Result<GenerationRequest> make_request(const api::GenerationCall& call, const std::vector<TokenId>& prompt,
                                          std::int32_t choice) const;
   Result<std::optional<GrammarMatcher>> compile_grammar(const api::GenerationCall& call) const;
@@ -92,6 +93,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   ModelMetrics model_metrics_;
   std::vector<Branch> branches_;
   std::vector<TokenEvent> events_;
+  TimePoint submitted_;
   bool streaming_ = false;
   bool done_ = false;
   std::string ignored_;              // what the request has that was let be, with commas between

@@ -67,6 +67,12 @@ ModelNames::Meaning ModelNames::resolve(std::string_view name) const {
   const auto all = directory();
   Meaning meaning{.model = std::string(name)};
   if (all->by_name.empty() && all->aliases.empty()) return meaning;
+  // As Ollama's clients complete a name that has no tag.
+  constexpr std::string_view kLatest = ":latest";
+  if (name.ends_with(kLatest) && !all->by_name.contains(name) && !all->aliases.contains(name)) {
+    const std::string_view base = name.substr(0, name.size() - kLatest.size());
+    if (all->by_name.contains(base) || all->aliases.contains(base)) meaning.model = std::string(base);
+  }
   // The part before the last '+' may be a name of ours, which has none itself.
   std::string adapter;
   for (int step = 0; step < kLongestChain; ++step) {

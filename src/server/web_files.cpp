@@ -15,6 +15,8 @@ constexpr std::string_view kMissingPage =
     "Node.\n"
     "Build it with script/build to have it here. The API works: see /v1/models.\n";
 
+constexpr std::string_view kRunning = "Ollama is running";
+
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
@@ -55,6 +57,21 @@ bool wants_html(const http::Request& request) {
   const std::string_view accept = header_of(request, "accept");
   return accept.empty() || accept.find("text/html") != std::string_view::npos ||
          accept.find("text/*") != std::string_view::npos || accept.find("*/*") != std::string_view::npos;
+}
+
+// At "/" the clients of Ollama ask whether it is running; only a browser says that it wants a page.
+bool names_html(const http::Request& request) {
+  const std::string_view accept = header_of(request, "accept");
+  return accept.find("text/html") != std::string_view::npos ||
+         accept.find("text/*") != std::string_view::npos;
+}
+
+http::Response running_answer() {
+  http::Response response;
+  response.content_type = "text/plain; charset=utf-8";
+  response.headers.add("Vary", "Accept");
+  response.body = std::string(kRunning);
+  return response;
 }
 
 std::string server_json(const http::Router& router, std::string_view version) {
@@ -128,6 +145,7 @@ void WebFiles::add_routes(http::Router& router, std::string_view version) const 
                                   [](const WebFile& file) { return file.path == "/index.html"; });
   if (index == files.end()) {
     router.add("GET", "/", [](const http::ExchangePtr& exchange) {
+      if (!names_html(exchange->request)) return exchange->respond(running_answer());
       http::Response response;
       response.content_type = "text/plain; charset=utf-8";
       response.body = std::string(kMissingPage);
@@ -159,6 +177,13 @@ void WebFiles::add_routes(http::Router& router, std::string_view version) const 
                                            exchange->request.path.substr(0, 200) + ": reload the page"));
   });
   for (const std::string_view page : pages_) {
+    if (page == "/") {
+      router.add("GET", "/", [kept = files_, file = &*index](const http::ExchangePtr& exchange) {
+        exchange->respond(names_html(exchange->request) ? answer(*file, exchange->request)
+                                                        : running_answer());
+      });
+      continue;
+    }
     router.add("GET", std::string(page), [kept = files_, file = &*index](const http::ExchangePtr& exchange) {
       if (wants_html(exchange->request)) return exchange->respond(answer(*file, exchange->request));
       exchange->respond_error(404, not_found(exchange->request.path.substr(0, 200) +

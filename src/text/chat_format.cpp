@@ -35,6 +35,13 @@ Start start_after(std::string_view prompt, const dialects::ReasoningMarks& marks
   return end.size() < prompt.size() ? Start::kReasoning : Start::kReasoningLineBreak;
 }
 
+/// Whether a template that has no switch for it lets its model reason.
+bool reasons(const ChatTemplate& chat_template, const dialects::OutputFormat& format) {
+  if (format.is_harmony) return true;
+  const std::string_view open = without_trailing_breaks(format.reasoning.open);
+  return !open.empty() && chat_template.source().find(open) != std::string_view::npos;
+}
+
 /// The members of an object's text, without its braces.
 std::string members_of(const std::string& object) {
   const std::size_t open = object.find('{');
@@ -122,8 +129,9 @@ const ChatFormat::Template& ChatFormat::template_for(const Conversation& convers
 
 // The template's own variable for how much to think, whatever it is called; with a comma.
 Result<std::string> ChatFormat::effort_variables(const Conversation& conversation,
-                                                 const TemplateTraits& traits) const {
+                                                 const Template& chosen) const {
   if (!conversation.reasoning_effort) return std::string();
+  const TemplateTraits& traits = chosen.traits;
   const std::string& effort = *conversation.reasoning_effort;
   const bool is_none = effort == "none";
   const TemplateSwitch* levels = traits.find_switch("reasoning_effort");
@@ -136,6 +144,12 @@ Result<std::string> ChatFormat::effort_variables(const Conversation& conversatio
     if (thinking == nullptr && thinks)
       return no_effort(effort, "this model always reasons: use low, medium or high");
     return variables;
+  }
+  if (effort == "on") {
+    if (thinking != nullptr || levels != nullptr || reasons(chosen.chat_template, family_->format))
+      return variables;
+    return Error(ErrorKind::kUnsupported, "reasoning_effort is not supported: this model does not reason",
+                 "reasoning_effort");
   }
   if (levels != nullptr) {
     const std::string level = effort == "minimal" ? "low" : effort == "xhigh" ? "high" : effort;
@@ -163,7 +177,7 @@ Result<ChatFormat::Prompt> ChatFormat::write(const Conversation& conversation) c
                    "tools");
     }
   }
-  variables += TRY(effort_variables(conversation, chosen.traits));
+  variables += TRY(effort_variables(conversation, chosen));
   variables += members_of(conversation.template_variables_json);
   if (variables.back() == ',') variables.pop_back();
   variables += '}';

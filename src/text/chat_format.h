@@ -60,7 +60,7 @@ class ChatFormat {
 
   ChatFormat() = default;
   const Template& template_for(const Conversation& conversation) const;
-  Result<std::string> effort_variables(const Conversation& conversation, const TemplateTraits& traits) const;
+  Result<std::string> effort_variables(const Conversation& conversation, const Template& chosen) const;
 
   std::map<std::string, Template> templates_;  // has "default"
   const Family* family_ = nullptr;

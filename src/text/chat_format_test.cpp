@@ -228,6 +228,9 @@ TEST(ChatFormat, effort_sets_the_switch_that_the_template_has) {
       {"deepseek_v3_1", "medium", "<think>", Start::kReasoningLineBreak},
       {"deepseek_v3_1", "none", "</think>", Start::kContent},
       {"plain_chatml", "none", "assistant\n", Start::kContent},
+      {"deepseek_v3_1", "on", "<think>", Start::kReasoningLineBreak},
+      {"qwen3", "on", "assistant\n", Start::kContent},
+      {"qwen3_thinking", "on", "<think>\n", Start::kReasoning},
       {"qwen3_thinking", "", "<think>\n", Start::kReasoning},
       {"minimax_m2", "", "<think>\n", Start::kReasoning},
   };
@@ -246,10 +249,15 @@ TEST(ChatFormat, effort_sets_the_switch_that_the_template_has) {
       format_of(template_source("minimax_m2")).write({.messages = {user("Hi")}, .reasoning_effort = "none"});
   ASSERT_FALSE(always.ok());
   EXPECT_EQ(always.error().field, "reasoning_effort");
-  const auto refused = format_of(template_source("plain_chatml")).write(high);
-  ASSERT_FALSE(refused.ok());
-  EXPECT_EQ(refused.error().kind, ErrorKind::kUnsupported);
-  EXPECT_EQ(refused.error().field, "reasoning_effort");
+  for (const char* effort : {"high", "on"}) {
+    const auto refused = format_of(template_source("plain_chatml"))
+                             .write({.messages = {user("Hi")}, .reasoning_effort = effort});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, ErrorKind::kUnsupported);
+    EXPECT_EQ(refused.error().field, "reasoning_effort");
+  }
+  EXPECT_TRUE(
+      format_of(template_source("gpt_oss")).write({.messages = {user("Hi")}, .reasoning_effort = "on"}).ok());
   // What the client says itself wins.
   Conversation both{.messages = {user("Hi")},
                     .reasoning_effort = "high",

@@ -1,6 +1,6 @@
 // Starts the built program with the demo model on a free port of the loopback address, for one test file.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -17,11 +17,18 @@ const BINARY = process.env.MLXD_BINARY ?? path.join(REPOSITORY, 'build/release/m
 
 /**
  * A running server of the model in `folder`, with further arguments of `serve`: `url`, its `stateFolder`, an `openai` client for it, `metrics()`,
- * and `stop()`.
+ * and `stop()`. `preload: false`: the model is loaded when it is asked for.
  */
-export async function startServer({ folder = MODEL_FOLDER, flags = [] } = {}) {
+export async function startServer({ folder = MODEL_FOLDER, flags = [], preload = true } = {}) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-sdk-'));
-  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', folder, ...flags], {
+  const words = ['serve', '--port', '0', '--threads', '2', ...flags];
+  if (preload) {
+    words.push('--model', folder);
+  } else {
+    await mkdir(path.join(stateFolder, 'models'));
+    await symlink(folder, path.join(stateFolder, 'models', path.basename(folder)));
+  }
+  const child = spawn(BINARY, words, {
     env: { ...process.env, MLXD_HOME: stateFolder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
