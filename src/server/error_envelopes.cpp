@@ -3,7 +3,6 @@
 #include <string_view>
 
 #include "api/anthropic/error_body.h"
-#include "api/json_text.h"
 #include "api/manage/problem.h"
 #include "api/ollama/error_body.h"
 #include "api/openai/error_body.h"

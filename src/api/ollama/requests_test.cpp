@@ -177,7 +177,6 @@ TEST(OllamaChatRequest, refuses_by_name_what_cannot_be_done) {
       {chat(R"("temperature":1)"), "temperature", "unknown parameter"},
       {chat(R"("tool_choice":"auto")"), "tool_choice", "unknown parameter"},
       {chat(R"("_debug_render_only":true)"), "_debug_render_only", "not supported"},
-      {chat(R"("format":"json","tools":[{"type":"function","function":{"name":"f"}}])"), "format", "tools"},
       {R"({"model":"m","messages":[{"role":"user","content":"x","images":["aGk="]}]})", "messages[0].images",
        "text only"},
       {R"({"model":"m","messages":[{"role":"robot","content":"x"}]})", "messages[0].role", "robot"},
