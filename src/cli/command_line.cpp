@@ -18,8 +18,10 @@
 #include "cli/chat_preferences.h"
 #include "cli/command_tree.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "cli/format.h"
 #include "cli/hub_commands.h"
+#include "cli/launch_plan.h"
 
 namespace mlxd::cli {
 namespace {
@@ -329,6 +331,65 @@ void add_perplexity(CLI::App& root, Parsed& parsed) {
       "only over the same text, tokenizer, context and stride.");
 }
 
+void add_launch(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<LaunchOptions>();
+  CLI::App* command = add_command(root, parsed, "launch", "Start a coding agent that uses this server",
+                                  options, launch_command);
+  std::string names;
+  std::string list;
+  for (const AgentInfo& agent : agents()) {
+    names += (names.empty() ? "" : ", ") + std::string(agent.name);
+    list += "  " + std::string(agent.name) + std::string(12 - agent.name.size(), ' ') +
+            std::string(agent.title) + "\n";
+  }
+  command->add_option("agent", options->agent, "which: " + names)->type_name("AGENT")->required();
+  command->add_option("--model", options->model, "model (default: a loaded one, or the only one)")
+      ->type_name("MODEL");
+  command->add_option("--key", options->key, "API key (MLXD_KEY; none is needed before there are accounts)")
+      ->type_name("KEY");
+  command->add_flag("--print", options->print, "print the command line instead of running it");
+  command->prefix_command();
+  command->callback([&parsed, options, command] {
+    options->arguments = command->remaining();
+    if (!options->arguments.empty() && options->arguments.front() == "--")
+      options->arguments.erase(options->arguments.begin());
+    parsed.command = [options](const CommandContext& context) { return launch_command(context, *options); };
+  });
+  command->footer("Agents:\n" + list +
+                  "What follows the agent's name and this command's own options is for the agent:\n"
+                  "mlxd launch claude --model NAME -p \"Explain this repository\"");
+}
+
+void add_service(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<ServiceOptions>();
+  CLI::App* command = add_command(root, parsed, "service", "Run the server at login, in the background",
+                                  options, service_command);
+  command->add_option("action", options->action, "install, uninstall or status")
+      ->type_name("ACTION")
+      ->required()
+      ->check(CLI::IsMember({"install", "uninstall", "status"}));
+  add_settings(command, {"host", "port", "model", "backend", "threads", "context", "memory"}, options->flags);
+  command->footer(
+      "A systemd user unit on Linux, a launchd agent on macOS. Settings given here are those of the\n"
+      "service; all others come from config.toml and what 'mlxd config set' has stored.");
+}
+
+void add_completion(CLI::App& root, Parsed& parsed) {
+  auto shell = std::make_shared<std::string>();
+  CLI::App* command = root.add_subcommand("completion", "Print a script that completes commands in a shell");
+  command->add_option("shell", *shell, "bash, zsh or fish")->type_name("SHELL")->required();
+  command->callback([&root, &parsed, shell] {
+    parsed.command = [&root, shell](const CommandContext& context) -> Result<int> {
+      context.console.write(TRY(completion_script(root, *shell)));
+      return kExitOk;
+    };
+  });
+  command->footer(
+      "  bash   source <(mlxd completion bash)   in ~/.bashrc\n"
+      "  zsh    source <(mlxd completion zsh)    in ~/.zshrc\n"
+      "  fish   mlxd completion fish > ~/.config/fish/completions/mlxd.fish");
+}
+
 void add_small_commands(CLI::App& root, Parsed& parsed) {
   auto doctor = std::make_shared<DoctorOptions>();
   add_command(root, parsed, "doctor", "Find what is wrong with this installation", doctor, doctor_command)
@@ -398,6 +459,9 @@ int run_command_line(int argc, const char* const* argv) {
   add_convert(root, parsed);
   add_perplexity(root, parsed);
   add_manage_commands(root, parsed);
+  add_launch(root, parsed);
+  add_service(root, parsed);
+  add_completion(root, parsed);
   add_small_commands(root, parsed);
   root.require_subcommand(0, 1);
 

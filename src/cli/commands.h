@@ -68,6 +68,22 @@ struct StopOptions {
 };
 Result<int> stop_command(const CommandContext& context, const StopOptions& options);
 
+struct LaunchOptions {
+  std::string agent;
+  std::string model;  // empty: a loaded one, or the only one
+  std::string key;    // empty: MLXD_KEY, or any where the server asks for none
+  bool print = false;
+  std::vector<std::string> arguments;  // for the agent
+};
+/// Does not return if the agent could be started: this process becomes it.
+Result<int> launch_command(const CommandContext& context, const LaunchOptions& options);
+
+struct ServiceOptions {
+  std::string action;  // "install", "uninstall", "status"
+  FlagValues flags;    // of settings, for `install`: host, port, model, memory
+};
+Result<int> service_command(const CommandContext& context, const ServiceOptions& options);
+
 inline constexpr std::int32_t kDefaultBenchTimeLimitS = 600;
 
 struct BenchCommandOptions {
