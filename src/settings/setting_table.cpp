@@ -37,7 +37,8 @@ constexpr std::array kInfos{
                 .help = "compute threads; 0: one for each core",
                 .category = "models",
                 .max = 1024},
-    SettingInfo{"context", Kind::kNumber, "0", "TOKENS", "longest context; 0: as long as the model's",
+    SettingInfo{"context", Kind::kNumber, "0", "TOKENS",
+                "longest context; 0: the model's own, up to 16384 or what a quarter of --memory holds",
                 "models"},
     SettingInfo{
         .name = "memory",
