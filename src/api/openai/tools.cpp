@@ -70,14 +70,6 @@ Result<Tool> read_tool(const json::value& value, const std::string& path) {
 
 }  // namespace
 
-Result<std::string> read_tool_name(const json::value& value, const std::string& field) {
-  std::string name = TRY(read_string(value, field));
-  if (is_name(name)) return name;
-  return invalid_argument(field + " is " + shown(value) + ", must be 1 to " + std::to_string(kMaxNameBytes) +
-                              " letters, digits or any of _-.:/",
-                          field);
-}
-
 Result<void> add_tool(std::vector<Tool>& tools, Tool tool, const std::string& name_field) {
   if (tools.size() >= kMaxTools)
     return invalid_argument("tools has more than " + std::to_string(kMaxTools) + " entries", "tools");
