@@ -222,20 +222,6 @@ constexpr Field<RequestDraft> kFields[] = {
 
 }  // namespace
 
-Result<void> read_chat_template_kwargs(const json::value& value, std::string_view field,
-                                       RequestDraft& draft) {
-  const json::object& variables = *TRY(read_object(value, field));
-  for (const char* own : {"messages", "add_generation_prompt", "bos_token", "eos_token"}) {
-    if (variables.contains(own))
-      return invalid_argument("chat_template_kwargs may not set '" + std::string(own) + "'",
-                              std::string(field) + "." + own);
-  }
-  if (!draft.call.conversation) draft.call.conversation.emplace();
-  draft.call.conversation->template_variables_json.clear();
-  append_json_value(draft.call.conversation->template_variables_json, variables);
-  return {};
-}
-
 std::span<const Field<RequestDraft>> chat_fields() { return kFields; }
 
 Result<GenerationCall> decode_chat_request(std::string_view body, bool strict) {

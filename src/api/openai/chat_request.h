@@ -18,9 +18,6 @@ namespace mlxd::api::openai {
 Result<GenerationCall> decode_chat_request(std::string_view body, bool strict);
 Result<GenerationCall> decode_chat_object(const boost::json::object& object, bool strict);
 
-/// "chat_template_kwargs": an object of variables for the template.
-ReadField read_chat_template_kwargs;
-
 /// All fields of the request and how each is used.
 std::span<const Field<RequestDraft>> chat_fields();
 
