@@ -35,7 +35,7 @@ ServedModelPtr serve_host(const std::shared_ptr<ModelHost>& host, const std::str
 // contexts are the usual ones.
 MemoryShare share_of(const PoolSettings& settings) {
   return {.budget_bytes = settings.budget_bytes,
-          .context_bytes = settings.spend_budget ? settings.budget_bytes / 4 : 0};
+          .context_bytes = settings.spend_budget ? settings.budget_bytes / 4 : default_budget_bytes() / 8};
 }
 
 Result<std::unique_ptr<PooledModel>> load_host(const ModelSource& source, ModelPool::Load& load,

@@ -38,7 +38,7 @@ constexpr std::array kInfos{
                 .category = "models",
                 .max = 1024},
     SettingInfo{"context", Kind::kNumber, "0", "TOKENS",
-                "longest context; 0: the model's own, up to 16384 or what a quarter of --memory holds",
+                "longest context; 0: the model's own, up to 16384 or what a good part of --memory holds",
                 "models"},
     SettingInfo{
         .name = "memory",
