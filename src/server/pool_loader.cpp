@@ -31,8 +31,8 @@ ServedModelPtr serve_host(const std::shared_ptr<ModelHost>& host, const std::str
   return model;
 }
 
-// Beside a budget that the user gave, K/V for long contexts may take a quarter of it unasked; without one,
-// contexts are the usual ones.
+// K/V for long contexts may take a quarter of a budget that the user gave unasked, and of one that follows
+// the machine an eighth of what that is at the most: agents begin with prompts of 20,000 tokens.
 MemoryShare share_of(const PoolSettings& settings) {
   return {.budget_bytes = settings.budget_bytes,
           .context_bytes = settings.spend_budget ? settings.budget_bytes / 4 : default_budget_bytes() / 8};
