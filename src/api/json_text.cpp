@@ -131,6 +131,8 @@ void append_json_value(std::string& out, const boost::json::value& value) {
     out += ']';
   } else if (const auto* string = value.if_string()) {
     append_json_string(out, std::string_view(string->data(), string->size()));
+  } else if (value.is_double() && !std::isfinite(value.get_double())) {
+    out += "null";  // 1e999, which JSON can write but not have
   } else if (value.is_double()) {
     std::array<char, 32> digits;
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value.get_double()).ptr;

@@ -54,9 +54,9 @@ std::string trimmed(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-// It becomes part of a header: nothing but visible ASCII may be in it.
 }  // namespace
 
+// It becomes part of a header: nothing but visible ASCII may be in it.
 Result<std::string> checked_hub_token(const std::string& text, const std::string& source) {
   std::string token = trimmed(text);
   const bool visible = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < '\x7f'; });

@@ -99,7 +99,8 @@ void Connection::append_head(const Response& response, bool with_length) {
   for (const auto& [name, value] : response.headers.fields()) {
     output_ += name;
     output_ += ": ";
-    output_ += value;
+    // Whatever a value was made of, it ends no line (RFC 9110, section 5.5).
+    for (const char c : value) output_ += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? '?' : c;
     output_ += "\r\n";
   }
   if (with_length) {

@@ -21,6 +21,11 @@
 namespace mlxd {
 namespace {
 
+// What a request's own wishes lead to, such as a schema that allows no answer.
+bool is_asked_for(const Error& error) {
+  return error.kind == ErrorKind::kInvalidArgument || error.kind == ErrorKind::kUnsupported;
+}
+
 void name_this_thread(const char* name) {
 #if defined(__APPLE__)
   pthread_setname_np(name);
@@ -133,7 +138,9 @@ class EngineLoop {
     for (SequenceEvent& event : events) {
       const auto stream = streams_.find(event.id);
       if (stream == streams_.end()) continue;
-      if (event.event.error && !std::exchange(logged, true))
+      if (event.event.error && is_asked_for(*event.event.error))
+        log::debug("a request has failed: {}", event.event.error->message);
+      else if (event.event.error && !std::exchange(logged, true))
         log::error("a step of the engine failed: {}", event.event.error->message);
       const bool last = event.event.finish || event.event.error;
       stream->second->publish(std::move(event.event));

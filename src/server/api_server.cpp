@@ -315,6 +315,9 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
   options.http.on_record = [raw](const http::RequestRecord& record) { raw->metrics.observe_request(record); };
   impl->server = TRY(http::Server::start(std::move(options.http), std::move(router)));
   impl->server_pointer = impl->server.get();
+  // What was kept long enough goes, also where nothing new is kept.
+  if (!impl->workers.try_post([raw] { raw->responses.flush(); }))
+    log::debug("old responses are looked for later");
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 

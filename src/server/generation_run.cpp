@@ -275,7 +275,10 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
   events_ = {};
   if (!event) return true;
   if (event->error) {
-    fail(*event->error, out);
+    const Error error = *std::exchange(event->error, std::nullopt);
+    // What came before it has been said.
+    if (!event->pieces.empty()) deliver(branch, index, std::move(*event), out);
+    fail(error, out);
     return false;
   }
   deliver(branch, index, std::move(*event), out);

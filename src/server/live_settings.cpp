@@ -41,6 +41,7 @@ Result<void> LiveSettings::change(const std::map<std::string, std::optional<std:
     }
     (info->kind == SettingKind::kSecret ? secrets : plain).emplace(name, text);
   }
+  const MutexLock changing(changing_);
   if (!plain.empty()) TRY(store_.change(plain, clock_.wall_seconds()));
   for (const auto& [name, text] : secrets) {
     if (text)

@@ -58,6 +58,7 @@ class LiveSettings {
   const Clock& clock_;
   std::function<void(const Settings&, const Settings&)> listener_;
   SettingsPtr at_start_;
+  Mutex changing_;  // one change after the other, listener included
   mutable Mutex mutex_;
   SettingsPtr now_ GUARDED_BY(mutex_);
 };

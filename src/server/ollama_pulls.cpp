@@ -58,6 +58,8 @@ class OllamaPulls::Pull : public std::enable_shared_from_this<OllamaPulls::Pull>
 
   /// `let_go` is called once, when nothing more is to be told; with whether the client has left.
   void start(std::function<void(bool gone)> let_go) {
+    // Failed already, as the server is stopping.
+    if (done_) return let_go(false);
     let_go_ = std::move(let_go);
     if (exchange_->gone()) return finish(true);
     exchange_->on_gone([self = weak_from_this()] {

@@ -240,6 +240,17 @@ TEST_F(OllamaOverHttp, errors_are_a_text_and_say_what_is_ignored) {
   EXPECT_EQ(form.status, 200) << form.body;
 }
 
+TEST_F(OllamaOverHttp, what_is_ignored_cannot_become_a_header) {
+  serve();
+  const RawResponse response =
+      send("POST", "/api/chat",
+           R"({"model":"scripted","stream":false,"messages":[{"role":"user","content":"Hi"}],)"
+           R"("options":{"a\r\nX-Evil: 1\r\n\r\n":1,"stop":["",""]}})");
+  EXPECT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.header("x-evil"), "(none)");
+  EXPECT_NE(response.header("x-mlxd-ignored").find("a??X-Evil: 1"), std::string::npos) << response.head;
+}
+
 TEST_F(OllamaOverHttp, what_there_is_not_says_so) {
   serve();
   for (const char* path :

@@ -8,6 +8,7 @@
 namespace mlxd {
 namespace {
 
+constexpr std::size_t kMaxChainBytes = std::size_t{64} << 20U;
 constexpr std::chrono::hours kSweepInterval{1};
 constexpr std::int64_t kSecondsPerDay = 24 * 3600;
 
@@ -70,6 +71,13 @@ void ResponseArchive::sweep() {
 }
 
 Result<StoredResponse> ResponseArchive::find(const ResponseOwner& owner, std::string_view id) {
+  StoredResponse response = TRY(look_up(owner, id));
+  if (response.created_at < options_.clock->wall_seconds() - options_.retention_days() * kSecondsPerDay)
+    return not_found("the response '" + response.id + "' is no longer kept");
+  return response;
+}
+
+Result<StoredResponse> ResponseArchive::look_up(const ResponseOwner& owner, std::string_view id) {
   {
     const MutexLock lock(mutex_);
     for (const Pending& each : pending_) {
@@ -87,13 +95,20 @@ Result<void> ResponseArchive::remove(const ResponseOwner& owner, std::string_vie
 Result<std::vector<StoredResponse>> ResponseArchive::chain(const ResponseOwner& owner, std::string_view id) {
   std::vector<StoredResponse> found;
   std::optional<std::string> next{std::string(id)};
+  std::size_t bytes = 0;
   while (next) {
-    auto response = find(owner, *next);
+    auto response = found.empty() ? find(owner, *next) : look_up(owner, *next);
     if (!response.ok()) {
       if (found.empty() || response.error().kind != ErrorKind::kNotFound) return response.take_error();
       return not_found("'" + found.back().id + "' builds on the response '" + *next +
                        "', which is no longer kept");
     }
+    bytes += response->input_json.size() + response->response_json.size();
+    if (bytes > kMaxChainBytes)
+      return Error(ErrorKind::kTooLarge,
+                   "the responses before '" + std::string(id.substr(0, 100)) +
+                       "' have more than 64 MiB: begin a new conversation",
+                   "previous_response_id");
     next = response->previous_id;
     found.push_back(response.take_value());
   }

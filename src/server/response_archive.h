@@ -32,10 +32,11 @@ class ResponseArchive {
   bool keeps() const { return options_.retention_days() > 0; }
   /// Any thread.
   void keep(StoredResponse response);
-  /// Errors: kNotFound; of the database.
+  /// Errors: kNotFound, also of one that is kept for later ones only; of the database.
   Result<StoredResponse> find(const ResponseOwner& owner, std::string_view id);
   Result<void> remove(const ResponseOwner& owner, std::string_view id);
-  /// The response and all that it builds on, the oldest first. Errors: kNotFound naming the one that is gone.
+  /// The response and all that it builds on, the oldest first. Errors: kNotFound naming the one that is gone;
+  /// kTooLarge.
   Result<std::vector<StoredResponse>> chain(const ResponseOwner& owner, std::string_view id);
   /// Brings what was kept into the database, and now and then forgets what is too old.
   void flush();
@@ -43,6 +44,8 @@ class ResponseArchive {
  private:
   using Pending = std::shared_ptr<const StoredResponse>;
   void sweep();
+  /// However old it is.
+  Result<StoredResponse> look_up(const ResponseOwner& owner, std::string_view id);
 
   const Options options_;
   ResponseStore store_;

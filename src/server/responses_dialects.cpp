@@ -9,6 +9,7 @@
 #include "api/openai/profile_defaults.h"
 #include "api/openai/response_answer.h"
 #include "api/openai/response_items.h"
+#include "api/openai/response_list.h"
 #include "api/openai/response_request.h"
 #include "server/generation_dialect.h"
 #include "server/response_archive.h"
@@ -22,8 +23,10 @@ namespace openai = api::openai;
 // The request's items and the answer's.
 Result<void> append_items(json::array& items, const StoredResponse& stored) {
   json::error_code code;
-  const json::value input = json::parse(stored.input_json, code);
-  const json::value response = code ? json::value() : json::parse(stored.response_json, code);
+  json::parse_options deep;
+  deep.max_depth = openai::kMaxKeptDepth;
+  const json::value input = json::parse(stored.input_json, code, {}, deep);
+  const json::value response = code ? json::value() : json::parse(stored.response_json, code, {}, deep);
   const json::object* object = response.if_object();
   const json::value* output = object == nullptr ? nullptr : object->if_contains("output");
   if (code || !input.is_array() || output == nullptr || !output->is_array())

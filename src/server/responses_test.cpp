@@ -256,6 +256,22 @@ TEST_F(ResponsesOverHttp, are_their_owners_alone) {
   EXPECT_EQ(caller().get(path).status, 401);
 }
 
+TEST_F(ResponsesOverHttp, are_kept_however_deep_their_values_are) {
+  serve();
+  std::string schema = R"({"type":"object"})";
+  for (int i = 0; i < 20; ++i) schema = R"({"type":"object","properties":{"a":)" + schema + "}}";
+  std::string note = "1";
+  for (int i = 0; i < 40; ++i) note = "[" + note + "]";
+  const ManageReply first = create(R"([{"type":"message","role":"user","content":"Hi","note":)" + note + "}]",
+                                   R"("tools":[{"type":"function","name":"f","parameters":)" + schema + "}]");
+  // Deeper than the test's own parser goes.
+  const std::size_t at = first.raw.find("resp_");
+  ASSERT_NE(at, std::string::npos) << first.raw;
+  const std::string id = first.raw.substr(at, first.raw.find('"', at) - at);
+  create(R"("And?")", R"("previous_response_id":")" + id + "\"");
+  EXPECT_EQ(caller().call("GET", "/v1/responses/" + id + "/input_items").status, 200);
+}
+
 TEST_F(ResponsesOverHttp, are_not_kept_where_nothing_is) {
   serve(std::string(testing::kAnswer), 4096, {.flags = {{"response-retention", {"0"}}}});
   const ManageReply made = create(R"("Hi")");

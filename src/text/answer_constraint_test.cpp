@@ -222,6 +222,12 @@ void expect_arguments(const std::string& name, const std::string& arguments) {
   }
 }
 
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += (i > 0 ? ", " : "") + text;
+  return all;
+}
+
 struct Heard {
   std::string content;
   std::vector<std::pair<std::string, std::string>> calls;  // names and arguments
@@ -355,6 +361,31 @@ TEST_F(AnswerConstraintTest, what_a_dialect_cannot_hold_to_is_refused) {
   EXPECT_FALSE(answer_grammar({.tools = tools}, {}, speaker_.tokenizer).ok());
   EXPECT_EQ(answer_grammar({.content = &lark}, {}, speaker_.tokenizer)->value(), lark);
   EXPECT_FALSE(answer_grammar({}, {}, speaker_.tokenizer)->has_value());
+}
+
+// References make a few lines of schema a tree without end: refused, or cut short, at once.
+TEST_F(AnswerConstraintTest, schemas_that_refer_to_themselves_end) {
+  const std::string wide = R"({"anyOf": [)" + repeated(R"({"$ref": "#/$defs/n"})", 30) + "]}";
+  const std::string nested =
+      R"({"type": "object", "properties": {"v": {"type": "string", "maxLength": 2}, "next": {"$ref": "#/$defs/n"}}})";
+  const std::string many =
+      R"({"type": "object", "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"$ref": "#/$defs/n"}, "c": {"$ref": "#/$defs/n"}, "d": {"$ref": "#/$defs/n"}}})";
+  for (const std::string& definition : {wide, nested, many}) {
+    const std::vector<Tool> tools = {
+        {.name = "f",
+         .declaration_json = {},
+         .parameters_json = R"({"$defs": {"n": )" + definition +
+                            R"(}, "type": "object", "properties": {"a": {"$ref": "#/$defs/n"}}})"}};
+    for (const dialects::ToolDialect* dialect : dialects::kToolDialects) {
+      const AnswerWish wish{.tools = tools, .must_call = true};
+      const auto grammar = answer_grammar(wish, format_of(*dialect), speaker_of(*dialect).tokenizer);
+      if (!grammar.ok()) {
+        EXPECT_EQ(grammar.error().kind, ErrorKind::kUnsupported) << dialect->name;
+      }
+      dialects::OutputParser parser(format_of(*dialect), tools, Start::kContent);
+      EXPECT_FALSE(parser.in_reasoning());
+    }
+  }
 }
 
 TEST_F(AnswerConstraintTest, a_grammar_is_compiled_once_and_each_answer_follows_its_own_copy) {

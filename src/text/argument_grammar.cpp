@@ -21,6 +21,7 @@ using dialects::ValueTypes;
 constexpr std::string_view kNoArguments = R"({"type": "object", "additionalProperties": false})";
 constexpr int kMaxDepth = 16;
 constexpr std::size_t kMaxParameters = 256;
+constexpr int kMaxValues = 4096;
 
 std::string literal(std::string_view text) {
   std::string out;
@@ -40,7 +41,7 @@ class Writer {
     TRY(read_schema());
     const json::object* const top = object_of(schema_);
     if (top == nullptr) return unfit("its parameters", "are no object");
-    rules_ += rule_ + ": " + TRY(members(*top, true)) + "\n";
+    rules_ += rule_ + ": " + TRY(members(*top, true, 0)) + "\n";
     return std::move(rules_);
   }
 
@@ -111,7 +112,7 @@ class Writer {
   }
   std::string fresh() { return rule_ + "_" + std::to_string(num_rules_++); }
 
-  Result<std::string> members(const json::object& object, bool top) {
+  Result<std::string> members(const json::object& object, bool top, int depth) {
     std::vector<std::string> required;
     if (const json::value* list = object.if_contains("required"); list != nullptr && list->is_array()) {
       for (const json::value& name : list->get_array()) {
@@ -123,12 +124,12 @@ class Writer {
     if (properties != nullptr && properties->is_object()) {
       for (const auto& [key, schema] : properties->get_object()) {
         const auto found = std::find(required.begin(), required.end(), std::string(key));
-        all.push_back({TRY(member(std::string(key), schema, top)), found != required.end()});
+        all.push_back({TRY(member(std::string(key), schema, depth)), found != required.end()});
         if (found != required.end()) required.erase(found);
       }
     }
     const json::value any = json::object{};
-    for (const std::string& name : required) all.push_back({TRY(member(name, any, top)), true});
+    for (const std::string& name : required) all.push_back({TRY(member(name, any, depth)), true});
     if (all.size() > kMaxParameters) return unfit("it", "has too many parameters");
     if (exact_) {
       for (const char* key : {"anyOf", "oneOf", "allOf", "not", "if", "minProperties", "patternProperties",
@@ -163,7 +164,7 @@ class Writer {
     return may_be_empty ? "( " + body + ")?" : body;
   }
 
-  Result<std::string> member(const std::string& key, const json::value& schema, bool top) {
+  Result<std::string> member(const std::string& key, const json::value& schema, int depth) {
     if (frame_.arguments == ArgumentSyntax::kKeywords) {
       const bool plain = !key.empty() && std::all_of(key.begin(), key.end(), [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -174,9 +175,8 @@ class Writer {
     if (frame_.arguments == ArgumentSyntax::kGemma) {
       if (key.empty() || key.find_first_of(":{}[],\"") != std::string::npos)
         return unfit("the parameter '" + key + "'", "has signs in its name");
-      return named(literal(key + ":") + " " + TRY(gemma_value(key, schema, 0)));
+      return named(literal(key + ":") + " " + TRY(gemma_value(key, schema, depth)));
     }
-    static_cast<void>(top);
     return named(TRY(tagged_member(key, schema)));
   }
 
@@ -203,6 +203,7 @@ class Writer {
                                  std::string_view mark) {
     const json::object* const object = object_of(schema);
     const std::string where = "the parameter '" + key + "'";
+    if (object == nullptr && exact_) return unfit(where, "refers to what is not in the schema");
     if (object == nullptr) return lark_text_until(mark, tokenizer_, fresh(), rules_);
     if (const json::value* values = object->if_contains("enum"); values != nullptr && values->is_array())
       return one_of(values->get_array(), mark);
@@ -211,7 +212,8 @@ class Writer {
     const json::value* least = object->if_contains("minLength");
     const json::value* most = object->if_contains("maxLength");
     if (least != nullptr || most != nullptr) {
-      const std::int64_t from = least != nullptr && least->is_int64() ? least->get_int64() : 0;
+      const std::int64_t from =
+          least != nullptr && least->is_int64() ? std::max<std::int64_t>(least->get_int64(), 0) : 0;
       body = "(?s:.{" + std::to_string(from) + "," +
              (most != nullptr && most->is_int64() ? std::to_string(most->get_int64()) : std::string()) + "})";
     }
@@ -263,7 +265,11 @@ class Writer {
   Result<std::string> gemma_value(const std::string& key, const json::value& schema, int depth) {
     const json::object* const object = object_of(schema);
     if (depth > kMaxDepth) return unfit("the parameter '" + key + "'", "is nested too deeply");
+    // References make a small schema a huge tree.
+    if (++num_values_ > kMaxValues) return unfit("its schema", "is too large");
     const std::string quote = lark_text(frame_.quote, tokenizer_);
+    if (object == nullptr && exact_)
+      return unfit("the parameter '" + key + "'", "refers to what is not in the schema");
     if (object == nullptr) return quote + lark_text_until(frame_.quote, tokenizer_, fresh(), rules_);
     for (const char* name : {"anyOf", "oneOf"}) {
       const json::value* choices = object->if_contains(name);
@@ -294,7 +300,7 @@ class Writer {
     if (types != dialects::kAnyType) {
       if ((types & dialects::kArrayType) != 0) choices.push_back(TRY(gemma_array(key, *object, depth)));
       if ((types & dialects::kObjectType) != 0)
-        choices.push_back("\"{\" " + named(TRY(members(*object, false))) + "\"}\" ");
+        choices.push_back("\"{\" " + named(TRY(members(*object, false, depth + 1))) + "\"}\" ");
       if ((types & (dialects::kNumberType | dialects::kIntegerType | dialects::kBooleanType |
                     dialects::kNullType)) != 0) {
         json::object bare = *object;
@@ -346,6 +352,7 @@ class Writer {
   json::value schema_;
   std::string rules_;
   int num_rules_ = 0;
+  int num_values_ = 0;
 };
 
 }  // namespace

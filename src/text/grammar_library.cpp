@@ -33,7 +33,11 @@ Result<GrammarMatcher> GrammarLibrary::compile(const Grammar& grammar) {
   if (grammar.source.size() > kMaxKeptBytes) return matcher;
   const MutexLock lock(mutex_);
   kept_.push_front({grammar, std::move(made)});
-  if (kept_.size() > kMaxKept) kept_.pop_back();
+  kept_bytes_ += grammar.source.size();
+  while (kept_.size() > kMaxKept || kept_bytes_ > kMaxKeptBytes) {
+    kept_bytes_ -= kept_.back().grammar.source.size();
+    kept_.pop_back();
+  }
   return matcher;
 }
 

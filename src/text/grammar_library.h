@@ -24,7 +24,8 @@ class GrammarLibrary {
 
  private:
   static constexpr std::size_t kMaxKept = 64;
-  static constexpr std::size_t kMaxKeptBytes = 256 * 1024;  // of one source
+  /// Of all sources together: compiled, each takes some fifty times as much.
+  static constexpr std::size_t kMaxKeptBytes = 256 * 1024;
 
   struct Kept {
     Grammar grammar;
@@ -37,6 +38,7 @@ class GrammarLibrary {
   Mutex mutex_;
   std::optional<GrammarEnvironment> environment_ GUARDED_BY(mutex_);  // never changes once it is made
   std::list<Kept> kept_ GUARDED_BY(mutex_);                           // asked for last: first
+  std::size_t kept_bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace mlxd

@@ -10,6 +10,8 @@
 namespace mlxd::api::ollama {
 namespace {
 
+constexpr std::size_t kMaxArgumentDepth = 256;
+
 void append_text(std::string& out, std::string_view key, std::string_view text) {
   out += '"';
   out += key;
@@ -27,9 +29,12 @@ void append_member(std::string& out, std::string_view key, std::int64_t value) {
 // Arguments are an object here; what a model wrote as something else still arrives.
 void append_arguments(std::string& out, const std::string& arguments) {
   boost::json::error_code code;
-  const boost::json::value value = boost::json::parse(arguments, code);
+  boost::json::parse_options options;
+  options.max_depth = kMaxArgumentDepth;
+  const boost::json::value value = boost::json::parse(arguments, code, {}, options);
   if (!code && value.is_object()) {
-    out += arguments;
+    // A stream's object is one line: outside of strings, where they are escaped, line breaks are space.
+    for (const char c : arguments) out += c == '\n' || c == '\r' ? ' ' : c;
     return;
   }
   out += R"({"arguments":)";

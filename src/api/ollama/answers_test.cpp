@@ -115,6 +115,20 @@ TEST_F(OllamaAnswer, streams_responses_and_ends_with_an_error_line) {
                          "\n");
 }
 
+TEST_F(OllamaAnswer, keeps_arguments_that_a_model_indents_on_one_line) {
+  std::string deep = "1";
+  for (int i = 0; i < 60; ++i) deep = "[\n" + deep + "]";
+  const Choice choice{
+      .pieces = {{.kind = Piece::kCallBegin, .call_id = "c1", .name = "f"},
+                 {.kind = Piece::kCallArguments, .text = "{\n  \"a\": \"b\\n\",\r\n  \"c\": "},
+                 {.kind = Piece::kCallArguments, .text = deep + "\n}"},
+                 {.kind = Piece::kCallEnd}},
+      .finish = FinishReason::kToolCalls};
+  const std::string whole = encoder(Kind::kChat).whole(std::span(&choice, 1), usage_);
+  EXPECT_EQ(whole.find_first_of("\r\n"), std::string::npos) << whole;
+  EXPECT_NE(whole.find(R"("arguments":{   "a": "b\n",    "c": [ [ [)"), std::string::npos) << whole;
+}
+
 TEST_F(OllamaAnswer, tells_what_was_no_call_as_text) {
   const Choice choice{.pieces = {{.kind = Piece::kCallBegin, .call_id = "c1", .name = "f"},
                                  {.kind = Piece::kCallArguments, .text = "{\"a"},

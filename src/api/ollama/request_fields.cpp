@@ -56,6 +56,21 @@ Result<void> read_repeat_last_n(const json::value& value, std::string_view field
   return {};
 }
 
+// Clients that keep an empty field send it: it stops nothing.
+Result<void> read_stop_strings(const json::value& value, std::string_view field, RequestDraft& draft) {
+  json::value stops = value;
+  if (json::array* list = stops.if_array()) {
+    const auto is_empty = [](const json::value& each) {
+      return each.is_string() && each.get_string().empty();
+    };
+    list->erase(std::remove_if(list->begin(), list->end(), is_empty), list->end());
+    if (list->empty()) return {};
+  } else if (stops.is_string() && stops.get_string().empty()) {
+    return {};
+  }
+  return read_as_openai<read_stop>(stops, field, draft);
+}
+
 /// An option, and the value of it that asks for nothing; the latter only of those that are ignored.
 struct Option {
   std::string_view name;
@@ -75,7 +90,7 @@ constexpr Option kOptions[] = {
     {"top_p", kHonoured, read_as_openai<read_top_p>},
     {"min_p", kHonoured, read_as_openai<read_min_p>},
     {"seed", kHonoured, read_seed},
-    {"stop", kHonoured, read_as_openai<read_stop>},
+    {"stop", kHonoured, read_stop_strings},
     {"repeat_penalty", kHonoured, read_repeat_penalty},
     {"repeat_last_n", kHonoured, read_repeat_last_n},
     {"presence_penalty", kHonoured, read_as_openai<read_presence_penalty>},

@@ -23,7 +23,9 @@ json::value id_of(const json::value& item) {
 
 Result<std::string> encode_item_list(std::string_view items_json, const ItemPage& page) {
   json::error_code code;
-  json::value parsed = json::parse(json::string_view(items_json.data(), items_json.size()), code);
+  json::parse_options deep;
+  deep.max_depth = kMaxKeptDepth;
+  json::value parsed = json::parse(json::string_view(items_json.data(), items_json.size()), code, {}, deep);
   if (code || !parsed.is_array()) return corrupt_data("the items of a kept response are no JSON list");
   json::array& items = parsed.get_array();
   if (!page.ascending) std::reverse(items.begin(), items.end());

@@ -5,9 +5,13 @@
 #include <string>
 #include <string_view>
 
+#include "api/field_reader.h"
 #include "base/result.h"
 
 namespace mlxd::api::openai {
+
+/// Of the JSON that is kept of a response, in which a request's values lie deeper than in the request.
+inline constexpr std::size_t kMaxKeptDepth = 2 * kMaxJsonDepth;
 
 struct ItemPage {
   static constexpr std::int64_t kDefaultLimit = 20;

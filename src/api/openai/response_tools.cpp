@@ -82,6 +82,30 @@ Result<Tool> read_function(const json::object& object, const std::string& path) 
   return tool;
 }
 
+// Whether a regular expression may stand inside a group: its parentheses match, outside of classes.
+bool is_balanced(std::string_view regex) {
+  int depth = 0;
+  bool in_class = false;
+  for (std::size_t i = 0; i < regex.size(); ++i) {
+    const char c = regex[i];
+    if (c == '\\') {
+      ++i;
+    } else if (in_class) {
+      in_class = c != ']';
+    } else if (c == '[') {
+      in_class = true;
+      // A bracket at its beginning is one of its signs.
+      if (i + 1 < regex.size() && regex[i + 1] == '^') ++i;
+      if (i + 1 < regex.size() && regex[i + 1] == ']') ++i;
+    } else if (c == '(') {
+      ++depth;
+    } else if (c == ')' && --depth < 0) {
+      return false;
+    }
+  }
+  return depth == 0;
+}
+
 // Told to the model as a function of one text.
 Result<Tool> read_custom(const json::object& object, const std::string& path, ResponseTools& tools) {
   std::string name = TRY(name_of(object, path));
@@ -104,6 +128,9 @@ Result<Tool> read_custom(const json::object& object, const std::string& path, Re
             field + ".syntax is " + shown(format.at("syntax")) + ", must be lark or regex",
             field + ".syntax");
       tools.formed.push_back({.name = name, .field = field, .by_regex = syntax == "regex"});
+      if (syntax == "regex" && !is_balanced(definition))
+        return invalid_argument(field + ".definition has parentheses that do not match",
+                                field + ".definition");
       if (syntax == "regex") pattern = "^(?:" + definition + ")$";
       form = "The " + std::string(kTextArgument) + " matches this " +
              (syntax == "regex" ? "regular expression" : "Lark grammar") + ":\n" + definition;

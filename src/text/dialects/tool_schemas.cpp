@@ -11,6 +11,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr int kMaxSchemaDepth = 16;
+constexpr int kMaxSchemas = 1000;  // for one parameter
 
 ValueTypes type_named(std::string_view name) {
   if (name == "string") return kStringType;
@@ -39,9 +40,10 @@ const json::value* find_reference(const json::value& root, std::string_view refe
   return root.find_pointer(json::string_view(reference.data() + 1, reference.size() - 1), code);
 }
 
-ValueTypes types_of(const json::value& schema, const json::value& root, int depth) {
+/// `left`: schemas that may yet be looked at, as references make a small text a huge tree.
+ValueTypes types_of(const json::value& schema, const json::value& root, int depth, int& left) {
   const json::object* object = schema.if_object();
-  if (object == nullptr || depth > kMaxSchemaDepth) return kAnyType;
+  if (object == nullptr || depth > kMaxSchemaDepth || --left < 0) return kAnyType;
   if (const json::value* type = object->if_contains("type")) {
     if (type->is_string()) return type_named(type->get_string());
     ValueTypes types = 0;
@@ -55,7 +57,7 @@ ValueTypes types_of(const json::value& schema, const json::value& root, int dept
   if (const json::value* reference = object->if_contains("$ref");
       reference != nullptr && reference->is_string()) {
     const json::value* found = find_reference(root, reference->get_string());
-    return found != nullptr ? types_of(*found, root, depth + 1) : kAnyType;
+    return found != nullptr ? types_of(*found, root, depth + 1, left) : kAnyType;
   }
   if (const json::value* constant = object->if_contains("const")) return type_of(*constant);
   ValueTypes types = 0;
@@ -66,11 +68,11 @@ ValueTypes types_of(const json::value& schema, const json::value& root, int dept
   for (const char* key : {"anyOf", "oneOf"}) {
     const json::value* choices = object->if_contains(key);
     if (choices == nullptr || !choices->is_array()) continue;
-    for (const json::value& choice : choices->get_array()) types |= types_of(choice, root, depth + 1);
+    for (const json::value& choice : choices->get_array()) types |= types_of(choice, root, depth + 1, left);
   }
   if (const json::value* all = object->if_contains("allOf"); all != nullptr && all->is_array()) {
     ValueTypes common = kAnyType;
-    for (const json::value& part : all->get_array()) common &= types_of(part, root, depth + 1);
+    for (const json::value& part : all->get_array()) common &= types_of(part, root, depth + 1, left);
     types |= common;
   }
   return types != 0 ? types : kAnyType;
@@ -85,7 +87,8 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 ValueTypes types_of_schema(const json::value& schema, const json::value& root) {
-  return types_of(schema, root, 0);
+  int left = kMaxSchemas;
+  return types_of(schema, root, 0, left);
 }
 
 ToolSchemas::ToolSchemas(std::span<const Tool> tools) {
@@ -99,7 +102,7 @@ ToolSchemas::ToolSchemas(std::span<const Tool> tools) {
     const json::value* properties = schema.get_object().if_contains("properties");
     if (properties == nullptr || !properties->is_object()) continue;
     for (const auto& [name, property] : properties->get_object())
-      parameters.emplace(std::string(name), types_of(property, schema, 0));
+      parameters.emplace(std::string(name), types_of_schema(property, schema));
   }
 }
 
