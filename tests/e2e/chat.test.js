@@ -134,6 +134,34 @@ describe('chat', { skip: noBrowser }, () => {
     await close();
   });
 
+  for (const [name, path, limit] of [
+    ['Responses', '/v1/responses', 'max_output_tokens'],
+    ['Anthropic', '/v1/messages', 'max_tokens'],
+  ]) {
+    it(`speaks ${name} where the chat is set so, and shows that request`, async () => {
+      const { page, close } = await open();
+      const bodies = [];
+      page.on('request', (request) => {
+        if (request.url().endsWith(path)) bodies.push(request.postDataJSON());
+      });
+      await page.getByRole('button', { name: 'Parameters' }).click();
+      const panel = page.getByRole('complementary', { name: 'Parameters' });
+      await panel.getByRole('radio', { name }).check({ force: true });
+      assert.equal(await panel.getByRole('spinbutton', { name: 'n', exact: true }).count(), 0);
+      await panel.getByRole('spinbutton', { name: 'max_tokens' }).fill('24');
+      const answer = await ask(page, 'Who wrote Romeo and Juliet?');
+      assert.match(await answer.innerText(), /Shakespeare/);
+      assert.equal(bodies[0][limit], 24);
+      await answer.hover();
+      await page.getByRole('button', { name: 'Statistics' }).click();
+      assert.match(await page.getByRole('dialog', { name: 'Statistics' }).innerText(), /Prompt\s+\d+ tokens[\s\S]*Answer\s+\d+ tokens/);
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: 'View request' }).click();
+      await page.getByText(`${server.url}${path}`).first().waitFor();
+      await close();
+    });
+  }
+
   it('asks for several answers at once and shows them as versions', async () => {
     const { page, close } = await open();
     await page.getByRole('button', { name: 'Parameters' }).click();

@@ -41,6 +41,10 @@ export function applyChunk(messages: Message[], chunk: ChatChunk, elapsedMs: num
       message.reasoningMs = elapsedMs - (stats.firstTokenMs ?? elapsedMs);
     if (text !== '') message.text += text;
     for (const piece of delta.tool_calls ?? []) {
+      if (piece.dropped) {
+        message.toolCalls.splice(piece.index, 1);
+        continue;
+      }
       const call = (message.toolCalls[piece.index] ??= { id: '', name: '', arguments: '' });
       if (piece.id) call.id = piece.id;
       if (piece.function?.name) call.name += piece.function.name;

@@ -1,12 +1,14 @@
 // Answers under way: streams them into messages, one frame of the screen at a time, and ends them.
 import { ApiError } from '$lib/api/http';
-import { streamChat, type ChatChunk } from '$lib/api/openai';
+import type { ChatChunk } from '$lib/api/openai';
+import { streamAnswer } from '$lib/api/answer';
 import { applyChunk, endAnswer } from '$lib/chat/answer';
-import { buildRequest } from '$lib/chat/request';
+import { protocolOf, type ProtocolEntry, type WireRequest } from '$lib/chat/protocol';
 import { latestLeaf, newMessage, pathTo, siblingsOf, titleOf, without } from '$lib/chat/tree';
 import type { Attachment, Conversation, Message } from '$lib/chat/types';
 import { chats } from './chats.svelte';
 import { models } from './models.svelte';
+import { server } from './server.svelte';
 
 interface Running {
   controller: AbortController;
@@ -87,8 +89,10 @@ class Generation {
     const path = pathTo(conversation.messages, parent);
     conversation.model = askedModels[0] ?? conversation.model;
     for (const model of askedModels) {
-      const count = Number(conversation.settings.parameters.n ?? 1);
-      const request = buildRequest(model, $state.snapshot(path) as Message[], $state.snapshot(conversation.settings));
+      const settings = $state.snapshot(conversation.settings);
+      const protocol = protocolOf(settings.protocol, (route) => server.has(route));
+      const count = protocol.without.includes('n') ? 1 : Number(settings.parameters.n ?? 1);
+      const request = protocol.build({ model, path: $state.snapshot(path) as Message[], settings, contextTokens: models.find(model)?.context_length });
       const first = conversation.messages.length;
       for (let i = 0; i < count; i++) conversation.messages.push(newMessage('assistant', parent, { model }));
       // As the conversation gives them out, so that the page sees their changes.
@@ -96,12 +100,12 @@ class Generation {
       conversation.current = answers[0]?.id ?? conversation.current;
       const running = { controller: new AbortController(), messages: answers };
       this.#note(conversation, running, true);
-      void this.#run(conversation, running, request);
+      void this.#run(conversation, running, protocol, request);
     }
     chats.changed(conversation, true);
   }
 
-  async #run(conversation: Conversation, running: Running, request: ReturnType<typeof buildRequest>): Promise<void> {
+  async #run(conversation: Conversation, running: Running, protocol: ProtocolEntry, request: WireRequest): Promise<void> {
     const { messages, controller } = running;
     const start = performance.now();
     let waiting: { chunk: ChatChunk; elapsed: number }[] = [];
@@ -118,7 +122,7 @@ class Generation {
       for (const message of messages) endAnswer(message, finish, elapsed(), error);
     };
     try {
-      for await (const chunk of streamChat(request, controller.signal)) {
+      for await (const chunk of streamAnswer(protocol, request, controller.signal)) {
         waiting.push({ chunk, elapsed: elapsed() });
         if (!scheduled) {
           scheduled = true;
