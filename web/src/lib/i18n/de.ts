@@ -135,6 +135,20 @@ export const de: Texts = {
     diagram: 'Diagramm',
     diagramText: 'Text',
   },
+  tools: {
+    title: 'Werkzeuge',
+    hint: 'Was an ist, darf das Modell benutzen wollen; jedes Mal werden Sie gefragt. Für Modelle, die den Umgang mit Werkzeugen gelernt haben.',
+    builtin: {
+      calculator: { name: 'Rechner', help: 'Rechnet Ausdrücke genau aus.' },
+      current_time: { name: 'Uhrzeit', help: 'Datum, Uhrzeit und Wochentag, hier oder anderswo.' },
+      weather_sample: { name: 'Wetter (Beispiel)', help: 'Erfundenes Wetter, um Werkzeuge auszuprobieren.' },
+    },
+    question: (name) => `Darf ${name} ausgeführt werden?`,
+    once: 'Einmal erlauben',
+    always: 'Immer in diesem Chat',
+    refuse: 'Ablehnen',
+    failed: 'Kein Ergebnis',
+  },
   stats: {
     speed: 'Tempo',
     firstToken: 'Erstes Token nach',

@@ -134,6 +134,20 @@ export const en = {
     diagram: 'Diagram',
     diagramText: 'Text',
   },
+  tools: {
+    title: 'Tools',
+    hint: 'The model may ask to use what is on; each use asks you first. For models that were trained with tools.',
+    builtin: {
+      calculator: { name: 'Calculator', help: 'Computes expressions exactly.' },
+      current_time: { name: 'Current time', help: 'Date, time and weekday, here or elsewhere.' },
+      weather_sample: { name: 'Weather (sample)', help: 'Made-up weather, to try out tools.' },
+    } as Record<string, { name: string; help: string }>,
+    question: (name: string) => `May ${name} be run?`,
+    once: 'Allow once',
+    always: 'Always in this chat',
+    refuse: 'Refuse',
+    failed: 'No result',
+  },
   stats: {
     speed: 'Speed',
     firstToken: 'First token after',
