@@ -214,6 +214,27 @@ describe('chat', { skip: noBrowser }, () => {
     await close();
   });
 
+  it('goes on with an answer that was cut, in its place', async () => {
+    const { page, close } = await open();
+    await page.getByRole('button', { name: 'Parameters' }).click();
+    const panel = page.getByRole('complementary', { name: 'Parameters' });
+    await panel.getByRole('spinbutton', { name: 'temperature' }).fill('0');
+    await panel.getByRole('spinbutton', { name: 'max_tokens' }).fill('6');
+    const prompt = 'Write a long story about the sea.';
+    const answer = await ask(page, prompt);
+    const begun = await answer.locator('.prose').innerText();
+    await page.getByRole('button', { name: 'Continue', exact: true }).click();
+    await page.waitForFunction((length) => document.querySelector('article .prose').innerText.length > length, begun.length);
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 60_000 });
+    const whole = await answer.locator('.prose').innerText();
+    assert.ok(whole.startsWith(begun), whole);
+    await page.getByRole('link', { name: prompt }).waitFor();
+    await page.reload();
+    await answers(page).first().waitFor();
+    assert.equal(await answers(page).first().locator('.prose').innerText(), whole);
+    await close();
+  });
+
   it('asks for several answers at once and shows them as versions', async () => {
     const { page, close } = await open();
     await page.getByRole('button', { name: 'Parameters' }).click();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ApiError } from '$lib/api/http';
 import { anthropicRequest, AnthropicReader } from './anthropic';
 import { applyChunk } from './answer';
-import { protocolOf, type AnswerReader } from './protocol';
+import { protocolOf, protocolToGoOn, type AnswerReader } from './protocol';
 import { responsesRequest, ResponsesReader } from './responses';
 import { newMessage } from './tree';
 import type { ChatSettings, Message } from './types';
@@ -30,6 +30,8 @@ describe('the choice of a protocol', () => {
     expect(protocolOf('anthropic', () => true).path).toBe('/v1/messages');
     expect(protocolOf('anthropic', () => false).id).toBe('chat');
     expect(protocolOf(undefined, () => true).id).toBe('chat');
+    expect(protocolToGoOn(() => true)?.id).toBe('anthropic');
+    expect(protocolToGoOn((route) => route === 'POST /v1/responses')).toBeNull();
   });
 });
 

@@ -51,3 +51,10 @@ export const PROTOCOLS: readonly ProtocolEntry[] = [
 export function protocolOf(id: Protocol | undefined, has: (route: string) => boolean): ProtocolEntry {
   return PROTOCOLS.find((each) => each.id === id && has(`POST ${each.path}`)) ?? PROTOCOLS[0]!;
 }
+
+/** The protocol that goes on with an answer that has begun; null where the server has none. */
+export function protocolToGoOn(has: (route: string) => boolean): ProtocolEntry | null {
+  // Anthropic's alone says that the last message is the answer's beginning.
+  const entry = protocolOf('anthropic', has);
+  return entry.id === 'anthropic' ? entry : null;
+}

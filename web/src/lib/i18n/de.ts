@@ -89,6 +89,7 @@ export const de: Texts = {
     stopped: 'Angehalten',
     cut: 'An der Tokengrenze abgeschnitten',
     failed: 'Keine Antwort',
+    goOn: 'Fortsetzen',
     conversations: 'Chats',
     searchChats: 'Chats durchsuchen',
     noChats: 'Hier erscheinen Ihre Chats.',

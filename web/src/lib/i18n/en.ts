@@ -88,6 +88,7 @@ export const en = {
     stopped: 'Stopped',
     cut: 'Cut off at the limit of tokens',
     failed: 'No answer',
+    goOn: 'Continue',
     conversations: 'Chats',
     searchChats: 'Search chats',
     noChats: 'Your chats will be here.',

@@ -2,8 +2,8 @@
 import { ApiError } from '$lib/api/http';
 import type { ChatChunk } from '$lib/api/openai';
 import { streamAnswer } from '$lib/api/answer';
-import { applyChunk, endAnswer } from '$lib/chat/answer';
-import { protocolOf, type Asked, type ProtocolEntry, type WireRequest } from '$lib/chat/protocol';
+import { applyChunk, endAnswer, joinStats } from '$lib/chat/answer';
+import { protocolOf, protocolToGoOn, type Asked, type ProtocolEntry, type WireRequest } from '$lib/chat/protocol';
 import { latestLeaf, newMessage, pathTo, siblingsOf, titleOf, without } from '$lib/chat/tree';
 import type { Attachment, ChatSettings, Conversation, Message, ToolCall } from '$lib/chat/types';
 import { MOST_ROUNDS, roundsOf, runCalls } from '$lib/tools/calls';
@@ -61,6 +61,15 @@ class Generation {
     if (message.parent !== null) this.#answer(conversation, message.parent, askedModels);
   }
 
+  /** Goes on with an answer that was cut, in its place. */
+  goOn(conversation: Conversation, message: Message): void {
+    const before = message.stats === null ? null : $state.snapshot(message.stats);
+    Object.assign(message, { finish: null, error: null, stats: null, logprobs: [] });
+    this.#start(conversation, [message], new AbortController(), () => {
+      if (before !== null && message.stats !== null) message.stats = joinStats(before, message.stats);
+    });
+  }
+
   stop(conversationId: string): void {
     for (const running of this.#running.get(conversationId) ?? []) running.controller.abort();
   }
@@ -116,10 +125,11 @@ class Generation {
     return conversation.messages.slice(first);
   }
 
-  #start(conversation: Conversation, messages: Message[], controller: AbortController): void {
+  /** `joined` is given for an answer that has begun, and called when it has ended. */
+  #start(conversation: Conversation, messages: Message[], controller: AbortController, joined?: () => void): void {
     const running = { controller, messages };
     this.#note(conversation, running, true);
-    void this.#run(conversation, running).finally(() => {
+    void this.#run(conversation, running, joined).finally(() => {
       this.#note(conversation, running, false);
       chats.changed(conversation, true);
       if (!models.find(messages[0]?.model ?? '')?.loaded) void models.refresh();
@@ -127,13 +137,17 @@ class Generation {
   }
 
   /** Answers, runs what the answer calls, and answers on with the results, until one calls nothing. */
-  async #run(conversation: Conversation, { messages, controller }: Running): Promise<void> {
-    const { model = '', parent } = messages[0] ?? {};
-    if (parent === undefined || parent === null) return;
-    const { protocol, offered, asked } = this.#asked(conversation, model, parent);
+  async #run(conversation: Conversation, { messages, controller }: Running, joined?: () => void): Promise<void> {
+    const { id, model = '', parent } = messages[0] ?? {};
+    const goesOn = joined !== undefined;
+    const last = goesOn ? id : parent;
+    if (last === undefined || last === null) return;
+    const { protocol: chosen, offered, asked } = this.#asked(conversation, model, last);
+    const protocol = (goesOn ? protocolToGoOn((route) => server.has(route)) : null) ?? chosen;
     // The last round has to do with what is there.
     const mayCall = roundsOf(asked.path) < MOST_ROUNDS;
-    await this.#stream(messages, controller, protocol, protocol.build({ ...asked, mayCall }));
+    await this.#stream(messages, controller, protocol, protocol.build({ ...asked, mayCall, goesOn }));
+    joined?.();
     for (const message of messages) {
       // A call that was forced may end as any other answer does.
       const complete = message.finish === 'tool_calls' || message.finish === 'stop';
