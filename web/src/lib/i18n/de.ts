@@ -282,6 +282,7 @@ export const de: Texts = {
     keepAlive: (time) => `Entlädt in ${time}`,
     unloadQuestion: (name) => `${name} antwortet gerade. Jetzt entladen und diese Antworten abschneiden?`,
     stopNow: 'Abschneiden und entladen',
+    steps: { waiting: 'Wartet auf Platz', reading: 'Liest die Gewichte', preparing: 'Bereitet vor', warming_up: 'Wärmt auf' },
     states: { loading: 'Lädt', ready: 'Bereit', failed: 'Gescheitert', unloading: 'Entlädt', queued: 'Wartet', waiting: 'Wartet' },
   },
   connect: {
@@ -384,6 +385,9 @@ export const de: Texts = {
     afterRestart: (name) => `${name} gilt, wenn der Server neu startet.`,
     fixed: 'Festgelegt durch:',
     browser: 'Dieser Browser',
+    testToken: 'Testen',
+    testing: 'Fragt Hugging Face …',
+    tokenOf: (name, from) => `Gilt: gehört ${name} (${from}).`,
     secretSet: 'Ein Wert ist gespeichert; er wird nie gezeigt.',
     none: 'Bei keiner Einstellung gefunden.',
   },

@@ -281,6 +281,7 @@ export const en = {
     keepAlive: (time: string) => `Unloads in ${time}`,
     unloadQuestion: (name: string) => `${name} is answering. Unload it now and cut these answers?`,
     stopNow: 'Cut and unload',
+    steps: { waiting: 'Waiting for room', reading: 'Reading the weights', preparing: 'Preparing', warming_up: 'Warming up' } as Record<string, string>,
     states: {
       loading: 'Loading',
       ready: 'Ready',
@@ -390,6 +391,9 @@ export const en = {
     afterRestart: (name: string) => `${name} takes effect when the server restarts.`,
     fixed: 'Fixed by:',
     browser: 'This browser',
+    testToken: 'Test',
+    testing: 'Asking Hugging Face…',
+    tokenOf: (name: string, from: string) => `Works: belongs to ${name} (${from}).`,
     secretSet: 'A value is stored; it is never shown.',
     none: 'No setting has this.',
   },
