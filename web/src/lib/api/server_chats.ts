@@ -2,7 +2,7 @@
 // role and text stands in `details`; settings of the conversation stand in those of the message they were changed before.
 import type { ChatHead, ChatSettings, Conversation, Folder, Message, Role } from '$lib/chat/types';
 import { newMessage } from '$lib/chat/tree';
-import type { ChatStore } from './chat_store';
+import type { ChatStore, FolderStore } from './chat_store';
 import { ApiError, json, pathOf } from './http';
 
 interface WireChat {
@@ -54,17 +54,26 @@ const contentOf = ({ text, finish, toolCalls }: Message) => JSON.stringify([text
 
 const chatPath = (id: string) => `/api/v1/chats/${pathOf(id)}`;
 
+const FOLDERS = '/api/v1/chat-folders';
+
+const folders: FolderStore = {
+  create: (name) => json<Folder>(FOLDERS, { method: 'POST', body: { name } }),
+  rename: (id, name) => json<void>(`${FOLDERS}/${pathOf(id)}`, { method: 'PATCH', body: { name } }),
+  remove: (id) => json<void>(`${FOLDERS}/${pathOf(id)}`, { method: 'DELETE' }),
+};
+
 export class ServerChats implements ChatStore {
   readonly kind = 'server';
+  readonly folders = folders;
   #known = new Map<string, Known>();
   #saving = new Map<string, Promise<void>>();
 
   async list() {
-    const [{ chats }, { folders }] = await Promise.all([
+    const [{ chats }, there] = await Promise.all([
       json<{ chats: WireChat[] }>(`/api/v1/chats?limit=${PAGE}`),
-      json<{ folders: Folder[] }>('/api/v1/chat-folders'),
+      json<{ folders: Folder[] }>(FOLDERS),
     ]);
-    return { chats: chats.map(headOfWire), folders };
+    return { chats: chats.map(headOfWire), folders: there.folders };
   }
 
   async search(text: string) {

@@ -136,6 +136,16 @@ export const de: Texts = {
     diagram: 'Diagramm',
     diagramText: 'Text',
   },
+  folders: {
+    title: 'Ordner',
+    move: 'In Ordner legen …',
+    moveTitle: (title) => `„${title}“ ablegen`,
+    none: 'Kein Ordner',
+    newName: 'Name eines neuen Ordners',
+    createAndMove: 'Anlegen und ablegen',
+    rename: 'Ordner umbenennen',
+    remove: 'Ordner löschen, Chats behalten',
+  },
   tools: {
     title: 'Werkzeuge',
     hint: 'Was an ist, darf das Modell benutzen wollen; jedes Mal werden Sie gefragt. Für Modelle, die den Umgang mit Werkzeugen gelernt haben.',

@@ -135,6 +135,16 @@ export const en = {
     diagram: 'Diagram',
     diagramText: 'Text',
   },
+  folders: {
+    title: 'Folders',
+    move: 'Move to folder…',
+    moveTitle: (title: string) => `Move “${title}”`,
+    none: 'No folder',
+    newName: 'Name of a new folder',
+    createAndMove: 'Create and move',
+    rename: 'Rename folder',
+    remove: 'Delete folder, keep its chats',
+  },
   tools: {
     title: 'Tools',
     hint: 'The model may ask to use what is on; each use asks you first. For models that were trained with tools.',
