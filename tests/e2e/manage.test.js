@@ -133,19 +133,19 @@ describe('a server with accounts', { skip: noBrowser }, () => {
     if (lacks('POST /api/v1/chat-folders')) return t.skip(lacks('POST /api/v1/chat-folders'));
     const { page } = admin;
     await page.goto(`${server.url}/chat`);
-    await ask(page, 'Name a planet.');
-    const link = page.getByRole('link', { name: 'Name a planet.' });
+    await ask(page, 'Which planet is red?');
+    const link = page.getByRole('link', { name: 'Which planet is red?' });
     const menu = async (name, item) => {
       const button = page.getByRole('button', { name: `More: ${name}` });
       await button.focus();
       await button.click();
       await page.getByRole('menuitem', { name: item }).click();
     };
-    await menu('Name a planet.', 'Move to folder…');
+    await menu('Which planet is red?', 'Move to folder…');
     await page.getByRole('textbox', { name: 'Name of a new folder' }).fill('Space');
     await page.getByRole('button', { name: 'Create and move' }).click();
     const folder = page.getByRole('region', { name: 'Space' });
-    await folder.getByRole('link', { name: 'Name a planet.' }).waitFor();
+    await folder.getByRole('link', { name: 'Which planet is red?' }).waitFor();
     await checkAccessibility(page, 'chats in folders');
     await picture(page, 'chat-folders');
     await menu('Space', 'Rename folder');
@@ -155,7 +155,7 @@ describe('a server with accounts', { skip: noBrowser }, () => {
     await page.waitForFunction(async () => (await (await fetch('/api/v1/chat-folders')).json()).folders[0].name === 'Stars');
     await page.reload();
     const kept = page.getByRole('region', { name: 'Stars' });
-    await kept.getByRole('link', { name: 'Name a planet.' }).waitFor();
+    await kept.getByRole('link', { name: 'Which planet is red?' }).waitFor();
     await kept.getByRole('button', { name: 'Stars', exact: true }).click();
     await link.waitFor({ state: 'detached' });
     await kept.getByRole('button', { name: /^Stars/ }).click();
