@@ -161,6 +161,8 @@ export class ServerChats implements ChatStore {
 
   async #erase(path: string, known: Known, here: string, id: string): Promise<void> {
     known.messages.delete(here);
+    // It may be the one that had the settings: the next has them again.
+    known.settings = '';
     await json<void>(`${path}/messages/${pathOf(id)}`, { method: 'DELETE' }).catch((error) => {
       // Gone already, with one above it.
       if (!(error instanceof ApiError && error.status === 404)) throw error;
