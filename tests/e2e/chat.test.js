@@ -134,6 +134,107 @@ describe('chat', { skip: noBrowser }, () => {
     await close();
   });
 
+  for (const [name, path, limit] of [
+    ['Responses', '/v1/responses', 'max_output_tokens'],
+    ['Anthropic', '/v1/messages', 'max_tokens'],
+  ]) {
+    it(`speaks ${name} where the chat is set so, and shows that request`, async () => {
+      const { page, close } = await open();
+      const bodies = [];
+      page.on('request', (request) => {
+        if (request.url().endsWith(path)) bodies.push(request.postDataJSON());
+      });
+      await page.getByRole('button', { name: 'Parameters' }).click();
+      const panel = page.getByRole('complementary', { name: 'Parameters' });
+      await panel.getByRole('radio', { name }).check({ force: true });
+      assert.equal(await panel.getByRole('spinbutton', { name: 'n', exact: true }).count(), 0);
+      await panel.getByRole('spinbutton', { name: 'max_tokens' }).fill('24');
+      const answer = await ask(page, 'Who wrote Romeo and Juliet?');
+      assert.match(await answer.innerText(), /Shakespeare/);
+      assert.equal(bodies[0][limit], 24);
+      await answer.hover();
+      await page.getByRole('button', { name: 'Statistics' }).click();
+      assert.match(await page.getByRole('dialog', { name: 'Statistics' }).innerText(), /Prompt\s+\d+ tokens[\s\S]*Answer\s+\d+ tokens/);
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: 'View request' }).click();
+      await page.getByText(`${server.url}${path}`).first().waitFor();
+      await close();
+    });
+  }
+
+  it('asks before a tool runs, shows its result and gives it to the model', async () => {
+    const { page, close } = await open();
+    const bodies = [];
+    // The demo model was not trained with tools: it is spoken for where it would call one.
+    const calls = (expression) => {
+      const chunk = (delta, finish = null) => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
+      const call = { index: 0, id: 'call_1', type: 'function', function: { name: 'calculator', arguments: JSON.stringify({ expression }) } };
+      return chunk({ tool_calls: [call] }) + chunk({}, 'tool_calls') + 'data: [DONE]\n\n';
+    };
+    await page.route('**/v1/chat/completions', (route) => {
+      const body = route.request().postDataJSON();
+      bodies.push(body);
+      const last = body.messages.at(-1);
+      if (last.role === 'user') return route.fulfill({ status: 200, contentType: 'text/event-stream', body: calls(last.content) });
+      const { tools: _tools, ...rest } = body;
+      return route.continue({ postData: JSON.stringify({ ...rest, temperature: 0, max_tokens: 24 }) });
+    });
+    await page.getByRole('button', { name: 'Parameters' }).click();
+    await page.getByRole('complementary', { name: 'Parameters' }).getByRole('switch', { name: 'Calculator' }).click();
+    const send = async (text) => {
+      await box(page).fill(text);
+      await page.getByRole('button', { name: 'Send', exact: true }).click();
+    };
+    const finished = () => page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 60_000 });
+    const question = page.getByRole('group', { name: 'May calculator be run?' });
+
+    await send('6 * 7');
+    await question.waitFor();
+    await checkAccessibility(page, 'the question whether a tool may run');
+    await picture(page, 'chat-tool-question');
+    await question.getByRole('button', { name: 'Refuse' }).click();
+    await finished();
+    assert.match(bodies.at(-1).messages.at(-1).content, /refused/);
+
+    await send('6 * 7 + 1');
+    await question.getByRole('button', { name: 'Always in this chat' }).click();
+    await finished();
+    const { role, tool_call_id, content } = bodies.at(-1).messages.at(-1);
+    assert.deepEqual({ role, tool_call_id, content }, { role: 'tool', tool_call_id: 'call_1', content: '43' });
+    assert.deepEqual(bodies.at(-1).tools.map((tool) => tool.function.name), ['calculator']);
+
+    // Allowed for good: no question any more.
+    await send('10 - 1');
+    await finished();
+    assert.equal(bodies.at(-1).messages.at(-1).content, '9');
+    await page.reload();
+    await answers(page).first().waitFor();
+    assert.equal(await page.getByText('Tool: calculator').count(), 3);
+    await picture(page, 'chat-tool-result');
+    await close();
+  });
+
+  it('goes on with an answer that was cut, in its place', async () => {
+    const { page, close } = await open();
+    await page.getByRole('button', { name: 'Parameters' }).click();
+    const panel = page.getByRole('complementary', { name: 'Parameters' });
+    await panel.getByRole('spinbutton', { name: 'temperature' }).fill('0');
+    await panel.getByRole('spinbutton', { name: 'max_tokens' }).fill('6');
+    const prompt = 'Write a long story about the sea.';
+    const answer = await ask(page, prompt);
+    const begun = await answer.locator('.prose').innerText();
+    await page.getByRole('button', { name: 'Continue', exact: true }).click();
+    await page.waitForFunction((length) => document.querySelector('article .prose').innerText.length > length, begun.length);
+    await page.getByRole('button', { name: 'Stop', exact: true }).waitFor({ state: 'detached', timeout: 60_000 });
+    const whole = await answer.locator('.prose').innerText();
+    assert.ok(whole.startsWith(begun), whole);
+    await page.getByRole('link', { name: prompt }).waitFor();
+    await page.reload();
+    await answers(page).first().waitFor();
+    assert.equal(await answers(page).first().locator('.prose').innerText(), whole);
+    await close();
+  });
+
   it('asks for several answers at once and shows them as versions', async () => {
     const { page, close } = await open();
     await page.getByRole('button', { name: 'Parameters' }).click();

@@ -97,10 +97,15 @@ export async function openPage(browser, url, { viewport = DESKTOP, dark = false,
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   // The demo model writes on to the end of its context. Where a test sets no limit, this does, and makes answers even.
-  await page.route('**/v1/chat/completions', (route) => {
-    const body = route.request().postDataJSON();
-    return route.continue({ postData: JSON.stringify({ temperature: 0, max_tokens: 48, ...body }) });
-  });
+  const limits = { 'chat/completions': 'max_tokens', responses: 'max_output_tokens', messages: 'max_tokens' };
+  for (const [path, limit] of Object.entries(limits)) {
+    await page.route(`**/v1/${path}`, (route) => {
+      const body = route.request().postDataJSON();
+      // Anthropic's has a limit always; the page's own, where no test sets one, is the model's context.
+      const given = body[limit] < 1000 ? body[limit] : 48;
+      return route.continue({ postData: JSON.stringify({ temperature: 0, ...body, [limit]: given }) });
+    });
+  }
   const problems = [];
   const note = (problem) => {
     if (!allow.some((pattern) => pattern.test(problem))) problems.push(problem);

@@ -129,6 +129,41 @@ describe('a server with accounts', { skip: noBrowser }, () => {
     await other.close();
   });
 
+  it('keeps conversations in folders', async (t) => {
+    if (lacks('POST /api/v1/chat-folders')) return t.skip(lacks('POST /api/v1/chat-folders'));
+    const { page } = admin;
+    await page.goto(`${server.url}/chat`);
+    await ask(page, 'Which planet is red?');
+    const link = page.getByRole('link', { name: 'Which planet is red?' });
+    const menu = async (name, item) => {
+      const button = page.getByRole('button', { name: `More: ${name}` });
+      await button.focus();
+      await button.click();
+      await page.getByRole('menuitem', { name: item }).click();
+    };
+    await menu('Which planet is red?', 'Move to folder…');
+    await page.getByRole('textbox', { name: 'Name of a new folder' }).fill('Space');
+    await page.getByRole('button', { name: 'Create and move' }).click();
+    const folder = page.getByRole('region', { name: 'Space' });
+    await folder.getByRole('link', { name: 'Which planet is red?' }).waitFor();
+    await checkAccessibility(page, 'chats in folders');
+    await picture(page, 'chat-folders');
+    await menu('Space', 'Rename folder');
+    await page.getByRole('textbox', { name: 'Rename folder' }).fill('Stars');
+    await page.keyboard.press('Enter');
+    await page.getByRole('region', { name: 'Stars' }).waitFor();
+    await page.waitForFunction(async () => (await (await fetch('/api/v1/chat-folders')).json()).folders[0].name === 'Stars');
+    await page.reload();
+    const kept = page.getByRole('region', { name: 'Stars' });
+    await kept.getByRole('link', { name: 'Which planet is red?' }).waitFor();
+    await kept.getByRole('button', { name: 'Stars', exact: true }).click();
+    await link.waitFor({ state: 'detached' });
+    await kept.getByRole('button', { name: /^Stars/ }).click();
+    await menu('Stars', 'Delete folder, keep its chats');
+    await kept.waitFor({ state: 'detached' });
+    await link.waitFor();
+  });
+
   it('makes a key that is shown once, works, and works no more once revoked', async (t) => {
     if (lacks('POST /api/v1/keys')) return t.skip(lacks('POST /api/v1/keys'));
     const { page } = admin;

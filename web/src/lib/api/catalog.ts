@@ -100,7 +100,17 @@ export interface HubQuery {
   cursor?: string;
 }
 
+/** Whose a token of Hugging Face is, and where the one that was tested comes from. */
+export interface HubAccount {
+  name: string | null;
+  token_name: string | null;
+  role: string | null;
+  from: string;
+}
+
 export const hub = {
+  /** Asks Hugging Face about a token; none: about the one that the server has. */
+  testToken: (token?: string) => json<HubAccount>('/api/v1/hub/token-test', { method: 'POST', body: token ? { token } : {} }),
   search: (fields: HubQuery, signal?: AbortSignal) =>
     json<{ models: HubModel[]; next: string | null }>(`/api/v1/hub/models${query({ ...fields })}`, { signal }),
   show: (id: string, context?: number, signal?: AbortSignal) => json<HubDetails>(`/api/v1/hub/models/${pathOf(id)}${query({ context })}`, { signal }),
@@ -117,14 +127,42 @@ export const downloads = {
 export type ServerNews =
   | { kind: 'downloads'; downloads: Download[] }
   | { kind: 'download'; download: Download }
-  | { kind: 'models' };
+  | { kind: 'models' | 'users' | 'profiles' | 'settings' }
+  | { kind: 'server'; load: LoadStep };
+
+/** A step of a model's load. `step` ends with "ready", "failed" or "unloaded". */
+export interface LoadStep {
+  model: string;
+  step: string;
+  elapsed_s?: number;
+  fraction?: number;
+  message?: string;
+}
+
+/** One event of the server's; null for one that this page does not know. */
+export function newsOf(event: string, data: string): ServerNews | null {
+  switch (event) {
+    case 'downloads':
+      return { kind: event, downloads: (JSON.parse(data) as { downloads: Download[] }).downloads };
+    case 'download':
+      return { kind: event, download: JSON.parse(data) as Download };
+    case 'server':
+      return { kind: event, load: JSON.parse(data) as LoadStep };
+    case 'models':
+    case 'users':
+    case 'profiles':
+    case 'settings':
+      return { kind: event };
+    default:
+      return null;
+  }
+}
 
 /** What the server pushes; ends when the connection does. */
 export async function* news(signal: AbortSignal): AsyncGenerator<ServerNews> {
   const response = await send('/api/v1/events', { accept: 'text/event-stream', signal });
   for await (const { event, data } of eventsOf(response)) {
-    if (event === 'downloads') yield { kind: 'downloads', downloads: (JSON.parse(data) as { downloads: Download[] }).downloads };
-    else if (event === 'download') yield { kind: 'download', download: JSON.parse(data) as Download };
-    else if (event === 'models') yield { kind: 'models' };
+    const item = newsOf(event, data);
+    if (item !== null) yield item;
   }
 }

@@ -13,6 +13,15 @@ export interface ChatStore {
   /** Keeps it as it is now. */
   save(conversation: Conversation): Promise<void>;
   remove(id: string): Promise<void>;
+  /** Absent where there are no folders. */
+  readonly folders?: FolderStore;
+}
+
+export interface FolderStore {
+  create(name: string): Promise<Folder>;
+  rename(id: string, name: string): Promise<void>;
+  /** Its conversations stay, in no folder. */
+  remove(id: string): Promise<void>;
 }
 
 export function headOf({ id, title, folder, pinned, model, created, changed }: ChatHead): ChatHead {

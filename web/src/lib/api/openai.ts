@@ -1,6 +1,5 @@
 // /v1: models and chat completions.
-import { ApiError, errorOf, json, send } from './http';
-import { eventsOf } from './sse';
+import { json } from './http';
 
 export interface ModelEntry {
   id: string;
@@ -24,14 +23,6 @@ export interface ChatMessage {
   tool_call_id?: string;
   tool_calls?: { id: string; type: 'function'; function: { name: string; arguments: string } }[];
   reasoning_content?: string;
-}
-
-export interface ChatRequest {
-  model: string;
-  messages: ChatMessage[];
-  stream: true;
-  stream_options: { include_usage: true };
-  [parameter: string]: unknown;
 }
 
 export interface Usage {
@@ -62,6 +53,8 @@ export interface ChunkChoice {
       index: number;
       id?: string;
       function?: { name?: string; arguments?: string };
+      /** It was no call after all. Not on the wire; readers of other protocols say so. */
+      dropped?: boolean;
     }[];
   };
   logprobs?: { content?: TokenLogprob[] | null } | null;
@@ -73,21 +66,4 @@ export interface ChatChunk {
   model?: string;
   choices: ChunkChoice[];
   usage?: Usage | null;
-}
-
-/** The stream of an answer. Throws ApiError, also for an error that comes in mid-stream or an end that is missing. */
-export async function* streamChat(body: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatChunk> {
-  const response = await send('/v1/chat/completions', { method: 'POST', body, signal, accept: 'text/event-stream' });
-  try {
-    for await (const { data } of eventsOf(response)) {
-      if (data === '[DONE]') return;
-      const chunk = JSON.parse(data) as ChatChunk & { error?: unknown };
-      if (chunk.error !== undefined) throw errorOf(500, data);
-      yield chunk;
-    }
-  } catch (error) {
-    if (error instanceof ApiError || (error instanceof DOMException && error.name === 'AbortError')) throw error;
-    throw new ApiError('the connection broke while the answer came', 0);
-  }
-  throw new ApiError('the answer ended before it was complete', 0);
 }

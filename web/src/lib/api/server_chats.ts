@@ -2,7 +2,7 @@
 // role and text stands in `details`; settings of the conversation stand in those of the message they were changed before.
 import type { ChatHead, ChatSettings, Conversation, Folder, Message, Role } from '$lib/chat/types';
 import { newMessage } from '$lib/chat/tree';
-import type { ChatStore } from './chat_store';
+import type { ChatStore, FolderStore } from './chat_store';
 import { ApiError, json, pathOf } from './http';
 
 interface WireChat {
@@ -44,23 +44,36 @@ function headOfWire(chat: WireChat): ChatHead {
 /** What the server has of a conversation: ids of its messages there by ids here, and its head as last written. */
 interface Known {
   messages: Map<string, string>;
+  /** What was written of messages that may still change: an answer gets results of its calls, or goes on. */
+  answers: Map<string, string>;
   head: string;
   settings: string;
 }
 
+const contentOf = ({ text, finish, toolCalls }: Message) => JSON.stringify([text, finish, toolCalls]);
+
 const chatPath = (id: string) => `/api/v1/chats/${pathOf(id)}`;
+
+const FOLDERS = '/api/v1/chat-folders';
+
+const folders: FolderStore = {
+  create: (name) => json<Folder>(FOLDERS, { method: 'POST', body: { name } }),
+  rename: (id, name) => json<void>(`${FOLDERS}/${pathOf(id)}`, { method: 'PATCH', body: { name } }),
+  remove: (id) => json<void>(`${FOLDERS}/${pathOf(id)}`, { method: 'DELETE' }),
+};
 
 export class ServerChats implements ChatStore {
   readonly kind = 'server';
+  readonly folders = folders;
   #known = new Map<string, Known>();
   #saving = new Map<string, Promise<void>>();
 
   async list() {
-    const [{ chats }, { folders }] = await Promise.all([
+    const [{ chats }, there] = await Promise.all([
       json<{ chats: WireChat[] }>(`/api/v1/chats?limit=${PAGE}`),
-      json<{ folders: Folder[] }>('/api/v1/chat-folders'),
+      json<{ folders: Folder[] }>(FOLDERS),
     ]);
-    return { chats: chats.map(headOfWire), folders };
+    return { chats: chats.map(headOfWire), folders: there.folders };
   }
 
   async search(text: string) {
@@ -84,6 +97,7 @@ export class ServerChats implements ChatStore {
     const conversation: Conversation = { ...headOfWire(chat), current: chat.current_message ?? messages.at(-1)?.id ?? null, settings, messages };
     this.#known.set(id, {
       messages: new Map(messages.map((message) => [message.id, message.id])),
+      answers: new Map(messages.map((message) => [message.id, contentOf(message)])),
       head: JSON.stringify(this.#head(conversation, conversation.current)),
       settings: JSON.stringify(settings),
     });
@@ -93,7 +107,7 @@ export class ServerChats implements ChatStore {
   async create(conversation: Conversation): Promise<string> {
     const { title, model } = conversation;
     const chat = await json<WireChat>('/api/v1/chats', { method: 'POST', body: { title, model } });
-    this.#known.set(chat.id, { messages: new Map(), head: '', settings: JSON.stringify({ system: '', parameters: {} }) });
+    this.#known.set(chat.id, { messages: new Map(), answers: new Map(), head: '', settings: JSON.stringify({ system: '', parameters: {} }) });
     return chat.id;
   }
 
@@ -115,17 +129,17 @@ export class ServerChats implements ChatStore {
       return this.#save(conversation);
     }
     const there = new Set(conversation.messages.map((message) => message.id));
-    for (const [here, id] of known.messages) {
-      if (there.has(here)) continue;
-      known.messages.delete(here);
-      await json<void>(`${path}/messages/${pathOf(id)}`, { method: 'DELETE' }).catch((error) => {
-        // Gone already, with one above it.
-        if (!(error instanceof ApiError && error.status === 404)) throw error;
-      });
-    }
+    for (const [here, id] of known.messages) if (!there.has(here)) await this.#erase(path, known, here, id);
     for (const message of conversation.messages) {
       // An answer is written when it is complete.
-      if (known.messages.has(message.id) || (message.role === 'assistant' && message.finish === null)) continue;
+      if (message.role === 'assistant' && message.finish === null) continue;
+      const before = known.messages.get(message.id);
+      if (before !== undefined) {
+        if (message.role !== 'assistant' || known.answers.get(message.id) === contentOf(message)) continue;
+        // Messages there are written once. One that others build on stays as it is.
+        if (conversation.messages.some((each) => each.parent === message.id && known.messages.has(each.id))) continue;
+        await this.#erase(path, known, message.id, before);
+      }
       const parent = message.parent === null ? null : known.messages.get(message.parent);
       if (parent === undefined) continue;
       const { id, parent: _parent, role, text, ...details } = message;
@@ -133,6 +147,7 @@ export class ServerChats implements ChatStore {
       const body = { parent_id: parent ?? undefined, role, text, details: settings === known.settings ? details : { ...details, settings: conversation.settings } };
       const wire = await json<WireMessage>(`${path}/messages`, { method: 'POST', body });
       known.messages.set(id, wire.id);
+      known.answers.set(id, contentOf(message));
       known.settings = settings;
     }
     let current = conversation.current;
@@ -142,6 +157,16 @@ export class ServerChats implements ChatStore {
     if (text === known.head) return;
     await json<WireChat>(path, { method: 'PATCH', body: head });
     known.head = text;
+  }
+
+  async #erase(path: string, known: Known, here: string, id: string): Promise<void> {
+    known.messages.delete(here);
+    // It may be the one that had the settings: the next has them again.
+    known.settings = '';
+    await json<void>(`${path}/messages/${pathOf(id)}`, { method: 'DELETE' }).catch((error) => {
+      // Gone already, with one above it.
+      if (!(error instanceof ApiError && error.status === 404)) throw error;
+    });
   }
 
   #head(conversation: ChatHead, current: string | null) {

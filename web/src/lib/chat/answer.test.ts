@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ChatChunk } from '$lib/api/openai';
-import { applyChunk, emptyStats, endAnswer, tokensPerSecond } from './answer';
+import { applyChunk, canGoOn, emptyStats, endAnswer, joinStats, tokensPerSecond } from './answer';
 import { newMessage } from './tree';
 
 const answer = () => newMessage('assistant', 'q');
@@ -77,5 +77,28 @@ describe('an answer from its chunks', () => {
     expect(tokensPerSecond({ ...emptyStats(), firstTokenMs: 1000, totalMs: 3000, completionTokens: 101 })).toBe(50);
     expect(tokensPerSecond({ ...emptyStats(), firstTokenMs: 1000, totalMs: 1000, completionTokens: 1 })).toBeNull();
     expect(tokensPerSecond(emptyStats())).toBeNull();
+  });
+
+  it('can go on where it was cut in its text', () => {
+    const cut = newMessage('assistant', 'q', { text: 'One, two', finish: 'length' });
+    const settings = { system: '', parameters: {} };
+    expect(canGoOn(cut, settings)).toBe(true);
+    expect(canGoOn({ ...cut, finish: 'stopped' }, settings)).toBe(true);
+    expect(canGoOn({ ...cut, finish: 'stop' }, settings)).toBe(false);
+    expect(canGoOn({ ...cut, finish: null }, settings)).toBe(false);
+    expect(canGoOn({ ...cut, text: '' }, settings)).toBe(false);
+    expect(canGoOn({ ...cut, reasoning: 'hm' }, settings)).toBe(false);
+    expect(canGoOn({ ...cut, toolCalls: [{ id: 'x', name: 'add', arguments: '{' }] }, settings)).toBe(false);
+    expect(canGoOn(cut, { system: '', parameters: { response_format: { type: 'json_object' } } })).toBe(false);
+  });
+
+  it('adds up the parts of one that was gone on with', () => {
+    const before = { ...emptyStats(), firstTokenMs: 100, totalMs: 1100, promptTokens: 20, completionTokens: 51, cachedTokens: 5 };
+    const after = { ...emptyStats(), firstTokenMs: 300, totalMs: 1300, promptTokens: 71, completionTokens: 50, cachedTokens: 64 };
+    const both = joinStats(before, after);
+    expect(both).toMatchObject({ firstTokenMs: 100, totalMs: 2100, promptTokens: 20, completionTokens: 101, cachedTokens: 5 });
+    expect(tokensPerSecond(both)).toBe(50);
+    // One that was stopped has no count.
+    expect(joinStats({ ...before, completionTokens: null }, after).completionTokens).toBeNull();
   });
 });

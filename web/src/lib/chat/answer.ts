@@ -1,6 +1,6 @@
 // From the chunks of a stream to messages: one message for each choice. No clock of its own, no I/O.
 import type { ChatChunk, Usage } from '$lib/api/openai';
-import type { Finish, Message, Stats } from './types';
+import type { ChatSettings, Finish, Message, Stats } from './types';
 
 export function emptyStats(): Stats {
   return {
@@ -41,6 +41,10 @@ export function applyChunk(messages: Message[], chunk: ChatChunk, elapsedMs: num
       message.reasoningMs = elapsedMs - (stats.firstTokenMs ?? elapsedMs);
     if (text !== '') message.text += text;
     for (const piece of delta.tool_calls ?? []) {
+      if (piece.dropped) {
+        message.toolCalls.splice(piece.index, 1);
+        continue;
+      }
       const call = (message.toolCalls[piece.index] ??= { id: '', name: '', arguments: '' });
       if (piece.id) call.id = piece.id;
       if (piece.function?.name) call.name += piece.function.name;
@@ -69,4 +73,25 @@ export function tokensPerSecond(stats: Stats): number | null {
   if (stats.completionTokens === null || stats.firstTokenMs === null) return null;
   const ms = stats.totalMs - stats.firstTokenMs;
   return stats.completionTokens > 1 && ms > 0 ? ((stats.completionTokens - 1) / ms) * 1000 : null;
+}
+
+/** Whether an answer was cut where it could be gone on with: in its text, with nothing before or after that has to come again. */
+export function canGoOn(message: Message, settings: ChatSettings): boolean {
+  const cut = message.finish === 'length' || message.finish === 'stopped';
+  // A protocol that can go on begins with the text: thoughts come before it, and a schema holds from its first character.
+  return cut && message.text !== '' && message.reasoning === '' && message.toolCalls.length === 0 && settings.parameters.response_format === undefined;
+}
+
+/** Of an answer that was gone on with: what both parts took, and the speed of both. */
+export function joinStats(before: Stats, after: Stats): Stats {
+  const sum = (a: number | null, b: number | null) => (a === null || b === null ? null : a + b);
+  return {
+    ...after,
+    firstTokenMs: before.firstTokenMs,
+    totalMs: before.totalMs + after.totalMs - (after.firstTokenMs ?? after.totalMs),
+    promptTokens: before.promptTokens,
+    cachedTokens: before.cachedTokens,
+    completionTokens: sum(before.completionTokens, after.completionTokens),
+    reasoningTokens: sum(before.reasoningTokens, after.reasoningTokens),
+  };
 }

@@ -1,5 +1,5 @@
-import { expect, it } from 'vitest';
-import { groupChats } from './groups';
+import { describe, expect, it } from 'vitest';
+import { byFolder, groupChats } from './groups';
 
 it('groups chats by whole days, pinned ones first', () => {
   const now = new Date(2026, 5, 15, 0, 30).getTime();
@@ -22,4 +22,23 @@ it('groups chats by whole days, pinned ones first', () => {
     ['older', ['older']],
   ]);
   expect(groupChats([], now)).toEqual([]);
+});
+
+describe('conversations in folders', () => {
+  const head = (id: string, folder: string | null, pinned = false) => ({ id, title: id, folder, pinned, model: '', created: 0, changed: 0 });
+
+  it('stand there by its name, but for pinned ones and those whose folder is gone', () => {
+    const folders = [
+      { id: 'w', name: 'Work' },
+      { id: 'h', name: 'Home' },
+      { id: 'e', name: 'Empty' },
+    ];
+    const parts = byFolder([head('a', 'w'), head('b', null), head('c', 'h'), head('d', 'w', true), head('f', 'gone'), head('g', 'w')], folders);
+    expect(parts.folders.map(({ folder, heads }) => [folder.name, heads.map(({ id }) => id)])).toEqual([
+      ['Empty', []],
+      ['Home', ['c']],
+      ['Work', ['a', 'g']],
+    ]);
+    expect(parts.others.map(({ id }) => id)).toEqual(['b', 'd', 'f']);
+  });
 });

@@ -5,7 +5,7 @@ import { newConversation, newMessage, pathTo } from './tree';
 function sample() {
   const conversation = newConversation('m');
   conversation.title = 'Colours';
-  conversation.settings = { system: 'Be brief.', parameters: { temperature: 0 } };
+  conversation.settings = { system: 'Be brief.', parameters: { temperature: 0 }, protocol: 'anthropic', tools: ['calculator'] };
   const question = newMessage('user', null, { text: 'Name one.', attachments: [{ name: 'a.txt', type: 'text/plain', bytes: 1, text: 'x' }] });
   const red = newMessage('assistant', question.id, { text: 'Red', model: 'm', finish: 'stop', reasoning: 'hm', reasoningMs: 5 });
   const blue = newMessage('assistant', question.id, { text: 'Blue', model: 'm', finish: 'stop' });

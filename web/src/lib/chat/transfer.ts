@@ -1,6 +1,6 @@
 // Conversations as files: JSON, which comes back as it was, and Markdown for people.
 import { newId, newMessage, pathTo } from './tree';
-import type { Conversation, Message, Role } from './types';
+import type { ChatSettings, Conversation, Message, Protocol, Role } from './types';
 
 const FORMAT = 'mlxd-conversation';
 const VERSION = 1;
@@ -22,12 +22,21 @@ export function toMarkdown(conversation: Conversation): string {
 }
 
 const ROLES: readonly Role[] = ['system', 'user', 'assistant', 'tool'];
+const PROTOCOL_NAMES: readonly Protocol[] = ['chat', 'responses', 'anthropic'];
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 const text = (value: unknown) => (typeof value === 'string' ? value : '');
+
+function settingsOf(given: Record<string, unknown>): ChatSettings {
+  const settings: ChatSettings = { system: text(given.system), parameters: isRecord(given.parameters) ? given.parameters : {} };
+  const protocol = PROTOCOL_NAMES.find((name) => name === given.protocol);
+  if (protocol !== undefined) settings.protocol = protocol;
+  if (Array.isArray(given.tools)) settings.tools = given.tools.filter((name): name is string => typeof name === 'string');
+  return settings;
+}
 
 /** Reads what `toJson` wrote, from anyone: what is not a message is refused, ids are made anew. */
 export function fromJson(source: string): Conversation {
@@ -59,7 +68,7 @@ export function fromJson(source: string): Conversation {
         .map((file) => ({ name: text(file.name), type: text(file.type), text: text(file.text), bytes: Number(file.bytes) || 0 })),
       toolCalls: (Array.isArray(each.toolCalls) ? each.toolCalls : [])
         .filter(isRecord)
-        .map((call) => ({ id: text(call.id), name: text(call.name), arguments: text(call.arguments), result: typeof call.result === 'string' ? call.result : undefined })),
+        .map((call) => ({ id: text(call.id), name: text(call.name), arguments: text(call.arguments), result: typeof call.result === 'string' ? call.result : undefined, failed: call.failed === true || undefined })),
     });
     ids.set(each.id, message.id);
     messages.push(message);
@@ -75,7 +84,7 @@ export function fromJson(source: string): Conversation {
     created: typeof given.created === 'number' ? given.created : now,
     changed: now,
     current: (typeof given.current === 'string' && ids.get(given.current)) || (messages.at(-1)?.id ?? null),
-    settings: { system: text(settings.system), parameters: isRecord(settings.parameters) ? settings.parameters : {} },
+    settings: settingsOf(settings),
     messages,
   };
 }

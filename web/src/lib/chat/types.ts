@@ -52,9 +52,15 @@ export interface Message {
 
 export type Parameters = Record<string, unknown>;
 
+export type Protocol = 'chat' | 'responses' | 'anthropic';
+
 export interface ChatSettings {
   system: string;
   parameters: Parameters;
+  /** What the answers are asked in; absent: OpenAI's chat. */
+  protocol?: Protocol;
+  /** Names of the tools that the model may call. */
+  tools?: string[];
 }
 
 export interface Folder {

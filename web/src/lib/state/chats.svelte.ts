@@ -11,6 +11,7 @@ class Chats {
   heads = $state<ChatHead[]>([]);
   folders = $state<Folder[]>([]);
   kind = $state<ChatStore['kind']>('memory');
+  hasFolders = $state(false);
   listed = $state(false);
   error = $state<string | null>(null);
   current = $state<Conversation | null>(null);
@@ -24,6 +25,7 @@ class Chats {
   async start(store: ChatStore): Promise<void> {
     this.#store = store;
     this.kind = store.kind;
+    this.hasFolders = store.folders !== undefined;
     this.#begin();
     await this.refresh();
   }
@@ -106,6 +108,25 @@ class Chats {
     this.heads = this.heads.filter((head) => head.id !== id);
     if (this.current?.id === id) this.current = null;
     return conversation === null ? null : $state.snapshot(conversation);
+  }
+
+  async createFolder(name: string): Promise<Folder | null> {
+    const folder = (await this.#store?.folders?.create(name)) ?? null;
+    if (folder !== null) this.folders = [...this.folders, folder];
+    return folder;
+  }
+
+  async renameFolder(id: string, name: string): Promise<void> {
+    await this.#store?.folders?.rename(id, name);
+    this.folders = this.folders.map((each) => (each.id === id ? { ...each, name } : each));
+  }
+
+  /** Its conversations stay. */
+  async removeFolder(id: string): Promise<void> {
+    await this.#store?.folders?.remove(id);
+    this.folders = this.folders.filter((each) => each.id !== id);
+    this.heads = this.heads.map((head) => (head.folder === id ? { ...head, folder: null } : head));
+    for (const conversation of [this.current, ...this.open.values()]) if (conversation?.folder === id) conversation.folder = null;
   }
 
   #note(conversation: Conversation): void {

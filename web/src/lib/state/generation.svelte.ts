@@ -1,12 +1,16 @@
 // Answers under way: streams them into messages, one frame of the screen at a time, and ends them.
 import { ApiError } from '$lib/api/http';
-import { streamChat, type ChatChunk } from '$lib/api/openai';
-import { applyChunk, endAnswer } from '$lib/chat/answer';
-import { buildRequest } from '$lib/chat/request';
+import type { ChatChunk } from '$lib/api/openai';
+import { streamAnswer } from '$lib/api/answer';
+import { applyChunk, endAnswer, joinStats } from '$lib/chat/answer';
+import { protocolOf, protocolToGoOn, type Asked, type ProtocolEntry, type WireRequest } from '$lib/chat/protocol';
 import { latestLeaf, newMessage, pathTo, siblingsOf, titleOf, without } from '$lib/chat/tree';
-import type { Attachment, Conversation, Message } from '$lib/chat/types';
+import type { Attachment, ChatSettings, Conversation, Message, ToolCall } from '$lib/chat/types';
+import { MOST_ROUNDS, roundsOf, runCalls } from '$lib/tools/calls';
 import { chats } from './chats.svelte';
 import { models } from './models.svelte';
+import { server } from './server.svelte';
+import { callKey, tools } from './tools.svelte';
 
 interface Running {
   controller: AbortController;
@@ -57,6 +61,15 @@ class Generation {
     if (message.parent !== null) this.#answer(conversation, message.parent, askedModels);
   }
 
+  /** Goes on with an answer that was cut, in its place. */
+  goOn(conversation: Conversation, message: Message): void {
+    const before = message.stats === null ? null : $state.snapshot(message.stats);
+    Object.assign(message, { finish: null, error: null, stats: null, logprobs: [] });
+    this.#start(conversation, [message], new AbortController(), () => {
+      if (before !== null && message.stats !== null) message.stats = joinStats(before, message.stats);
+    });
+  }
+
   stop(conversationId: string): void {
     for (const running of this.#running.get(conversationId) ?? []) running.controller.abort();
   }
@@ -84,25 +97,73 @@ class Generation {
   }
 
   #answer(conversation: Conversation, parent: string, askedModels: readonly string[]): void {
-    const path = pathTo(conversation.messages, parent);
     conversation.model = askedModels[0] ?? conversation.model;
     for (const model of askedModels) {
-      const count = Number(conversation.settings.parameters.n ?? 1);
-      const request = buildRequest(model, $state.snapshot(path) as Message[], $state.snapshot(conversation.settings));
-      const first = conversation.messages.length;
-      for (let i = 0; i < count; i++) conversation.messages.push(newMessage('assistant', parent, { model }));
-      // As the conversation gives them out, so that the page sees their changes.
-      const answers = conversation.messages.slice(first);
+      const { protocol } = this.#asked(conversation, model, parent);
+      const count = protocol.without.includes('n') ? 1 : Number(conversation.settings.parameters.n ?? 1);
+      const answers = this.#begin(conversation, parent, model, count);
       conversation.current = answers[0]?.id ?? conversation.current;
-      const running = { controller: new AbortController(), messages: answers };
-      this.#note(conversation, running, true);
-      void this.#run(conversation, running, request);
+      this.#start(conversation, answers, new AbortController());
     }
     chats.changed(conversation, true);
   }
 
-  async #run(conversation: Conversation, running: Running, request: ReturnType<typeof buildRequest>): Promise<void> {
-    const { messages, controller } = running;
+  /** The request for an answer to `parent`, and what goes with it. */
+  #asked(conversation: Conversation, model: string, parent: string) {
+    const settings = $state.snapshot(conversation.settings) as ChatSettings;
+    const path = $state.snapshot(pathTo(conversation.messages, parent)) as Message[];
+    const protocol = protocolOf(settings.protocol, (route) => server.has(route));
+    const offered = tools.named(settings.tools);
+    const asked: Asked = { model, path, settings, tools: offered, contextTokens: models.find(model)?.context_length };
+    return { protocol, offered, asked };
+  }
+
+  /** Empty answers, as the conversation gives them out, so that the page sees their changes. */
+  #begin(conversation: Conversation, parent: string, model: string, count: number): Message[] {
+    const first = conversation.messages.length;
+    for (let i = 0; i < count; i++) conversation.messages.push(newMessage('assistant', parent, { model }));
+    return conversation.messages.slice(first);
+  }
+
+  /** `joined` is given for an answer that has begun, and called when it has ended. */
+  #start(conversation: Conversation, messages: Message[], controller: AbortController, joined?: () => void): void {
+    const running = { controller, messages };
+    this.#note(conversation, running, true);
+    void this.#run(conversation, running, joined).finally(() => {
+      this.#note(conversation, running, false);
+      chats.changed(conversation, true);
+      if (!models.find(messages[0]?.model ?? '')?.loaded) void models.refresh();
+    });
+  }
+
+  /** Answers, runs what the answer calls, and answers on with the results, until one calls nothing. */
+  async #run(conversation: Conversation, { messages, controller }: Running, joined?: () => void): Promise<void> {
+    const { id, model = '', parent } = messages[0] ?? {};
+    const goesOn = joined !== undefined;
+    const last = goesOn ? id : parent;
+    if (last === undefined || last === null) return;
+    const { protocol: chosen, offered, asked } = this.#asked(conversation, model, last);
+    const protocol = (goesOn ? protocolToGoOn((route) => server.has(route)) : null) ?? chosen;
+    // The last round has to do with what is there.
+    const mayCall = roundsOf(asked.path) < MOST_ROUNDS;
+    await this.#stream(messages, controller, protocol, protocol.build({ ...asked, mayCall, goesOn }));
+    joined?.();
+    for (const message of messages) {
+      // A call that was forced may end as any other answer does.
+      const complete = message.finish === 'tool_calls' || message.finish === 'stop';
+      if (!complete || message.toolCalls.length === 0 || offered.length === 0) continue;
+      chats.changed(conversation, true);
+      const consent = (call: ToolCall, index: number) => tools.ask(conversation.id, call.name, callKey(message.id, index), controller.signal);
+      await runCalls(message.toolCalls, offered, consent, controller.signal);
+      if (controller.signal.aborted) continue;
+      const next = this.#begin(conversation, message.id, model, 1);
+      // Only where this one is on screen: a reader who has turned to another stays there.
+      if (conversation.current === message.id) conversation.current = next[0]?.id ?? null;
+      this.#start(conversation, next, controller);
+    }
+  }
+
+  async #stream(messages: Message[], controller: AbortController, protocol: ProtocolEntry, request: WireRequest): Promise<void> {
     const start = performance.now();
     let waiting: { chunk: ChatChunk; elapsed: number }[] = [];
     let scheduled = false;
@@ -118,7 +179,7 @@ class Generation {
       for (const message of messages) endAnswer(message, finish, elapsed(), error);
     };
     try {
-      for await (const chunk of streamChat(request, controller.signal)) {
+      for await (const chunk of streamAnswer(protocol, request, controller.signal)) {
         waiting.push({ chunk, elapsed: elapsed() });
         if (!scheduled) {
           scheduled = true;
@@ -132,9 +193,6 @@ class Generation {
       if (controller.signal.aborted) end('stopped', null);
       else end('failed', error instanceof ApiError ? error.message : String(error));
     }
-    this.#note(conversation, running, false);
-    chats.changed(conversation, true);
-    if (!models.find(request.model)?.loaded) void models.refresh();
   }
 
   #note(conversation: Conversation, running: Running, on: boolean): void {

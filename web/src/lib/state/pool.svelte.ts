@@ -1,5 +1,7 @@
-// The pool of loaded models, read while its page is open: often while something loads, seldom else.
+// The pool of loaded models, read while its page is open: when the server tells of a load or its end, and now and then
+// for what changes by itself (memory, rates); often while something loads only where events do not come.
 import { pool, type Pool, type PooledModel } from '$lib/api/pool';
+import { news } from './news.svelte';
 
 const BUSY_MS = 500;
 const IDLE_MS = 2500;
@@ -17,8 +19,10 @@ class PoolState {
 
   watch(): () => void {
     this.#watching = true;
+    const end = news.on('server', () => void this.refresh());
     void this.refresh();
     return () => {
+      end();
       this.#watching = false;
       clearTimeout(this.#timer);
     };
@@ -32,7 +36,7 @@ class PoolState {
     } catch (error) {
       this.error = error instanceof Error ? error.message : String(error);
     }
-    const busy = this.shown.some((model) => model.state !== 'ready' && model.state !== 'failed');
+    const busy = !news.connected && this.shown.some((model) => model.state !== 'ready' && model.state !== 'failed');
     clearTimeout(this.#timer);
     if (this.#watching) this.#timer = setTimeout(() => void this.refresh(), busy ? BUSY_MS : IDLE_MS);
   }

@@ -34,5 +34,11 @@ async function start(): Promise<void> {
   void models.refresh();
   const onServer = server.has('GET /api/v1/chats') && account.user !== null;
   void chats.start(onServer ? new ServerChats() : await openBrowserChats());
-  if (server.has('GET /api/v1/events')) news.start();
+  if (server.has('GET /api/v1/events')) {
+    // Someone who registers shows at the sidebar at once.
+    news.on('users', () => void account.countPending().catch(() => {}));
+    // A profile is a model too.
+    news.on('profiles', () => void models.refresh());
+    news.start();
+  }
 }

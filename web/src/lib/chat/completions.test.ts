@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { PARAMETERS, problemOf, requestParameters } from './parameters';
-import { buildRequest, pythonLiteral, requestMessages, snippet } from './request';
+import { chatRequest } from './completions';
 import { newMessage } from './tree';
+import type { ChatSettings, Message } from './types';
 
 const settings = { system: '', parameters: {} };
+const messages = (path: Message[], given: ChatSettings = settings) => chatRequest({ model: 'm', path, settings: given }).messages;
 
 describe('the request of a conversation', () => {
   it('has the system prompt, attached files and turns in their order', () => {
@@ -12,7 +14,7 @@ describe('the request of a conversation', () => {
       newMessage('assistant', 'a', { text: 'Code.', reasoning: 'hm', finish: 'stop' }),
       newMessage('user', 'b', { text: 'Thanks' }),
     ];
-    expect(requestMessages(path, { system: 'Be brief.', parameters: {} })).toEqual([
+    expect(messages(path, { system: 'Be brief.', parameters: {} })).toEqual([
       { role: 'system', content: 'Be brief.' },
       { role: 'user', content: '<file name="a.py">\nx = 1\n</file>\n\nWhat is this?' },
       { role: 'assistant', content: 'Code.' },
@@ -22,15 +24,28 @@ describe('the request of a conversation', () => {
 
   it('leaves out answers that failed before a word', () => {
     const path = [newMessage('user', null, { text: 'a' }), newMessage('assistant', 'a', { finish: 'failed' })];
-    expect(requestMessages(path, settings)).toEqual([{ role: 'user', content: 'a' }]);
+    expect(messages(path)).toEqual([{ role: 'user', content: 'a' }]);
   });
 
   it('sends tool calls with their results behind them', () => {
     const path = [newMessage('assistant', null, { toolCalls: [{ id: 'x', name: 'add', arguments: '{}', result: '3' }] })];
-    expect(requestMessages(path, settings)).toEqual([
+    expect(messages(path)).toEqual([
       { role: 'assistant', content: '', tool_calls: [{ id: 'x', type: 'function', function: { name: 'add', arguments: '{}' } }] },
       { role: 'tool', tool_call_id: 'x', content: '3' },
     ]);
+  });
+
+  it('leaves out calls that never got a result', () => {
+    const path = [newMessage('assistant', null, { text: 'a', toolCalls: [{ id: 'x', name: 'add', arguments: '{}' }] })];
+    expect(messages(path)).toEqual([{ role: 'assistant', content: 'a' }]);
+  });
+
+  it('offers tools, and may forbid more calls', () => {
+    const tools = [{ name: 'add', description: 'Adds', parameters: { type: 'object' } }];
+    const request = chatRequest({ model: 'm', path: [], settings, tools });
+    expect(request.tools).toEqual([{ type: 'function', function: tools[0] }]);
+    expect(request).not.toHaveProperty('tool_choice');
+    expect(chatRequest({ model: 'm', path: [], settings, tools, mayCall: false }).tool_choice).toBe('none');
   });
 
   it('sends what is set and nothing else', () => {
@@ -38,7 +53,7 @@ describe('the request of a conversation', () => {
     expect(requestParameters({ temperature: 0, top_k: 40, stop: [], seed: undefined })).toEqual({ temperature: 0, top_k: 40 });
     expect(requestParameters({ temperature: 9 })).toEqual({});
     expect(requestParameters({ top_logprobs: 3 })).toEqual({ top_logprobs: 3, logprobs: true });
-    expect(buildRequest('m', [], settings)).toMatchObject({ model: 'm', stream: true, stream_options: { include_usage: true } });
+    expect(chatRequest({ model: 'm', path: [], settings })).toMatchObject({ model: 'm', stream: true, stream_options: { include_usage: true } });
   });
 
   it('knows what is wrong with a value', () => {
@@ -49,25 +64,5 @@ describe('the request of a conversation', () => {
     expect(problemOf(find('logit_bias'), [])).toBe('json');
     expect(problemOf(find('logit_bias'), { 5: 1 })).toBeNull();
     expect(problemOf(find('seed'), undefined)).toBeNull();
-  });
-});
-
-describe('snippets', () => {
-  const request = { model: 'm', messages: [{ role: 'user', content: "it's \"quoted\"\n$HOME" }], top_k: 5, temperature: 0.5, stream: true };
-
-  it('quote for the shell', () => {
-    const text = snippet('curl', request, 'http://127.0.0.1:1', 'key');
-    expect(text).toContain(`it'\\''s`);
-    expect(text).not.toContain('stream');
-  });
-
-  it('put what the SDK does not know into extra_body', () => {
-    const text = snippet('python', request, 'http://127.0.0.1:1', 'key');
-    expect(text).toContain('temperature=0.5');
-    expect(text).toMatch(/extra_body=\{\n\s+"top_k": 5,\n/);
-  });
-
-  it('write Python’s literals', () => {
-    expect(pythonLiteral({ a: [true, null, 'x'], b: {} })).toBe('{\n    "a": [\n        True,\n        None,\n        "x",\n    ],\n    "b": {},\n}');
   });
 });
