@@ -5,11 +5,11 @@ import http from 'node:http';
 import zlib from 'node:zlib';
 import { startServer } from './harness.js';
 
-/** fetch decodes bodies and hides how they came; this does not. */
+/** As a browser asks; fetch decodes bodies and hides how they came, this does not. */
 function get(url, headers = {}, method = 'GET') {
   return new Promise((resolve, reject) => {
     http
-      .request(url, { method, headers }, (response) => {
+      .request(url, { method, headers: { accept: 'text/html', ...headers } }, (response) => {
         const pieces = [];
         response.on('data', (piece) => pieces.push(piece));
         response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(pieces) }));
