@@ -147,7 +147,8 @@ TEST(ResponseRequest, declares_functions_as_a_chat_does_and_text_tools_as_functi
   EXPECT_EQ(tools[2].declaration_json, R"({"type": "function", "function": {"name": "g"}})");
   EXPECT_EQ(json::parse(tools[3].parameters_json).at_pointer("/properties/input/pattern"), "^(?:[0-9]+)$");
   EXPECT_THAT(details(call).text_tools, ElementsAre("patch", "digits"));
-  EXPECT_THAT(call.ignored, ElementsAre("tools[1] (web_search)", "tools[3] (local_shell)", "tools[2].format"));
+  EXPECT_THAT(call.ignored,
+              ElementsAre("tools[1] (web_search)", "tools[3] (local_shell)", "tools[2].format"));
   EXPECT_FALSE(tools[0].strict);
   EXPECT_TRUE(tools[2].strict);
   EXPECT_TRUE(tools[3].strict);
