@@ -34,7 +34,8 @@ class Stream(threading.Thread):
     """One streamed completion, or a chat's if `prompt` is a list of messages. After join: `token_times` (seconds, one
     for each piece of text), `text` and `usage`, or `error`."""
 
-    def __init__(self, url, model, prompt, max_tokens, end_tokens):
+    def __init__(self, url, model, prompt, max_tokens, end_tokens, extra=None):
+        """`extra`: more fields of the request, which win."""
         super().__init__(daemon=True)
         self.address = urllib.parse.urlsplit(url).netloc
         is_chat = isinstance(prompt, list)
@@ -43,7 +44,7 @@ class Stream(threading.Thread):
             "model": model, "messages" if is_chat else "prompt": prompt, "max_tokens": max_tokens, "temperature": 0,
             "stream": True, "stream_options": {"include_usage": True},
             # Every stream makes as many tokens as asked for: the end tokens are ruled out.
-            "logit_bias": {str(token): -100 for token in end_tokens}})
+            "logit_bias": {str(token): -100 for token in end_tokens}, **(extra or {})})
         self.started = 0.0
         self.token_times = []
         self.text = ""

@@ -132,6 +132,7 @@ class Ours:
         report = self.bench(prompt, tokens, concurrency)
         return {result["concurrency"]: result["decode_tokens_per_s"] for result in report["results"]}, report
 
+    @contextlib.contextmanager
     def serve(self, context, streams):
         del context, streams  # ours takes the model's context and as many streams as come
 
@@ -145,8 +146,11 @@ class Ours:
                         return match and match.group(1)
             return None
 
-        return running([self.binary, "serve", "--port", "0", "--threads", str(self.threads), "--model", self.folder,
-                        *self.options], ready, os.path.basename(self.folder.rstrip("/")))
+        # A state folder of its own: the user's may be in use, and has settings.
+        with tempfile.TemporaryDirectory(prefix="mlxd-bench-") as home, \
+                running([self.binary, "serve", "--port", "0", "--threads", str(self.threads), "--home", home, "--model",
+                         self.folder, *self.options], ready, os.path.basename(self.folder.rstrip("/"))) as server:
+            yield server
 
 
 class LlamaCpp:

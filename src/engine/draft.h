@@ -12,6 +12,7 @@ namespace mlxd {
 
 /// What a guess rests on: guesses of equal evidence are about equally often right.
 enum class Evidence : std::uint8_t {
+  kConstraint,  // lets nothing else come, if these are the tokens of what it lets come
   kDraftModel,
   kMatch2,  // so many tokens before it, those guessed included, stood before it elsewhere
   kMatch3,
@@ -20,7 +21,7 @@ enum class Evidence : std::uint8_t {
   kMatch8To15,
   kMatch16AndMore,
 };
-inline constexpr std::size_t kNumEvidence = 7;
+inline constexpr std::size_t kNumEvidence = 8;
 
 struct DraftToken {
   TokenId token = kNoToken;

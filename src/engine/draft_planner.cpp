@@ -8,7 +8,7 @@ namespace mlxd {
 namespace {
 
 // How often guesses are right before anything is known, by evidence; and how many guesses that counts for.
-constexpr std::array<double, kNumEvidence> kFirstRates{0.6, 0.25, 0.4, 0.5, 0.6, 0.8, 0.9};
+constexpr std::array<double, kNumEvidence> kFirstRates{0.9, 0.6, 0.25, 0.4, 0.5, 0.6, 0.8, 0.9};
 constexpr double kFirstRatesWeight = 20.0;
 // What is known of all sequences counts for so many guesses of one.
 constexpr double kCommonWeight = 4.0;

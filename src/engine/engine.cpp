@@ -135,6 +135,7 @@ Engine::Engine(std::unique_ptr<Backend> backend, std::unique_ptr<Drafter> drafte
   const std::size_t most_rows =
       most_sequences + static_cast<std::size_t>(drafter_ ? DraftPlanner::kMostExtraRows : 0);
   batch_.samples.reserve(most_rows);
+  batch_.masks.reserve(most_sequences);
   batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
   events_.reserve(most_rows);
   decoding_.reserve(most_sequences);
@@ -282,14 +283,37 @@ void Engine::draft() {
       decoding_, drafter_->seconds_per_token(static_cast<std::int32_t>(decoding_.size())), row_seconds);
   for (Sequence* const sequence : decoding_) {
     sequence->draft().clear();
-    sequence->draft().most_tokens = std::min(most, sequence->most_drafts());
+    const std::int32_t useful = sequence->most_drafts();
+    if (!foresee(*sequence, std::min(DraftPlanner::kMostDrafts, useful)))
+      sequence->draft().most_tokens = std::min(most, useful);
   }
   if (const auto proposed = drafter_->propose(decoding_); !proposed.ok()) {
     drop_drafter(proposed.error());
     return;
   }
+  for (Sequence* const sequence : decoding_) keep_allowed(*sequence);
   planner_.plan(decoding_, row_seconds);
   drafting_ = clock_.now() - started;
+}
+
+// Takes what a constraint lets nothing but come for the draft. False if it says nothing.
+bool Engine::foresee(Sequence& sequence, std::int32_t most) {
+  TokenConstraint* const constraint = sequence.request().constraint();
+  if (constraint == nullptr || most < 1) return false;
+  foreseen_.clear();
+  constraint->foresee(most, foreseen_);
+  for (const TokenId token : foreseen_) sequence.draft().tokens.push_back({token, Evidence::kConstraint});
+  return !foreseen_.empty();
+}
+
+// Guesses that a constraint refuses are not worth their rows.
+void Engine::keep_allowed(Sequence& sequence) {
+  TokenConstraint* const constraint = sequence.request().constraint();
+  std::vector<DraftToken>& tokens = sequence.draft().tokens;
+  if (constraint == nullptr || tokens.empty()) return;
+  foreseen_.clear();
+  for (const DraftToken& guess : tokens) foreseen_.push_back(guess.token);
+  tokens.resize(static_cast<std::size_t>(constraint->num_allowed(foreseen_)));
 }
 
 // Plans the step and writes it down for the backend.
@@ -328,11 +352,21 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
     batch_.tokens.push_back(TokenInput::id(token));
   if (!chunk.finishes || chunk.num_tokens < sequence.num_remaining()) return;
   const auto last = static_cast<std::int32_t>(batch_.tokens.size()) - 1;
+  set_out_masks(sequence, chunk.num_drafts);
   batch_.samples.push_back({last, sequence.sample_spec()});
   for (std::int32_t i = 0; i < chunk.num_drafts; ++i) {
     batch_.tokens.push_back(TokenInput::id(sequence.draft().tokens[static_cast<std::size_t>(i)].token));
     batch_.samples.push_back({last + i + 1, sequence.sample_spec(i + 1)});
   }
+}
+
+void Engine::set_out_masks(const Sequence& sequence, std::int32_t num_drafts) {
+  TokenConstraint* const constraint = sequence.request().constraint();
+  if (constraint == nullptr) return;
+  foreseen_.clear();
+  for (std::int32_t i = 0; i < num_drafts; ++i)
+    foreseen_.push_back(sequence.draft().tokens[static_cast<std::size_t>(i)].token);
+  if (constraint->look_ahead(foreseen_)) batch_.masks.push_back(constraint);
 }
 
 Result<void> Engine::copy_pages() {

@@ -143,7 +143,10 @@ class Engine {
   std::size_t num_computed_tokens() const;
   void publish(TimePoint started, TimePoint forward_started, TimePoint forward_ended);
 
+  bool foresee(Sequence& sequence, std::int32_t most);
+  void keep_allowed(Sequence& sequence);
   void add_to_batch(const ScheduledChunk& chunk);
+  void set_out_masks(const Sequence& sequence, std::int32_t num_drafts);
   void accept_verified(const ScheduledChunk& chunk, std::size_t row);
   bool accept_sample(Sequence& sequence, const SampledToken& sampled);
   void resize_drafter(std::int32_t num_pages);
@@ -180,6 +183,7 @@ class Engine {
   // The current step.
   bool follows_ = false;  // on another without a pause
   std::vector<Sequence*> decoding_;
+  std::vector<TokenId> foreseen_;  // of one sequence
   Duration drafting_{};  // what guessing took
   std::int32_t num_accepted_ = 0;
   std::span<const ScheduledChunk> chunks_;

@@ -118,7 +118,8 @@ SampleSpec Sequence::sample_spec(std::int32_t num_drafts) {
   spec.position = num_tokens() + num_drafts;
   spec.counts = counts_after(num_drafts);
   spec.bias = bias_;
-  if (TokenConstraint* const constraint = request_.constraint()) spec.mask = constraint->mask();
+  if (const TokenConstraint* const constraint = request_.constraint())
+    spec.mask = constraint->mask(static_cast<std::size_t>(num_drafts));
   spec.logprob = sampling.logprobs;
   spec.top_logprobs = sampling.top_logprobs;
   return spec;

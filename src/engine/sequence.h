@@ -71,10 +71,7 @@ class Sequence {
   const Draft& draft() const { return draft_; }
   Draft& draft() { return draft_; }
   /// Tokens that a step may usefully verify beyond the one it chooses in any case.
-  /// None under a constraint, which knows one future only.
-  std::int32_t most_drafts() const {
-    return request_.constraint() ? 0 : std::max(0, request_.max_tokens() - num_generated() - 1);
-  }
+  std::int32_t most_drafts() const { return std::max(0, request_.max_tokens() - num_generated() - 1); }
   AcceptanceRates& acceptance() { return acceptance_; }
   const AcceptanceRates& acceptance() const { return acceptance_; }
 

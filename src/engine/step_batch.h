@@ -9,6 +9,7 @@
 
 #include "generation/adapter_lease.h"
 #include "generation/token.h"
+#include "generation/token_constraint.h"
 
 namespace mlxd {
 
@@ -94,7 +95,9 @@ struct SampleSpec {
   std::int32_t position = 0;             // of the token being chosen
   std::span<const TokenCount> counts{};  // tokens seen so far; empty if no penalty is on
   std::span<const SampleBias> bias{};
-  std::span<const std::uint32_t> mask{};  // bit t: token t is allowed; empty: all are
+  /// Bit t: token t is allowed; empty: all are. Of a constraint of StepBatch::masks it holds once that has
+  /// computed it.
+  std::span<const std::uint32_t> mask{};
   bool logprob = false;
   std::int32_t top_logprobs = 0;
   /// Copy the row's raw logits to StepResult::logits (tests, scoring).
@@ -111,6 +114,9 @@ struct StepBatch {
   std::vector<BatchSequence> sequences;  // in order of first_token, covering all tokens
   std::vector<PageId> page_ids;
   std::vector<SampleRow> samples;  // in order of token_index
+  /// Each is to compute its masks once before its rows are sampled, by whatever thread has time: they differ
+  /// in time by a factor of a hundred.
+  std::vector<TokenConstraint*> masks;
   LayerSlice slice;
 
   void clear() {
@@ -118,6 +124,7 @@ struct StepBatch {
     sequences.clear();
     page_ids.clear();
     samples.clear();
+    masks.clear();
     slice = {};
   }
 };

@@ -30,7 +30,11 @@ class AnswerConstraint : public TokenConstraint {
   /// Errors: as Tokenizer::encode, of the closing marker.
   static Result<std::shared_ptr<AnswerConstraint>> create(Options options);
 
-  std::span<const std::uint32_t> mask() override;
+  void foresee(std::int32_t most, std::vector<TokenId>& tokens) override;
+  std::int32_t num_allowed(std::span<const TokenId> tokens) override;
+  bool look_ahead(std::span<const TokenId> guesses) override;
+  void compute_masks() override;
+  std::span<const std::uint32_t> mask(std::size_t num_guesses) const override;
   void advance(TokenId token) override;
   const std::optional<Error>& error() const override { return error_; }
 
@@ -41,23 +45,34 @@ class AnswerConstraint : public TokenConstraint {
     kClosing,  // the closing marker is written, whatever the model would say
     kAnswer,
   };
+  /// How far the answer has come, but for the grammar.
+  struct Place {
+    Phase phase = Phase::kOpening;
+    std::string text;  // not yet told: while opening all of it, while reasoning its end
+    std::int32_t num_thought = 0;
+    std::size_t num_closed = 0;
+  };
 
   AnswerConstraint(Options options, std::vector<TokenId> closing);
-  void begin_reasoning();
-  void advance_opening(TokenId token);
-  void advance_reasoning(TokenId token);
-  void accept(TokenId token);
-  void allow_only(TokenId token);
+  void begin_reasoning(Place& place) const;
+  Result<void> advance(Place& place, GrammarMatcher* grammar, TokenId token) const;
+  Result<void> advance_opening(Place& place, GrammarMatcher* grammar, TokenId token) const;
+  void advance_reasoning(Place& place, TokenId token) const;
+  /// False if all tokens may come.
+  Result<bool> fill(const Place& place, GrammarMatcher* grammar, std::span<std::uint32_t> words) const;
+  GrammarMatcher* grammar() { return options_.grammar ? &*options_.grammar : nullptr; }
 
   Options options_;
   std::vector<TokenId> closing_;   // the marker's tokens
   TokenId open_token_ = kNoToken;  // if the opening marker is one token
-  Phase phase_ = Phase::kOpening;
-  std::string text_;  // not yet told: while opening all of it, while reasoning its end
-  std::int32_t num_thought_ = 0;
-  std::size_t num_closed_ = 0;
-  std::vector<std::uint32_t> mask_;
+  Place place_;
   std::optional<Error> error_;
+
+  // Of the step.
+  std::vector<TokenId> guesses_;
+  std::size_t num_words_ = 0;            // of a mask
+  std::vector<std::uint32_t> words_;     // [guesses + 1, num_words_]
+  std::vector<std::uint8_t> restricts_;  // [guesses + 1]; 0: all may come
 };
 
 }  // namespace mlxd

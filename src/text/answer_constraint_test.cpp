@@ -24,6 +24,16 @@ bool allows(std::span<const std::uint32_t> mask, TokenId token) {
   return word < mask.size() && ((mask[word] >> (static_cast<unsigned>(token) % 32U)) & 1U) != 0;
 }
 
+std::vector<std::uint32_t> words_of(std::span<const std::uint32_t> mask) {
+  return {mask.begin(), mask.end()};
+}
+
+/// Of the next token.
+std::vector<std::uint32_t> next_mask(AnswerConstraint& constraint) {
+  if (constraint.look_ahead({})) constraint.compute_masks();
+  return words_of(constraint.mask(0));
+}
+
 /// A model's vocabulary, and one that speaks it without sense.
 struct Speaker {
   explicit Speaker(const std::vector<std::string>& special, std::string_view end_token)
@@ -63,7 +73,7 @@ struct Speaker {
     const std::vector<TokenId> wished = spell(wish);
     std::size_t place = 0;
     for (int i = 0; i < 4000; ++i) {
-      const auto mask = constraint.mask();
+      const auto mask = next_mask(constraint);
       TokenId token = kNoToken;
       if (place < wished.size()) {
         token = wished[place++];
@@ -119,6 +129,90 @@ class AnswerConstraintTest : public ::testing::Test {
                    "<|return|>"};
 };
 
+// What a step computes at once is what steps compute one by one, whatever the phase.
+TEST_F(AnswerConstraintTest, looking_ahead_gives_the_masks_that_come_one_by_one) {
+  const char* const schema =
+      R"({"type":"object","properties":{"state":{"enum":["open","closed"]},"n":{"type":"integer"}},"required":["state","n"]})";
+  struct Case {
+    const char* schema;
+    std::optional<std::int32_t> budget;
+    Start start;
+    const char* wish;
+  };
+  std::mt19937 random(3);
+  for (const Case& c : {Case{schema, {}, Start::kContent, R"({"state": "open", "n": 12})"},
+                        Case{schema, 4, Start::kReasoning, "hmm, I think so"},
+                        Case{schema, {}, Start::kContent, R"(<think>a b</think>{"state":"closed","n":1})"},
+                        Case{nullptr, 3, Start::kContent, "<think>well, well"}}) {
+    std::vector<TokenId> said;
+    std::vector<std::vector<std::uint32_t>> masks;
+    const auto one_by_one = make(c.schema, c.budget, c.start);
+    const std::vector<TokenId> wished = speaker_.spell(c.wish);
+    for (std::size_t i = 0; i < 40; ++i) {
+      masks.push_back(next_mask(*one_by_one));
+      TokenId token = i < wished.size() ? wished[i] : speaker_.end;
+      while (!allows(masks.back(), token))
+        token = static_cast<TokenId>(random() % static_cast<unsigned>(speaker_.tokenizer.vocab_size()));
+      said.push_back(token);
+      one_by_one->advance(token);
+    }
+    const auto ahead = make(c.schema, c.budget, c.start);
+    for (std::size_t i = 0; i < said.size();) {
+      const std::size_t count = std::min<std::size_t>(random() % 6, said.size() - 1 - i);
+      const auto guesses = std::span(said).subspan(i, count);
+      EXPECT_LE(ahead->num_allowed(guesses), static_cast<std::int32_t>(count));
+      if (ahead->look_ahead(guesses)) ahead->compute_masks();
+      for (std::size_t k = 0; k <= count; ++k)
+        EXPECT_EQ(words_of(ahead->mask(k)), masks[i + k]) << c.wish << " " << i << " + " << k;
+      // Not all of what was looked at has to come.
+      const std::size_t come = std::min(1 + random() % (count + 1), said.size() - i);
+      for (std::size_t k = 0; k < come; ++k) ahead->advance(said[i + k]);
+      i += come;
+      EXPECT_FALSE(ahead->error());
+    }
+  }
+}
+
+TEST_F(AnswerConstraintTest, a_guess_that_is_refused_lets_nothing_follow_and_changes_nothing) {
+  const auto constraint = speaker_.follow({GrammarKind::kJsonSchema, R"({"const":"no"})"});
+  const std::vector<TokenId> guesses = speaker_.spell(R"("na)");
+  EXPECT_EQ(constraint->num_allowed(guesses), 2);
+  ASSERT_TRUE(constraint->look_ahead(guesses));
+  constraint->compute_masks();
+  EXPECT_TRUE(allows(constraint->mask(2), speaker_.spell("o").front()));
+  for (const std::uint32_t word : constraint->mask(3)) EXPECT_EQ(word, 0U);
+  for (const TokenId token : speaker_.spell(R"("no")")) {
+    EXPECT_TRUE(allows(next_mask(*constraint), token));
+    constraint->advance(token);
+  }
+  EXPECT_TRUE(allows(next_mask(*constraint), speaker_.end));
+  EXPECT_FALSE(constraint->error());
+}
+
+TEST_F(AnswerConstraintTest, what_must_come_is_foreseen) {
+  const auto constraint = speaker_.follow({GrammarKind::kJsonSchema, R"({"enum":["one house","one home"]})"});
+  std::vector<TokenId> foreseen;
+  constraint->foresee(15, foreseen);
+  EXPECT_EQ(foreseen, speaker_.spell(R"("one ho)"));
+  foreseen.clear();
+  constraint->foresee(3, foreseen);
+  EXPECT_EQ(foreseen, speaker_.spell(R"("on)"));
+  EXPECT_EQ(constraint->num_allowed(foreseen), 3);
+  for (const TokenId token : speaker_.spell(R"("one ho)")) constraint->advance(token);
+  foreseen.clear();
+  constraint->foresee(15, foreseen);
+  EXPECT_TRUE(foreseen.empty()) << "there is a choice";
+
+  const auto closing = make(nullptr, 0, Start::kReasoning);
+  closing->foresee(15, foreseen);
+  EXPECT_FALSE(foreseen.empty()) << "the closing marker";
+  for (const TokenId token : foreseen) {
+    EXPECT_TRUE(allows(next_mask(*closing), token));
+    closing->advance(token);
+  }
+  EXPECT_TRUE(next_mask(*closing).empty());
+}
+
 dialects::OutputFormat format_of(const dialects::ToolDialect& dialect) {
   return {.tools = &dialect, .is_harmony = dialect.name == "gpt_oss"};
 }
@@ -156,7 +250,7 @@ TEST_F(AnswerConstraintTest, the_grammar_begins_when_reasoning_has_ended) {
     EXPECT_TRUE(is_answer(said.substr(said.find("</think>") + 8))) << said;
   }
   const auto constraint = make(kSchema, {}, Start::kReasoning);
-  EXPECT_FALSE(allows(constraint->mask(), speaker_.end)) << "nothing has been answered yet";
+  EXPECT_FALSE(allows(next_mask(*constraint), speaker_.end)) << "nothing has been answered yet";
 }
 
 TEST_F(AnswerConstraintTest, reasoning_ends_within_its_budget) {
@@ -303,10 +397,10 @@ TEST_F(AnswerConstraintTest, strict_tools_hold_calls_and_leave_text_free) {
         format.is_harmony ? "<|channel|>final<|message|>1 < 2, is it?" : "1 < 2, is it?";
     const auto constraint = speaker.follow(**grammar);
     for (const TokenId token : speaker.spell(words)) {
-      ASSERT_TRUE(allows(constraint->mask(), token)) << dialect->name;
+      ASSERT_TRUE(allows(next_mask(*constraint), token)) << dialect->name;
       constraint->advance(token);
     }
-    EXPECT_TRUE(allows(constraint->mask(), speaker.end)) << dialect->name;
+    EXPECT_TRUE(allows(next_mask(*constraint), speaker.end)) << dialect->name;
   }
 }
 

@@ -87,6 +87,31 @@ Result<GrammarMatcher> GrammarMatcher::copy() const {
   return GrammarMatcher(std::move(copied));
 }
 
+Result<GrammarMatcher> GrammarMatcher::fork() const {
+  auto forked = std::make_unique<Impl>();
+  OwnedText message;
+  const TextkitStatus status = textkit_grammar_matcher_fork(impl_->handle, &forked->handle, message.out());
+  if (status != TEXTKIT_OK) return to_error(status, message);
+  return GrammarMatcher(std::move(forked));
+}
+
+std::int32_t GrammarMatcher::num_allowed(std::span<const TokenId> tokens) {
+  std::size_t count = 0;
+  OwnedText message;
+  // Same width; a negative id is out of every vocabulary.
+  const TextkitStatus status =
+      textkit_grammar_matcher_allowed(impl_->handle, reinterpret_cast<const std::uint32_t*>(tokens.data()),
+                                      tokens.size(), &count, message.out());
+  return status == TEXTKIT_OK ? static_cast<std::int32_t>(count) : 0;
+}
+
+std::string GrammarMatcher::forced_bytes() {
+  OwnedText bytes;
+  OwnedText message;
+  const TextkitStatus status = textkit_grammar_matcher_forced(impl_->handle, bytes.out(), message.out());
+  return status == TEXTKIT_OK ? std::string(bytes.view()) : std::string();
+}
+
 Result<void> GrammarMatcher::compute_mask(std::span<std::uint32_t> words) {
   OwnedText message;
   const TextkitStatus status =

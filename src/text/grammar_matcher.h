@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -51,11 +52,18 @@ class GrammarMatcher {
 
   /// Another one that has come as far. Errors: kInternal.
   Result<GrammarMatcher> copy() const;
+  /// The same, cheaper: what both have learned of the grammar they share, so that no two threads may use them
+  /// at a time.
+  Result<GrammarMatcher> fork() const;
 
   /// Bit i % 32 of words[i / 32] tells whether token i may come next. Once the text is complete, only end
   /// tokens. `words` has at least the environment's mask_words(). Errors: kUnsupported (the grammar became
   /// too complex).
   Result<void> compute_mask(std::span<std::uint32_t> words);
+  /// How many of these tokens may come, one after the other.
+  std::int32_t num_allowed(std::span<const TokenId> tokens);
+  /// What comes next whatever is chosen; empty if there is a choice.
+  std::string forced_bytes();
   /// Advances by a sampled token. kInvalidArgument, with the state unchanged, if it is not allowed.
   Result<void> accept(TokenId token);
   /// The text may end here.

@@ -135,6 +135,15 @@ TextkitStatus textkit_grammar_matcher_new(const TextkitGrammarEnvironment* envir
 /* Another matcher that has come as far as this one. */
 TextkitStatus textkit_grammar_matcher_copy(const TextkitGrammarMatcher* matcher, TextkitGrammarMatcher** copy,
                                            TextkitText* error);
+/// The same, sharing caches with this one: no two threads may use both at a time.
+TextkitStatus textkit_grammar_matcher_fork(const TextkitGrammarMatcher* matcher, TextkitGrammarMatcher** fork,
+                                           TextkitText* error);
+/// `count`: how many of the tokens may come, one after the other.
+TextkitStatus textkit_grammar_matcher_allowed(TextkitGrammarMatcher* matcher, const uint32_t* tokens,
+                                              size_t num_tokens, size_t* count, TextkitText* error);
+/// `bytes`: the text that comes next whatever is chosen, up to the first special token.
+TextkitStatus textkit_grammar_matcher_forced(const TextkitGrammarMatcher* matcher, TextkitText* bytes,
+                                             TextkitText* error);
 void textkit_grammar_matcher_free(TextkitGrammarMatcher* matcher);
 /// Sets bit i of `words` (i % 32 of word i / 32) where token i may come next; `num_words` is at least
 /// (vocab_size + 31) / 32, the rest is cleared. Once the text is complete only end tokens are allowed.

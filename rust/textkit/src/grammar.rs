@@ -139,6 +139,37 @@ impl GrammarMatcher {
         }
     }
 
+    /// The same, sharing the lexer's caches with this one.
+    pub fn fork(&self) -> GrammarMatcher {
+        GrammarMatcher {
+            matcher: self.matcher.clone(),
+            vocab_size: self.vocab_size,
+            end_tokens: self.end_tokens.clone(),
+        }
+    }
+
+    /// How many of the tokens may come, one after the other.
+    pub fn allowed(&mut self, tokens: &[u32]) -> usize {
+        let known = tokens.iter().take_while(|token| **token < self.vocab_size).count();
+        if self.matcher.is_stopped() {
+            return 0;
+        }
+        self.matcher.validate_tokens(&tokens[..known]).unwrap_or(0)
+    }
+
+    /// The text that comes next whatever is chosen, up to the first special token.
+    pub fn forced(&self) -> Vec<u8> {
+        if self.matcher.is_stopped() {
+            return Vec::new();
+        }
+        // Forcing goes on from there by itself, which a guess must not do to the text.
+        let mut bytes = self.matcher.clone().compute_ff_bytes();
+        if let Some(special) = bytes.iter().position(|byte| *byte == TokTrie::SPECIAL_TOKEN_MARKER) {
+            bytes.truncate(special);
+        }
+        bytes
+    }
+
     pub fn mask(&mut self, words: &mut [u32]) -> Result<(), Failure> {
         if words.len() < (self.vocab_size as usize).div_ceil(32) {
             return Err(Failure::new(

@@ -64,6 +64,45 @@ pub unsafe extern "C" fn textkit_grammar_matcher_copy(
 /// # Safety
 /// See above.
 #[no_mangle]
+pub unsafe extern "C" fn textkit_grammar_matcher_fork(
+    matcher: *const GrammarMatcher,
+    fork: *mut *mut GrammarMatcher,
+    error: *mut Text,
+) -> Status {
+    deliver(fork, error, || Ok(Box::into_raw(Box::new((*matcher).fork()))))
+}
+
+/// # Safety
+/// See above.
+#[no_mangle]
+pub unsafe extern "C" fn textkit_grammar_matcher_allowed(
+    matcher: *mut GrammarMatcher,
+    tokens: *const u32,
+    num_tokens: usize,
+    count: *mut usize,
+    error: *mut Text,
+) -> Status {
+    deliver(count, error, || {
+        let tokens =
+            if num_tokens == 0 { &[][..] } else { std::slice::from_raw_parts(tokens, num_tokens) };
+        Ok((*matcher).allowed(tokens))
+    })
+}
+
+/// # Safety
+/// See above.
+#[no_mangle]
+pub unsafe extern "C" fn textkit_grammar_matcher_forced(
+    matcher: *const GrammarMatcher,
+    bytes: *mut Text,
+    error: *mut Text,
+) -> Status {
+    deliver(bytes, error, || Ok(Text::from_bytes((*matcher).forced())))
+}
+
+/// # Safety
+/// See above.
+#[no_mangle]
 pub unsafe extern "C" fn textkit_grammar_matcher_free(matcher: *mut GrammarMatcher) {
     if !matcher.is_null() {
         let _ = guard(|| {

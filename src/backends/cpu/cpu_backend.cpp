@@ -202,6 +202,14 @@ void LoadedCpuBackend::touch_ahead(const StepBatch& batch) {
 void LoadedCpuBackend::sample(const StepBatch& batch, StepResult& result) {
   const std::span<const SampleRow> rows = batch.samples;
   result.samples.reserve(rows.size());
+  // All threads compute the step itself, so that masks beside it would only wait for each other: they are
+  // shared out when it is done.
+  if (!batch.masks.empty()) {
+    pool_->parallel_for(static_cast<std::int64_t>(batch.masks.size()), 1,
+                        [&](std::int64_t index, std::int64_t, std::int32_t) {
+                          batch.masks[static_cast<std::size_t>(index)]->compute_masks();
+                        });
+  }
   for (std::size_t first = 0; first < rows.size(); first += Executor::kLogitRows) {
     sample_chunk(rows.subspan(first, std::min(Executor::kLogitRows, rows.size() - first)), result);
   }

@@ -135,6 +135,8 @@ Result<void> LoadedMlxBackend::sample(Step& step) {
   if (step.sampled) return {};
   step.sampled = true;
   previous_tokens_.clear();
+  // While the device computes.
+  for (TokenConstraint* const masks : step.batch->masks) masks->compute_masks();
   if (const Result<void> finished = executor_->finish(logits_); !finished.ok()) {
     step.failed = finished.error();
     return finished;

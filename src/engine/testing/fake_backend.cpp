@@ -110,6 +110,7 @@ Result<Backend::StepHandle> FakeBackend::submit(const StepBatch& batch) {
   for (std::ptrdiff_t i = 0; i < std::ssize(batch.sequences); ++i)
     TRY(write_tokens(batch, batch.sequences[static_cast<std::size_t>(i)], i < num_whole ? all : sliced));
   in_flight_result_.clear();
+  for (TokenConstraint* const masks : batch.masks) masks->compute_masks();
   auto sequence = batch.sequences.begin();
   for (const SampleRow& row : batch.samples) {
     while (row.token_index >= sequence->first_token + sequence->num_tokens) ++sequence;
