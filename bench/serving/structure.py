@@ -26,7 +26,7 @@ PERSON = {
 }
 #: (what, response_format)
 ROWS = (
-    ("words by a regular expression", {"type": "regex", "regex": "([a-z]{1,12} ){800}"}),
+    ("words by a regular expression", {"type": "regex", "regex": "([a-z]{1,12} )*\u2603"}),
     ("objects by a JSON schema", {"type": "json_schema", "json_schema": {
         "name": "people", "strict": True, "schema": {"type": "array", "items": PERSON, "minItems": 400}}}),
     ("any JSON object", {"type": "json_schema", "json_schema": {

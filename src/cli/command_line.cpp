@@ -305,6 +305,28 @@ void add_convert(CLI::App& root, Parsed& parsed) {
       "copied. The last line printed is the new folder.");
 }
 
+void add_probe(CLI::App& root, Parsed& parsed) {
+  auto options = std::make_shared<ProbeCommandOptions>();
+  CLI::App* command = add_command(root, parsed, "probe", "Find out by experiment what a model can do",
+                                  options, probe_command);
+  command->add_option("model", options->model, "name or folder (default: the only or last used one)")
+      ->type_name("MODEL");
+  command->add_flag("--all", options->all, "every model of this machine, one after the other");
+  command->add_option("--save", options->save, "keep each report as a JSON file in this folder")
+      ->type_name("FOLDER");
+  command
+      ->add_option(
+          "--audit", options->audit,
+          "compare with the reports kept in this folder; exit status 1 if a model is not what it was")
+      ->type_name("FOLDER");
+  command->add_flag("--json", options->json, "print JSON");
+  add_settings(command, {"backend", "threads", "context", "kv-format", "activations"}, options->flags);
+  command->footer(
+      "The model is loaded apart from any running server. It is asked a few questions at temperature 0: how\n"
+      "long a text it takes, whether it ends, reasons, calls tools and keeps to a form, and how fast it is.\n"
+      "Lines that begin with ! say where that differs from what its family is taken to do.");
+}
+
 void add_perplexity(CLI::App& root, Parsed& parsed) {
   auto options = std::make_shared<PerplexityCommandOptions>();
   CLI::App* command = add_command(root, parsed, "perplexity", "Measure how well a model predicts a text",
@@ -458,6 +480,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_bench(root, parsed);
   add_convert(root, parsed);
   add_perplexity(root, parsed);
+  add_probe(root, parsed);
   add_manage_commands(root, parsed);
   add_launch(root, parsed);
   add_service(root, parsed);

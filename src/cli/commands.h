@@ -134,6 +134,16 @@ struct PerplexityCommandOptions {
 };
 Result<int> perplexity_command(const CommandContext& context, const PerplexityCommandOptions& options);
 
+struct ProbeCommandOptions {
+  FlagValues flags;   // of settings: threads, backend, kv-format, activations, context
+  std::string model;  // empty with `all`
+  bool all = false;
+  std::string save;   // folder for reports; empty: none are kept
+  std::string audit;  // folder of reports to compare with; empty: none
+  bool json = false;
+};
+Result<int> probe_command(const CommandContext& context, const ProbeCommandOptions& options);
+
 struct DoctorOptions {
   bool json = false;
 };

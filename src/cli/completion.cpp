@@ -37,7 +37,7 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 // Commands whose next word is a model's name.
-constexpr std::string_view kTakesModel = "run|show|rm|stop|bench|convert|perplexity";
+constexpr std::string_view kTakesModel = "run|show|rm|stop|bench|convert|perplexity|probe";
 
 std::string bash(const std::vector<Words>& all) {
   std::string text =

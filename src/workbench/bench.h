@@ -46,9 +46,11 @@ struct BenchResult {
 /// K/V positions that the largest concurrency of the plan needs, in whole pages and with some to spare.
 std::int64_t kv_tokens_needed(const BenchPlan& plan);
 
-/// Measures a loaded model, with its profile if it has one. A warm-up, then `rounds` rounds over all
-/// concurrencies in turn, so that a drift of the machine touches all alike. `on_progress` gets 0 … 1 and may
-/// be empty. Errors: those of the engine; kInvalidArgument for a plan that does not fit the context.
+/// Measures a loaded model, with its profile if it has one; loaded so that prompts take whole steps
+/// (ModelHostOptions::gap_ratio), or the first streams may have ended before the last begin. A warm-up, then
+/// `rounds` rounds over all concurrencies in turn, so that a drift of the machine touches all alike.
+/// `on_progress` gets 0 … 1 and may be empty. Errors: those of the engine; kInvalidArgument for a plan that
+/// does not fit the context.
 Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPlan& plan,
                                            const std::function<void(double)>& on_progress);
 
