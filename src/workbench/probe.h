@@ -30,23 +30,23 @@ struct ProbeReport {
   };
   /// What the family says of reasoning, and answers to one question.
   struct Reasoning {
-    std::string open, close;        // the family's markers; empty: it has none
-    bool has_channels = false;      // harmony
-    std::optional<bool> by_itself;  // absent: the experiment could not be made
-    std::optional<bool> when_off;   // asked not to
-    std::string foreign_marker;     // of another family, seen in the answer; empty: none
+    std::string open{}, close{};      // the family's markers; empty: it has none
+    bool has_channels = false;        // harmony
+    std::optional<bool> by_itself{};  // absent: the experiment could not be made
+    std::optional<bool> when_off{};   // asked not to
+    std::string foreign_marker{};     // of another family, seen in the answer; empty: none
   };
   struct Tools {
-    std::string dialect;               // of the family; empty: none
-    bool in_template = false;          // the template tells the model of tools; else mlxd does
-    std::optional<bool> called;        // when a question needed it
-    std::optional<bool> held_to_call;  // a call that had to come, came, with arguments of its schema
-    std::string foreign_dialect;       // in which the answer had a call that the family's does not read
+    std::string dialect;                 // of the family; empty: none
+    bool in_template = false;            // the template tells the model of tools; else mlxd does
+    std::optional<bool> called{};        // when a question needed it
+    std::optional<bool> held_to_call{};  // a call that had to come, came, with arguments of its schema
+    std::string foreign_dialect{};       // in which the answer had a call that the family's does not read
   };
   struct Switch {
     std::string name;
-    std::string default_json;            // empty: not known
-    std::optional<bool> changes_prompt;  // the other value does; absent: no other value is known
+    std::string default_json;              // empty: not known
+    std::optional<bool> changes_prompt{};  // the other value does; absent: no other value is known
   };
   struct Speed {
     std::int32_t streams = 0;
