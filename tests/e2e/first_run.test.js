@@ -41,8 +41,8 @@ describe('the first run', { skip: noBrowser }, () => {
     });
   // A focus that one cannot see is none: an outline, or another look of the element or of the frame around it.
   const focusIsVisible = (page) =>
-    page.evaluate(() => {
-      let element = document.activeElement;
+    page.evaluate(async () => {
+      const element = document.activeElement;
       const box = element.getBoundingClientRect();
       if (box.width === 0 || box.bottom < 0 || box.top > innerHeight) return false;
       const looks = (each) => {
@@ -52,6 +52,8 @@ describe('the first run', { skip: noBrowser }, () => {
       const around = [element, element.parentElement, element.nextElementSibling].filter(Boolean);
       const now = around.map(looks);
       element.blur();
+      // Looks may change by a transition.
+      await new Promise((resolve) => setTimeout(resolve, 400));
       const without = around.map(looks);
       element.focus({ focusVisible: true });
       return now.some((look, i) => look !== without[i]);
@@ -90,7 +92,7 @@ describe('the first run', { skip: noBrowser }, () => {
       await page.getByRole('heading', { name: 'Choose a model' }).waitFor();
       const best = page.getByRole('listitem').filter({ hasText: 'Recommended' });
       await best.waitFor();
-      assert.match(await best.innerText(), new RegExp(`${MODEL}[^]*135M parameters[^]*4-bit[^]*MB`));
+      assert.match(await best.innerText(), new RegExp(`${MODEL}[^]*4-bit[^]*\\d MB`));
       for (const other of ['org/gated', 'org/huge', 'org/foreign']) assert.equal(await page.getByText(other).count(), 0, `${other} is offered`);
       await see('2-model');
       await press(best.getByRole('button', { name: 'Download and chat' }));

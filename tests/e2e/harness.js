@@ -53,7 +53,7 @@ export async function startEmptyServer(hubUrl) {
 /** The hub of tests/hub with the demo model in it, which comes at `bytesPerSecond`. */
 export async function startHub(bytesPerSecond) {
   const python = path.join(REPOSITORY, '.venv/bin/python');
-  const program = path.join(import.meta.dirname, 'fixture_hub.py');
+  const program = path.join(import.meta.dirname, 'demo_hub.py');
   const child = spawn(existsSync(python) ? python : 'python3', ['-B', program, MODEL_FOLDER, String(bytesPerSecond)], { stdio: ['pipe', 'pipe', 'inherit'] });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   const url = await new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 """The fixture hub (tests/hub) as a program for the browser's tests: serves the demo model as a repository.
 
-    python3 fixture_hub.py MODEL_FOLDER [BYTES_PER_S]
+    python3 demo_hub.py MODEL_FOLDER [BYTES_PER_S]
 
 Prints its address on a line, and ends when its input does."""
 
