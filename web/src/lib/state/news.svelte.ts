@@ -41,9 +41,10 @@ class News {
   /** One state of a download; an older one that crossed it on its way is dropped. */
   take(download: Download): void {
     const before = this.downloads.find((each) => each.id === download.id);
+    const wasDone = before?.state === 'done';
     if (before === undefined) this.downloads = [download, ...this.downloads];
     else if (download.version >= before.version) Object.assign(before, download);
-    if (download.state !== 'done' || before?.state === 'done') return;
+    if (download.state !== 'done' || wasDone) return;
     this.onArrival(download);
     this.#changed();
   }
