@@ -16,6 +16,8 @@
 #include "catalog/local_models.h"
 #include "http/sse.h"
 #include "model/architectures/architecture.h"
+#include "text/chat_template.h"
+#include "text/template_traits.h"
 #include "workbench/machine.h"
 
 namespace mlxd {
@@ -55,6 +57,22 @@ Result<void> check_fields(const std::vector<std::pair<std::string, std::string>>
                             name.substr(0, 100));
   }
   return {};
+}
+
+// The variables of a folder's chat template with the values that change nothing; none where it has no
+// template that can be read, which the list of models tells otherwise.
+json::array template_switches(const fs::path& folder) {
+  json::array list;
+  if (folder.empty()) return list;
+  const auto parsed = ChatTemplate::open(folder);
+  if (!parsed.ok()) return list;
+  for (const TemplateSwitch& each : find_traits(*parsed).switches) {
+    boost::system::error_code code;
+    const json::value known = json::parse(each.default_json, code);
+    list.push_back(
+        json::object{{"name", json::string(each.name)}, {"default", code ? json::value(nullptr) : known}});
+  }
+  return list;
 }
 
 Result<std::int64_t> number_of(const std::vector<std::pair<std::string, std::string>>& fields,
@@ -277,7 +295,9 @@ Result<http::Response> CatalogHandlers::show_model(const http::Request& request)
     if (matches.size() != 1 || model.name != matches.front()) continue;
     const manage::ModelStanding standing{is_loaded(model.name),
                                          find_architecture(model.facts.architecture) != nullptr};
-    return json_response(200, manage::model_json(model, standing, fit_memory(model.facts, question), true));
+    json::object body = manage::model_json(model, standing, fit_memory(model.facts, question), true);
+    body["template_switches"] = template_switches(model.folder);
+    return json_response(200, body);
   }
   std::string message = "there is no model '" + asked.substr(0, 200) + "' on this machine";
   for (const std::string& name : nearest_names(asked, names, 3))

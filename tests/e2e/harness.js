@@ -34,8 +34,45 @@ export async function startServer(...flags) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-e2e-'));
   await mkdir(path.join(stateFolder, 'models'));
   await symlink(MODEL_FOLDER, path.join(stateFolder, 'models', MODEL));
-  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', '--model', MODEL, ...flags], {
-    env: { ...process.env, MLXD_HOME: stateFolder, HF_HUB_CACHE: path.join(stateFolder, 'hub') },
+  return runServer(stateFolder, ['--model', MODEL, ...flags]);
+}
+
+/** With the demo model, and a hub to download from. */
+export async function startServerWithHub(hubUrl) {
+  const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-e2e-'));
+  await mkdir(path.join(stateFolder, 'models'));
+  await symlink(MODEL_FOLDER, path.join(stateFolder, 'models', MODEL));
+  return runServer(stateFolder, ['--model', MODEL], { HF_ENDPOINT: hubUrl });
+}
+
+/** As on the day it is installed: no model, no account, and a hub to download from. */
+export async function startEmptyServer(hubUrl) {
+  return runServer(await mkdtemp(path.join(tmpdir(), 'mlxd-e2e-')), [], { HF_ENDPOINT: hubUrl });
+}
+
+/** The hub of tests/hub with the demo model in it, which comes at `bytesPerSecond`. */
+export async function startHub(bytesPerSecond) {
+  const python = path.join(REPOSITORY, '.venv/bin/python');
+  const program = path.join(import.meta.dirname, 'demo_hub.py');
+  const child = spawn(existsSync(python) ? python : 'python3', ['-B', program, MODEL_FOLDER, String(bytesPerSecond)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  const url = await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`the fixture hub ended with ${code}`)));
+    createInterface({ input: child.stdout }).once('line', resolve);
+  });
+  return {
+    url,
+    async stop() {
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
+
+async function runServer(stateFolder, flags, environment = {}) {
+  const child = spawn(BINARY, ['serve', '--port', '0', '--threads', '2', ...flags], {
+    env: { ...process.env, MLXD_HOME: stateFolder, HF_HOME: stateFolder, HF_HUB_CACHE: path.join(stateFolder, 'hub'), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';

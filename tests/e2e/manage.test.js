@@ -195,9 +195,10 @@ describe('a server with accounts', { skip: noBrowser }, () => {
     const { page } = admin;
     await page.goto(`${server.url}/profiles`);
     await page.getByRole('button', { name: 'New profile' }).click();
-    await page.getByLabel('Name').fill('pirate');
-    await page.getByLabel('Model').fill(MODEL);
-    await page.getByLabel('System prompt').fill('You are a pirate.');
+    const form = page.getByRole('dialog');
+    await form.getByLabel('Name').fill('pirate');
+    await form.getByLabel('Model').fill(MODEL);
+    await form.getByLabel('System prompt').fill('You are a pirate.');
     await page.getByText('Parameters', { exact: true }).click();
     await page.getByRole('spinbutton', { name: 'temperature' }).fill('0.5');
     await checkAccessibility(page, 'a profile');

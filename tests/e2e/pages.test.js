@@ -59,6 +59,29 @@ describe('the pages', { skip: noBrowser }, () => {
     await close();
   });
 
+  it('lead from one to the other by keys, of which there is a list', async () => {
+    const { page, close } = await openPage(browser, server.url);
+    await page.goto(`${server.url}/running`);
+    await page.getByRole('article', { name: MODEL }).waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).getByText('Go to Models').waitFor();
+    await checkAccessibility(page, 'the keys');
+    await picture(page, 'shortcuts');
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('g');
+    await page.keyboard.press('m');
+    await page.waitForURL('**/models');
+    await page.keyboard.press('/');
+    await page.keyboard.type('?gr');
+    assert.equal(await page.getByRole('searchbox', { name: 'Search models' }).inputValue(), '?gr');
+    await page.goto(`${server.url}/settings`);
+    await page.getByRole('switch', { name: 'Keys of one letter' }).click();
+    await page.locator('#content').focus();
+    await page.keyboard.press('?');
+    assert.equal(await page.getByRole('dialog').count(), 0);
+    await close();
+  });
+
   it('keep a search in the address', async () => {
     const { page, close } = await openPage(browser, server.url);
     await page.goto(`${server.url}/models`);

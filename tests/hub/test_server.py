@@ -78,6 +78,7 @@ class Downloads(ServerTest):
         self.assertEqual(models[0]["facts"]["base_models"], ["org/base"])
         whole = self.call("GET", "/api/v1/models/model")
         self.assertEqual(whole["repository"]["revisions"][0]["refs"], ["main"])
+        self.assertEqual(whole["template_switches"], [])
         with urllib.request.urlopen(self.url + "/v1/models") as answer:
             listed = json.load(answer)["data"]
         self.assertEqual([(each["id"], each["context_length"], each["architecture"]) for each in listed],
@@ -88,6 +89,20 @@ class Downloads(ServerTest):
         self.assertFalse(os.path.exists(os.path.join(self.cache, FOLDER)))
         self.call("DELETE", f"/api/v1/downloads/{begun['id']}", check=204)
         self.assertEqual(self.call("GET", "/api/v1/downloads")["downloads"], [])
+
+    def test_the_switches_of_a_chat_template_are_told_with_their_defaults(self):
+        folder = os.path.join(self.home, "models", "thinker")
+        os.makedirs(folder)
+        for name, data in small_model().files.items():
+            if name in ("config.json", "tokenizer.json", "model.safetensors"):
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.write(data)
+        with open(os.path.join(folder, "chat_template.jinja"), "w", encoding="utf-8") as file:
+            file.write("{% for message in messages %}{{ message.content }}{% endfor %}"
+                       "{% if enable_thinking is defined and enable_thinking is false %}no thoughts{% endif %}")
+        self.call("POST", "/api/v1/models/scan")
+        self.assertEqual(self.call("GET", "/api/v1/models/thinker")["template_switches"],
+                         [{"name": "enable_thinking", "default": True}])
 
     def test_variants_are_compared_and_the_best_that_fits_is_recommended(self):
         for bits, gigabytes in ((4, 1), (8, 2), (6, 1_000_000)):

@@ -49,9 +49,12 @@ export const auth = {
 
 export const users = {
   list: async () => (await json<{ users: User[] }>('/api/v1/users')).users,
-  change: (id: string, fields: { role?: Role; status?: 'active' | 'disabled' }) =>
+  create: (fields: { email: string; password: string; name: string; role: Role }) => json<User>('/api/v1/users', { method: 'POST', body: fields }),
+  change: (id: string, fields: { name?: string; role?: Role; status?: 'active' | 'disabled' }) =>
     json<User>(`/api/v1/users/${pathOf(id)}`, { method: 'PATCH', body: fields }),
-  remove: (id: string) => json<unknown>(`/api/v1/users/${pathOf(id)}`, { method: 'DELETE' }),
+  setPassword: (id: string, new_password: string) => json<void>(`/api/v1/users/${pathOf(id)}/password`, { method: 'POST', body: { new_password } }),
+  /** What went with the account. */
+  remove: (id: string) => json<{ keys_removed: number; chats_removed: number }>(`/api/v1/users/${pathOf(id)}`, { method: 'DELETE' }),
 };
 
 export type KeyPriority = 'high' | 'normal' | 'low';
@@ -66,6 +69,7 @@ export interface ApiKey {
   cloud: boolean;
   admin: boolean;
   priority: KeyPriority;
+  cache_salt: string;
   requests_per_minute: number;
   tokens_per_minute: number;
   max_concurrent: number;
@@ -77,7 +81,12 @@ export interface ApiKey {
 
 export interface NewKey {
   name: string;
+  /** E-mail address of another account; administrators only. */
+  user?: string;
   models?: string[];
+  endpoints?: string[];
+  cloud?: boolean;
+  cache_salt?: string;
   admin?: boolean;
   priority?: KeyPriority;
   requests_per_minute?: number;
@@ -87,8 +96,17 @@ export interface NewKey {
   expires_at?: number;
 }
 
+/** What a key was used for in one calendar month (UTC), such as "2026-11". */
+export interface KeyUsage {
+  month: string;
+  requests: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+}
+
 export const keys = {
   list: async () => (await json<{ keys: ApiKey[] }>('/api/v1/keys')).keys,
   create: (fields: NewKey) => json<ApiKey & { key: string }>('/api/v1/keys', { method: 'POST', body: fields }),
+  usage: async (id: string) => (await json<{ usage: KeyUsage[] }>(`/api/v1/keys/${pathOf(id)}/usage`)).usage,
   revoke: (id: string) => json<void>(`/api/v1/keys/${pathOf(id)}`, { method: 'DELETE' }),
 };

@@ -1,5 +1,6 @@
 // /api/v1/models, /api/v1/hub/models, /api/v1/downloads and their events.
 import { json, pathOf, send } from './http';
+import type { Job, JobLine, JobNews } from './jobs';
 import { eventsOf } from './sse';
 
 export interface Facts {
@@ -40,6 +41,30 @@ export interface LocalModel {
   modified: number;
   facts: Facts;
   fit: Fit;
+  /** The variables of its chat template; told of one model only. */
+  template_switches?: TemplateSwitch[];
+  /** Of one that lies in the cache of the hub. */
+  repository?: { size_bytes: number; incomplete_bytes: number; problems: string[]; revisions: Revision[] };
+}
+
+/** `default` changes nothing; null: it is not known. */
+export interface TemplateSwitch {
+  name: string;
+  default: unknown;
+}
+
+export interface ModelFile {
+  path: string;
+  size_bytes: number;
+}
+
+export interface Revision {
+  commit: string;
+  refs: string[];
+  size_bytes: number;
+  modified: number;
+  /** Told of one model only. */
+  files?: ModelFile[];
 }
 
 export interface HubModel {
@@ -52,6 +77,8 @@ export interface HubModel {
   license: string;
   gated: false | string;
   storage_bytes: number;
+  /** Of its weight files; null where the hub does not tell. */
+  weight_bytes: number | null;
   base_models: string[];
   tags: string[];
   here?: boolean;
@@ -60,6 +87,7 @@ export interface HubModel {
 
 export interface HubDetails extends HubModel {
   card: string | null;
+  files?: ModelFile[];
   facts: Facts;
   fit: Fit;
 }
@@ -87,15 +115,22 @@ function query(fields: Record<string, string | number | undefined>): string {
 
 export const catalog = {
   list: async (context?: number) => (await json<{ models: LocalModel[] }>(`/api/v1/models${query({ context })}`)).models,
-  show: (id: string, context?: number) => json<LocalModel>(`/api/v1/models/${pathOf(id)}${query({ context })}`),
+  show: (id: string, fields: { context?: number; concurrency?: number } = {}) => json<LocalModel>(`/api/v1/models/${pathOf(id)}${query(fields)}`),
   scan: async () => (await json<{ models: LocalModel[] }>('/api/v1/models/scan', { method: 'POST' })).models,
-  remove: (id: string) => json<{ freed_bytes: number }>(`/api/v1/models/${pathOf(id)}`, { method: 'DELETE' }),
+  /** All of it, or one revision. */
+  remove: (id: string, revision?: string) => json<{ freed_bytes: number }>(`/api/v1/models/${pathOf(id)}${query({ revision })}`, { method: 'DELETE' }),
 };
+
+export const HUB_SORTS = ['trendingScore', 'downloads', 'likes', 'lastModified', 'createdAt'] as const;
+export type HubSort = (typeof HUB_SORTS)[number];
 
 export interface HubQuery {
   search?: string;
   author?: string;
-  sort?: string;
+  tag?: string;
+  sort?: HubSort;
+  /** 1: also what is not in MLX's format. */
+  all?: 1;
   limit?: number;
   cursor?: string;
 }
@@ -108,18 +143,28 @@ export interface HubAccount {
   from: string;
 }
 
+/** A quantized version of a model. */
+export interface Variant extends HubModel {
+  bits: number;
+  fit: Fit;
+  recommended: boolean;
+}
+
 export const hub = {
   /** Asks Hugging Face about a token; none: about the one that the server has. */
   testToken: (token?: string) => json<HubAccount>('/api/v1/hub/token-test', { method: 'POST', body: token ? { token } : {} }),
   search: (fields: HubQuery, signal?: AbortSignal) =>
     json<{ models: HubModel[]; next: string | null }>(`/api/v1/hub/models${query({ ...fields })}`, { signal }),
-  show: (id: string, context?: number, signal?: AbortSignal) => json<HubDetails>(`/api/v1/hub/models/${pathOf(id)}${query({ context })}`, { signal }),
+  show: (id: string, fields: { context?: number; concurrency?: number; revision?: string } = {}, signal?: AbortSignal) =>
+    json<HubDetails>(`/api/v1/hub/models/${pathOf(id)}${query(fields)}`, { signal }),
+  variants: async (of: string, context?: number) => (await json<{ variants: Variant[] }>(`/api/v1/hub/variants${query({ of, context })}`)).variants,
 };
 
 const downloadPath = (id: string, verb?: string) => `/api/v1/downloads/${pathOf(id)}${verb ? `/${verb}` : ''}`;
 
 export const downloads = {
-  begin: (model: string) => json<Download>('/api/v1/downloads', { method: 'POST', body: { model } }),
+  begin: (model: string, fields: { revision?: string; files?: string[] } = {}) =>
+    json<Download>('/api/v1/downloads', { method: 'POST', body: { model, ...fields } }),
   act: (id: string, verb: 'pause' | 'resume' | 'cancel') => json<Download>(downloadPath(id, verb), { method: 'POST' }),
   forget: (id: string) => json<void>(downloadPath(id), { method: 'DELETE' }),
 };
@@ -128,7 +173,8 @@ export type ServerNews =
   | { kind: 'downloads'; downloads: Download[] }
   | { kind: 'download'; download: Download }
   | { kind: 'models' | 'users' | 'profiles' | 'settings' }
-  | { kind: 'server'; load: LoadStep };
+  | { kind: 'server'; load: LoadStep }
+  | { kind: 'work'; job: JobNews };
 
 /** A step of a model's load. `step` ends with "ready", "failed" or "unloaded". */
 export interface LoadStep {
@@ -148,6 +194,14 @@ export function newsOf(event: string, data: string): ServerNews | null {
       return { kind: event, download: JSON.parse(data) as Download };
     case 'server':
       return { kind: event, load: JSON.parse(data) as LoadStep };
+    case 'jobs':
+      return { kind: 'work', job: { kind: event, jobs: (JSON.parse(data) as { jobs: Job[] }).jobs } };
+    case 'job':
+      return { kind: 'work', job: { kind: event, job: JSON.parse(data) as Job } };
+    case 'job_log':
+      return { kind: 'work', job: { kind: event, ...(JSON.parse(data) as { id: string; line: JobLine }) } };
+    case 'job_gone':
+      return { kind: 'work', job: { kind: event, ...(JSON.parse(data) as { id: string }) } };
     case 'models':
     case 'users':
     case 'profiles':

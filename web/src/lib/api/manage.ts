@@ -1,5 +1,5 @@
-// /api/v1/profiles and /api/v1/settings.
-import { json, pathOf } from './http';
+// /api/v1/profiles, aliases and settings.
+import { json, pathOf, send } from './http';
 
 export interface Profile {
   id: string;
@@ -21,6 +21,21 @@ export const profiles = {
   change: (id: string, fields: ProfileFields) => json<Profile>(`/api/v1/profiles/${pathOf(id)}`, { method: 'PATCH', body: fields }),
   duplicate: (id: string) => json<Profile>(`/api/v1/profiles/${pathOf(id)}/duplicate`, { method: 'POST', body: {} }),
   remove: (id: string) => json<void>(`/api/v1/profiles/${pathOf(id)}`, { method: 'DELETE' }),
+  /** As a file to share. */
+  toml: async (id: string) => (await send(`/api/v1/profiles/${pathOf(id)}/toml`, { accept: 'application/toml' })).text(),
+  import: (toml: string) => json<Profile>('/api/v1/profiles/import', { method: 'POST', body: { toml } }),
+};
+
+/** Another name for a model or profile. */
+export interface Alias {
+  name: string;
+  model: string;
+}
+
+export const aliases = {
+  list: async () => (await json<{ aliases: Alias[] }>('/api/v1/aliases')).aliases,
+  set: ({ name, model }: Alias) => json<Alias>(`/api/v1/aliases/${encodeURIComponent(name)}`, { method: 'PUT', body: { model } }),
+  remove: (name: string) => json<void>(`/api/v1/aliases/${encodeURIComponent(name)}`, { method: 'DELETE' }),
 };
 
 export interface Setting {
@@ -46,4 +61,6 @@ export const settings = {
   /** null: back to the default. */
   change: async (changes: Record<string, SettingValue>) =>
     (await json<{ settings: Setting[] }>('/api/v1/settings', { method: 'PATCH', body: changes })).settings,
+  /** Encrypts what is secret anew, with a key that nobody has seen. */
+  rotateKey: () => json<void>('/api/v1/settings/rotate-key', { method: 'POST' }),
 };

@@ -28,15 +28,34 @@ export interface PooledModel {
   last_error: { message: string; code: string; at: number } | null;
 }
 
+export type Eviction = 'lru' | 'lfu' | 'ttl';
+
+export interface PoolChange {
+  /** "8GB", "50%"; 0: chosen by the program. */
+  memory?: string | number;
+  eviction?: Eviction;
+  /** "5m"; -1: until the memory is needed. */
+  keep_alive?: string | number;
+  swap_wait?: string | number;
+}
+
+export interface PoolLoad {
+  model: string;
+  keep_alive?: string;
+  pin?: boolean;
+}
+
 export interface Pool {
   budget: { bytes: number | null; from: 'machine' | 'setting'; reserved_bytes: number; free_bytes: number | null };
+  settings: { eviction: Eviction; keep_alive_s: number | null; swap_wait_s: number };
   waiting_requests: number;
   servers: PooledModel[];
 }
 
 export const pool = {
   show: (signal?: AbortSignal) => json<Pool>('/api/v1/servers', { signal }),
-  load: (model: string) => json<PooledModel>('/api/v1/servers', { method: 'POST', body: { model } }),
+  change: (fields: PoolChange) => json<Pool>('/api/v1/servers', { method: 'PATCH', body: fields }),
+  load: (fields: PoolLoad) => json<PooledModel>('/api/v1/servers', { method: 'POST', body: fields }),
   pin: (model: string, pinned: boolean) => json<PooledModel>(`/api/v1/servers/${pathOf(model)}/${pinned ? 'pin' : 'unpin'}`, { method: 'POST' }),
   unload: (model: string, mode: 'wait' | 'cancel') => json<PooledModel>(`/api/v1/servers/${pathOf(model)}?mode=${mode}`, { method: 'DELETE' }),
 };

@@ -4,6 +4,7 @@ import type { ChatChunk, ChunkChoice } from '$lib/api/openai';
 import type { ServerEvent } from '$lib/api/sse';
 import { requestParameters } from './parameters';
 import type { AnswerReader, Asked, WireRequest } from './protocol';
+import { anthropicToolFields } from './tool_choice';
 import { argumentsOf, turnsOf } from './turns';
 
 type Block = Record<string, unknown> & { type: string };
@@ -46,7 +47,7 @@ function schemaOf(format: unknown): unknown {
 }
 
 export function anthropicRequest(asked: Asked): WireRequest {
-  const { model, settings, tools = [], mayCall = true, contextTokens, goesOn = false } = asked;
+  const { model, settings, tools = [], contextTokens, goesOn = false } = asked;
   const given = requestParameters(settings.parameters);
   const { max_tokens, stop, response_format, reasoning_effort, n: _n, logprobs: _l, top_logprobs: _t, chat_template_kwargs, ...parameters } = given;
   const request: WireRequest = { model, max_tokens: max_tokens ?? contextTokens ?? MOST_TOKENS };
@@ -66,7 +67,7 @@ export function anthropicRequest(asked: Asked): WireRequest {
   if (!silent) request.thinking = { type: 'adaptive' };
   if (tools.length > 0) {
     request.tools = tools.map(({ name, description, parameters: input_schema }) => ({ name, description, input_schema }));
-    if (!mayCall) request.tool_choice = { type: 'none' };
+    Object.assign(request, anthropicToolFields(asked));
   }
   return { ...request, stream: true };
 }

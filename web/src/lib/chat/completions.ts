@@ -4,6 +4,7 @@ import type { ChatChunk, ChatMessage } from '$lib/api/openai';
 import type { ServerEvent } from '$lib/api/sse';
 import { requestParameters } from './parameters';
 import type { AnswerReader, Asked, WireRequest } from './protocol';
+import { chatToolFields } from './tool_choice';
 import { turnsOf } from './turns';
 
 function messagesOf({ path, settings }: Asked): ChatMessage[] {
@@ -24,11 +25,11 @@ function messagesOf({ path, settings }: Asked): ChatMessage[] {
 }
 
 export function chatRequest(asked: Asked): WireRequest {
-  const { model, settings, tools = [], mayCall = true } = asked;
+  const { model, settings, tools = [] } = asked;
   const request: WireRequest = { model, messages: messagesOf(asked), ...requestParameters(settings.parameters) };
   if (tools.length > 0) {
     request.tools = tools.map(({ name, description, parameters }) => ({ type: 'function', function: { name, description, parameters } }));
-    if (!mayCall) request.tool_choice = 'none';
+    Object.assign(request, chatToolFields(asked));
   }
   return { ...request, stream: true, stream_options: { include_usage: true } };
 }

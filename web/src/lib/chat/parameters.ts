@@ -31,6 +31,9 @@ export const PARAMETERS: readonly Parameter[] = [
   { name: 'chat_template_kwargs', kind: 'json', group: 'advanced' },
 ];
 
+/** As OpenAI names how much a model is to think. */
+export const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const;
+
 /** What is wrong with a value, as a key of the texts; null if nothing. */
 export function problemOf(parameter: Parameter, value: unknown): 'number' | 'integer' | 'range' | 'json' | null {
   if (value === undefined) return null;

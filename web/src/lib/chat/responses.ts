@@ -4,6 +4,7 @@ import type { ChatChunk, ChunkChoice, TokenLogprob } from '$lib/api/openai';
 import type { ServerEvent } from '$lib/api/sse';
 import { requestParameters } from './parameters';
 import type { AnswerReader, Asked, WireRequest } from './protocol';
+import { responsesToolFields } from './tool_choice';
 import { turnsOf } from './turns';
 
 function itemsOf(asked: Asked): object[] {
@@ -22,7 +23,7 @@ interface ChatFormat {
 }
 
 export function responsesRequest(asked: Asked): WireRequest {
-  const { model, settings, tools = [], mayCall = true } = asked;
+  const { model, settings, tools = [] } = asked;
   const { max_tokens, n: _n, logprobs: _logprobs, response_format, reasoning_effort, ...parameters } = requestParameters(settings.parameters);
   const request: WireRequest = { model };
   if (settings.system.trim() !== '') request.instructions = settings.system;
@@ -36,7 +37,7 @@ export function responsesRequest(asked: Asked): WireRequest {
   }
   if (tools.length > 0) {
     request.tools = tools.map(({ name, description, parameters: schema }) => ({ type: 'function', name, description, parameters: schema, strict: false }));
-    if (!mayCall) request.tool_choice = 'none';
+    Object.assign(request, responsesToolFields(asked));
   }
   // The conversation is kept where all are; the server need not keep it a second time.
   return { ...request, store: false, stream: true };

@@ -35,6 +35,10 @@ function settingsOf(given: Record<string, unknown>): ChatSettings {
   const protocol = PROTOCOL_NAMES.find((name) => name === given.protocol);
   if (protocol !== undefined) settings.protocol = protocol;
   if (Array.isArray(given.tools)) settings.tools = given.tools.filter((name): name is string => typeof name === 'string');
+  const choice = given.toolChoice;
+  if (choice === 'none' || choice === 'required') settings.toolChoice = choice;
+  else if (isRecord(choice) && typeof choice.name === 'string') settings.toolChoice = { name: choice.name };
+  if (given.oneCall === true) settings.oneCall = true;
   return settings;
 }
 

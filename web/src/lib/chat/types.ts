@@ -61,6 +61,10 @@ export interface ChatSettings {
   protocol?: Protocol;
   /** Names of the tools that the model may call. */
   tools?: string[];
+  /** Whether it must call one, or which; absent: as it sees fit. */
+  toolChoice?: 'none' | 'required' | { name: string };
+  /** No more than one call in an answer. */
+  oneCall?: boolean;
 }
 
 export interface Folder {

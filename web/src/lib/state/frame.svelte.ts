@@ -8,6 +8,8 @@ class Frame {
   sidebarOpen = $state(storage.get('sidebar') !== 'closed');
   drawerOpen = $state(false);
   paletteOpen = $state(false);
+  shortcutsOpen = $state(false);
+  #letterKeys = $state(storage.get('letter-keys') !== 'off');
   #parametersOpen = $state(storage.get('parameters') === 'open' && matchMedia('(min-width: 1100px)').matches);
   #lastModel = $state(storage.get('model') ?? '');
 
@@ -39,6 +41,15 @@ class Frame {
   set parametersOpen(open: boolean) {
     this.#parametersOpen = open;
     storage.set('parameters', open ? 'open' : null);
+  }
+
+  /** Keys of one letter do something where nobody writes. */
+  get letterKeys(): boolean {
+    return this.#letterKeys;
+  }
+  set letterKeys(on: boolean) {
+    this.#letterKeys = on;
+    storage.set('letter-keys', on ? null : 'off');
   }
 
   get lastModel(): string {

@@ -1,5 +1,6 @@
 // What the server pushes: downloads, loads of models, and that a list has changed. Comes again by itself when the connection breaks.
 import { news as stream, type Download, type LoadStep } from '$lib/api/catalog';
+import { jobList } from './jobs.svelte';
 import { models } from './models.svelte';
 
 const AGAIN_MS = 2000;
@@ -15,6 +16,8 @@ class News {
   loads = $state.raw<ReadonlyMap<string, LoadStep>>(new Map());
   /** The stream of events is there, so that nobody needs to ask again and again. */
   connected = $state(false);
+  /** Called with each download that has come to its end. */
+  onArrival: (download: Download) => void = () => {};
   #running = false;
   #readers = new Map<Collection | 'server', Set<() => void>>();
 
@@ -38,9 +41,12 @@ class News {
   /** One state of a download; an older one that crossed it on its way is dropped. */
   take(download: Download): void {
     const before = this.downloads.find((each) => each.id === download.id);
+    const wasDone = before?.state === 'done';
     if (before === undefined) this.downloads = [download, ...this.downloads];
     else if (download.version >= before.version) Object.assign(before, download);
-    if (download.state === 'done' && before?.state !== 'done') this.#changed();
+    if (download.state !== 'done' || wasDone) return;
+    this.onArrival(download);
+    this.#changed();
   }
 
   forget(id: string): void {
@@ -85,6 +91,7 @@ class News {
           if (event.kind === 'downloads') this.downloads = event.downloads;
           else if (event.kind === 'download') this.take(event.download);
           else if (event.kind === 'server') this.takeLoad(event.load);
+          else if (event.kind === 'work') jobList.take(event.job);
           else if (event.kind === 'models') this.#changed();
           else this.#tell(event.kind);
         }

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { Download } from '$lib/api/catalog';
 import { News } from './news.svelte';
 import { models } from './models.svelte';
 
@@ -23,5 +24,31 @@ describe('loads of models', () => {
     news.takeLoad({ model: 'm', step: 'unloaded' });
     expect(told).toBe(3);
     refresh.mockRestore();
+  });
+});
+
+describe('downloads', () => {
+  const download = (state: Download['state'], version: number) => ({ id: 'd', model: 'm', state, version }) as Download;
+
+  it('are told of once when they have come to their end', () => {
+    const refresh = vi.spyOn(models, 'refresh').mockResolvedValue();
+    const news = new News();
+    const arrived: string[] = [];
+    news.onArrival = ({ model }) => arrived.push(model);
+    news.take(download('running', 1));
+    expect(news.active).toHaveLength(1);
+    news.take(download('done', 2));
+    news.take(download('done', 3));
+    expect(arrived).toEqual(['m']);
+    expect(news.active).toHaveLength(0);
+    expect(refresh).toHaveBeenCalledOnce();
+    refresh.mockRestore();
+  });
+
+  it('keep the newer of two reports', () => {
+    const news = new News();
+    news.take(download('paused', 5));
+    news.take(download('running', 4));
+    expect(news.downloads[0]?.state).toBe('paused');
   });
 });

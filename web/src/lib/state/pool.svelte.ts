@@ -2,6 +2,8 @@
 // for what changes by itself (memory, rates); often while something loads only where events do not come.
 import { pool, type Pool, type PooledModel } from '$lib/api/pool';
 import { news } from './news.svelte';
+import { server } from './server.svelte';
+import { toasts } from './toasts.svelte';
 
 const BUSY_MS = 500;
 const IDLE_MS = 2500;
@@ -26,6 +28,16 @@ class PoolState {
       this.#watching = false;
       clearTimeout(this.#timer);
     };
+  }
+
+  /** Loads a model that is about to be asked. */
+  async warm(model: string): Promise<void> {
+    if (!server.has('POST /api/v1/servers')) return;
+    try {
+      await pool.load({ model });
+    } catch (error) {
+      toasts.error(error);
+    }
   }
 
   async refresh(): Promise<void> {

@@ -1,10 +1,12 @@
 // The server as this page knows it: whether it answers, and what it can do.
 import { connection } from '$lib/api/http';
-import { serverFacts } from '$lib/api/server';
+import { serverFacts, systemFacts } from '$lib/api/server';
 
 class ServerState {
   version = $state('');
   routes = $state.raw<ReadonlySet<string>>(new Set());
+  /** Where the program keeps what it keeps; null where that is not this person's to know. */
+  folder = $state<string | null>(null);
   reachable = $state(true);
   started = $state(false);
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -18,6 +20,15 @@ class ServerState {
   async start(): Promise<void> {
     connection.onReach = (reached) => this.#reach(reached);
     await this.#read();
+  }
+
+  async readFolder(): Promise<void> {
+    if (this.folder !== null || !this.has('GET /api/v1/system')) return;
+    try {
+      this.folder = (await systemFacts()).state_folder ?? null;
+    } catch {
+      // The page does without.
+    }
   }
 
   async #read(): Promise<void> {

@@ -1,4 +1,5 @@
 // What must be known before the first page: once for each load of the page.
+import { goto } from '$app/navigation';
 import { openBrowserChats } from '$lib/api/browser_chats';
 import { connection } from '$lib/api/http';
 import { ServerChats } from '$lib/api/server_chats';
@@ -10,11 +11,18 @@ import { models } from './models.svelte';
 import { news } from './news.svelte';
 import { server } from './server.svelte';
 import { theme } from './theme.svelte';
+import { toasts } from './toasts.svelte';
 
 let starting: Promise<void> | undefined;
 
 export function startApp(): Promise<void> {
   return (starting ??= start());
+}
+
+// Told wherever one may be by now; a first model is waited for, and opens the chat by itself.
+function arrived(model: string): void {
+  if (models.loaded && models.chat.length === 0) return;
+  toasts.good(i18n.m.start.arrived(model), { label: i18n.m.models.chatWith, run: () => void goto(`/chat?model=${encodeURIComponent(model)}`) });
 }
 
 async function start(): Promise<void> {
@@ -39,6 +47,7 @@ async function start(): Promise<void> {
     news.on('users', () => void account.countPending().catch(() => {}));
     // A profile is a model too.
     news.on('profiles', () => void models.refresh());
+    news.onArrival = (download) => arrived(download.model);
     news.start();
   }
 }
