@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "api/anthropic/block_id.h"
 #include "api/anthropic/error_body.h"
 #include "api/anthropic/message_answer.h"
 #include "api/anthropic/model_list.h"
@@ -135,6 +136,38 @@ TEST(MessageAnswer, what_was_no_call_after_all_never_began_as_one) {
   EXPECT_NE(whole(broken, FinishReason::kLength)
                 .find(R"({"type":"text","text":"Ok <tool_call>{\"a","citations":null}],)"),
             std::string::npos);
+}
+
+// The last block says what was called; a part of its arguments must not be taken for all of them.
+TEST(MessageAnswer, a_call_that_was_cut_off_has_no_input) {
+  const std::vector<AnswerPiece> cut{{.text = "Ok"},
+                                     {.kind = Kind::kCallBegin, .call_id = "call_a", .name = "f"},
+                                     {.kind = Kind::kCallArguments, .text = "{\"a\":1"},
+                                     {.kind = Kind::kCallCut}};
+  EXPECT_EQ(stream(make_encoder(), cut, FinishReason::kLength),
+            beginning() + start(0, kTextBlock) + delta(0, R"("type":"text_delta","text":"Ok")") + stop(0) +
+                start(1, kCallA + "{}" + kCaller) +
+                delta(1, R"("type":"input_json_delta","partial_json":"{}")") + stop(1) +
+                ending("max_tokens"));
+  EXPECT_NE(whole(cut, FinishReason::kLength)
+                .find(R"({"type":"text","text":"Ok","citations":null},)" + kCallA + "{}" + kCaller + "]"),
+            std::string::npos)
+      << whole(cut, FinishReason::kLength);
+}
+
+TEST(BlockId, has_only_the_signs_that_anthropics_have_and_leads_back_to_the_models_own) {
+  EXPECT_EQ(block_id("call_a1B"), "toolu_a1B");
+  EXPECT_EQ(block_id("123456789"), "123456789");
+  EXPECT_EQ(block_id("functions.read_file:0"), "toolu_x_functions-2eread_file-3a0");
+  for (const std::string id :
+       {"functions.read_file:0", "functions.a-b:12", "call_a.b", "", "é", "toolu_x_a", "abc", "toolu_a"}) {
+    EXPECT_EQ(call_id_of(block_id(id)), id);
+    EXPECT_EQ(
+        block_id(id).find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"),
+        std::string::npos);
+  }
+  for (const char* const foreign : {"toolu_x_a-zz", "toolu_x_a-2", "toolu_01"})
+    EXPECT_EQ(call_id_of(foreign), foreign);
 }
 
 TEST(MessageAnswer, says_why_it_ended) {
