@@ -59,6 +59,8 @@ for (const [provider, modelAt] of Object.entries(PROVIDERS)) {
         const calls = [];
         const result = streamText({
           ...greedy, maxOutputTokens: 200, toolChoice, tools: { weather: weather(calls) }, prompt: 'Is it warm in Rome?',
+          // A small model would call for ever.
+          providerOptions: { mlxd: { parallel_tool_calls: false }, anthropic: { disableParallelToolUse: true } },
           stopWhen: stepCountIs(2), prepareStep: ({ stepNumber }) => (stepNumber > 0 ? { toolChoice: 'none' } : {}),
         });
         await result.consumeStream({ onError: (error) => { throw error; } });

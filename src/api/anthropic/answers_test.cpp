@@ -94,7 +94,7 @@ std::string ending(const std::string& reason, const std::string& sequence = "nul
          event("message_stop", "");
 }
 
-const std::string kTextBlock = R"({"type":"text","text":"","citations":null})";
+const std::string kTextBlock = R"({"type":"text","text":""})";
 const std::string kCallA = R"({"type":"tool_use","id":"toolu_a","name":"f","input":)";
 const std::string kCallB = R"({"type":"tool_use","id":"functions.f:1","name":"f","input":)";
 const std::string kCaller = R"(,"caller":{"type":"direct"}})";
@@ -104,9 +104,9 @@ TEST(MessageAnswer, is_one_message_with_its_blocks_in_order) {
       whole(pieces_in_order(), FinishReason::kToolCalls),
       kHead +
           R"({"type":"thinking","thinking":"hm","signature":"08ba5b07b55ebd0e"},)"
-          R"({"type":"text","text":"I look.","citations":null},)" +
+          R"({"type":"text","text":"I look."},)" +
           kCallA + R"({"a":1})" + kCaller + "," + kCallB + "{}" + kCaller +
-          R"(,{"type":"text","text":"Done","citations":null}],"stop_reason":"tool_use","stop_sequence":null,"stop_details":null,"usage":{)" +
+          R"(,{"type":"text","text":"Done"}],"stop_reason":"tool_use","stop_sequence":null,"stop_details":null,"usage":{)" +
           kCounts + kFurther + "}");
 }
 
@@ -133,8 +133,7 @@ TEST(MessageAnswer, what_was_no_call_after_all_never_began_as_one) {
   EXPECT_EQ(stream(make_encoder(), broken, FinishReason::kLength),
             beginning() + start(0, kTextBlock) + delta(0, R"("type":"text_delta","text":"Ok ")") +
                 delta(0, R"("type":"text_delta","text":"<tool_call>{\"a")") + stop(0) + ending("max_tokens"));
-  EXPECT_NE(whole(broken, FinishReason::kLength)
-                .find(R"({"type":"text","text":"Ok <tool_call>{\"a","citations":null}],)"),
+  EXPECT_NE(whole(broken, FinishReason::kLength).find(R"({"type":"text","text":"Ok <tool_call>{\"a"}],)"),
             std::string::npos);
 }
 
@@ -150,7 +149,7 @@ TEST(MessageAnswer, a_call_that_was_cut_off_has_no_input) {
                 delta(1, R"("type":"input_json_delta","partial_json":"{}")") + stop(1) +
                 ending("max_tokens"));
   EXPECT_NE(whole(cut, FinishReason::kLength)
-                .find(R"({"type":"text","text":"Ok","citations":null},)" + kCallA + "{}" + kCaller + "]"),
+                .find(R"({"type":"text","text":"Ok"},)" + kCallA + "{}" + kCaller + "]"),
             std::string::npos)
       << whole(cut, FinishReason::kLength);
 }

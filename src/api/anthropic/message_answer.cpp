@@ -84,7 +84,7 @@ std::string input_of(const std::string& arguments) {
 void append_text_block(std::string& out, std::string_view text) {
   out += R"({"type":"text","text":)";
   append_json_string(out, text);
-  out += R"(,"citations":null})";
+  out += '}';
 }
 
 void append_thinking_block(std::string& out, std::string_view thinking, std::string_view signature) {
