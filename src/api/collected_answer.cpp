@@ -22,6 +22,7 @@ CollectedAnswer collect(std::span<const AnswerPiece> pieces) {
         call.arguments += piece.text;
         break;
       case Kind::kCallEnd:
+      case Kind::kCallCut:
         answer.tool_calls.push_back(call);
         break;
     }

@@ -27,7 +27,7 @@ struct TokenText {
 };
 
 /// A piece of an answer. Pieces come in the order in which the model wrote them; a call's lie between its
-/// kCallBegin and its kCallEnd or kCallBroken, and no other piece lies between them.
+/// kCallBegin and its kCallEnd, kCallBroken or kCallCut, and no other piece lies between them.
 struct AnswerPiece {
   enum class Kind : std::uint8_t {
     kContent,
@@ -36,10 +36,11 @@ struct AnswerPiece {
     kCallArguments,  // text: more of the arguments' JSON
     kCallEnd,        // the arguments are complete
     kCallBroken,     // no call after all: text is all that the model wrote of it, markup too
+    kCallCut,        // the answer's length ended it: the arguments are a beginning
   };
   Kind kind = Kind::kContent;
   std::string text = {};
-  std::int32_t call = 0;     // counts the answer's calls, broken ones too
+  std::int32_t call = 0;     // counts the answer's calls, broken and cut ones too
   std::string call_id = {};  // as the model wrote it, or empty
   std::string name = {};
 

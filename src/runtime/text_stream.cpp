@@ -67,7 +67,7 @@ void TextStream::read_token(const TokenEvent& event, TextEvent& out) {
 
 void TextStream::finish_text(FinishReason reason, TextEvent& out) {
   pass_on(detokenizer_.finish(), out);
-  if (!finished_ && options_.parser) pass_on(options_.parser->finish(), out);
+  if (!finished_ && options_.parser) pass_on(options_.parser->finish(reason == FinishReason::kLength), out);
   if (finished_) return;
   finished_ = true;
   flush_content(out);

@@ -138,6 +138,25 @@ TEST_F(ToolsOverHttp, a_call_that_breaks_off_is_text) {
 }
 
 // The model would say what it always says; it calls all the same.
+// The model says a byte a token: it is cut everywhere.
+TEST_F(ToolsOverHttp, a_call_that_the_limit_cuts_off_is_no_text) {
+  serve(kCalls);
+  for (std::size_t limit = kCalls.find("<tool_call>") + 11; limit < kCalls.size(); limit += 3) {
+    const std::string asked = tools_ + R"(,"max_tokens":)" + std::to_string(limit);
+    const json::value choice = json::parse(post(asked)).at_pointer("/choices/0");
+    const json::object& message = choice.at("message").as_object();
+    EXPECT_EQ(message.at("content"), "I look.") << limit;
+    EXPECT_EQ(choice.at("finish_reason"), "length") << limit;
+    const Streamed streamed = put_together(post(asked + R"(,"stream":true)"));
+    EXPECT_EQ(streamed.content, "I look.") << limit;
+    EXPECT_EQ(streamed.finish, "length") << limit;
+    const json::value* const calls = message.if_contains("tool_calls");
+    ASSERT_EQ(calls == nullptr ? 0 : calls->as_array().size(), streamed.names.size()) << limit;
+    for (std::size_t i = 0; i < streamed.names.size(); ++i)
+      EXPECT_EQ(calls->at(i).at_pointer("/function/arguments"), json::string(streamed.arguments[i])) << limit;
+  }
+}
+
 TEST_F(ToolsOverHttp, a_call_can_be_forced) {
   serve("Certainly!");
   const std::string tools =

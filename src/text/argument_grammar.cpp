@@ -188,10 +188,15 @@ class Writer {
     open += is_text || frame_.bare_key_close.empty() ? frame_.key_close : frame_.bare_key_close;
     std::string body = lark_text(open, tokenizer_);
     if (!is_text)
-      body += json_value_rule(schema) + " " + lark_text(frame_.value_close, tokenizer_);
+      body += json_value_rule(schema) + " " + lark_text(bare_close(frame_.value_close), tokenizer_);
     else
       body += TRY(text_value(key, schema, types, frame_.value_close));
     return body + lark_text(frame_.after_value, tokenizer_);
+  }
+
+  /// The mark after a value that is no free text, where `mark` ends that.
+  std::string_view bare_close(std::string_view mark) const {
+    return mark == frame_.value_close && !frame_.bare_value_close.empty() ? frame_.bare_value_close : mark;
   }
 
   ValueTypes types_of_schema(const json::value& schema) const {
@@ -206,8 +211,9 @@ class Writer {
     if (object == nullptr && exact_) return unfit(where, "refers to what is not in the schema");
     if (object == nullptr) return lark_text_until(mark, tokenizer_, fresh(), rules_);
     if (const json::value* values = object->if_contains("enum"); values != nullptr && values->is_array())
-      return one_of(values->get_array(), mark);
-    if (const json::value* value = object->if_contains("const")) return one_of(json::array{*value}, mark);
+      return one_of(values->get_array(), bare_close(mark));
+    if (const json::value* value = object->if_contains("const"))
+      return one_of(json::array{*value}, bare_close(mark));
     std::string body = "(?s:.*)";
     const json::value* least = object->if_contains("minLength");
     const json::value* most = object->if_contains("maxLength");

@@ -8,12 +8,15 @@ import OpenAI from 'openai';
 
 const READY_WITHIN_MS = 120_000;
 const STOPPED_WITHIN_MS = 60_000;
-const REPOSITORY = path.resolve(import.meta.dirname, '../..');
+export const REPOSITORY = path.resolve(import.meta.dirname, '../..');
 
 export const MODEL = 'SmolLM2-135M-Instruct-4bit';
 const home = process.env.MLXD_HOME ?? path.join(homedir(), '.mlxd');
 export const MODEL_FOLDER = process.env.MLXD_TEST_MODEL ?? path.join(home, 'models', MODEL);
 const BINARY = process.env.MLXD_BINARY ?? path.join(REPOSITORY, 'build/release/mlxd');
+/** The server whose models say what a script tells them (tests/scripted). */
+export const SCRIPTED_BINARY =
+  process.env.MLXD_SCRIPTED_BINARY ?? path.join(path.dirname(BINARY), 'tests/scripted/mlxd_scripted');
 
 /**
  * A running server of the model in `folder`, with further arguments of `serve`: `url`, its `stateFolder`, an `openai` client for it, `metrics()`,
@@ -28,7 +31,12 @@ export async function startServer({ folder = MODEL_FOLDER, flags = [], preload =
     await mkdir(path.join(stateFolder, 'models'));
     await symlink(folder, path.join(stateFolder, 'models', path.basename(folder)));
   }
-  const child = spawn(BINARY, words, {
+  return startProcess(BINARY, words, stateFolder);
+}
+
+/** The same of any program that prints the ready line; `log()` is what it wrote to standard error. */
+export async function startProcess(binary, words, stateFolder) {
+  const child = spawn(binary, words, {
     env: { ...process.env, MLXD_HOME: stateFolder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -43,7 +51,7 @@ export async function startServer({ folder = MODEL_FOLDER, flags = [], preload =
     }, READY_WITHIN_MS);
     child.once('error', (error) => {
       clearTimeout(timer);
-      reject(new Error(`cannot start ${BINARY}: ${error.message}`));
+      reject(new Error(`cannot start ${binary}: ${error.message}`));
     });
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
@@ -61,6 +69,7 @@ export async function startServer({ folder = MODEL_FOLDER, flags = [], preload =
   return {
     url,
     stateFolder,
+    log: () => log,
     openai: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0, timeout: 120_000 }),
     metrics: () => fetchMetrics(url),
     /** Ends the server as a service manager would; fails if it does not leave in order. */

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "api/anthropic/block_id.h"
 #include "api/anthropic/error_body.h"
 #include "api/anthropic/message_answer.h"
 #include "api/anthropic/model_list.h"
@@ -93,7 +94,7 @@ std::string ending(const std::string& reason, const std::string& sequence = "nul
          event("message_stop", "");
 }
 
-const std::string kTextBlock = R"({"type":"text","text":"","citations":null})";
+const std::string kTextBlock = R"({"type":"text","text":""})";
 const std::string kCallA = R"({"type":"tool_use","id":"toolu_a","name":"f","input":)";
 const std::string kCallB = R"({"type":"tool_use","id":"functions.f:1","name":"f","input":)";
 const std::string kCaller = R"(,"caller":{"type":"direct"}})";
@@ -103,9 +104,9 @@ TEST(MessageAnswer, is_one_message_with_its_blocks_in_order) {
       whole(pieces_in_order(), FinishReason::kToolCalls),
       kHead +
           R"({"type":"thinking","thinking":"hm","signature":"08ba5b07b55ebd0e"},)"
-          R"({"type":"text","text":"I look.","citations":null},)" +
+          R"({"type":"text","text":"I look."},)" +
           kCallA + R"({"a":1})" + kCaller + "," + kCallB + "{}" + kCaller +
-          R"(,{"type":"text","text":"Done","citations":null}],"stop_reason":"tool_use","stop_sequence":null,"stop_details":null,"usage":{)" +
+          R"(,{"type":"text","text":"Done"}],"stop_reason":"tool_use","stop_sequence":null,"stop_details":null,"usage":{)" +
           kCounts + kFurther + "}");
 }
 
@@ -132,9 +133,40 @@ TEST(MessageAnswer, what_was_no_call_after_all_never_began_as_one) {
   EXPECT_EQ(stream(make_encoder(), broken, FinishReason::kLength),
             beginning() + start(0, kTextBlock) + delta(0, R"("type":"text_delta","text":"Ok ")") +
                 delta(0, R"("type":"text_delta","text":"<tool_call>{\"a")") + stop(0) + ending("max_tokens"));
-  EXPECT_NE(whole(broken, FinishReason::kLength)
-                .find(R"({"type":"text","text":"Ok <tool_call>{\"a","citations":null}],)"),
+  EXPECT_NE(whole(broken, FinishReason::kLength).find(R"({"type":"text","text":"Ok <tool_call>{\"a"}],)"),
             std::string::npos);
+}
+
+// The last block says what was called; a part of its arguments must not be taken for all of them.
+TEST(MessageAnswer, a_call_that_was_cut_off_has_no_input) {
+  const std::vector<AnswerPiece> cut{{.text = "Ok"},
+                                     {.kind = Kind::kCallBegin, .call_id = "call_a", .name = "f"},
+                                     {.kind = Kind::kCallArguments, .text = "{\"a\":1"},
+                                     {.kind = Kind::kCallCut}};
+  EXPECT_EQ(stream(make_encoder(), cut, FinishReason::kLength),
+            beginning() + start(0, kTextBlock) + delta(0, R"("type":"text_delta","text":"Ok")") + stop(0) +
+                start(1, kCallA + "{}" + kCaller) +
+                delta(1, R"("type":"input_json_delta","partial_json":"{}")") + stop(1) +
+                ending("max_tokens"));
+  EXPECT_NE(whole(cut, FinishReason::kLength)
+                .find(R"({"type":"text","text":"Ok"},)" + kCallA + "{}" + kCaller + "]"),
+            std::string::npos)
+      << whole(cut, FinishReason::kLength);
+}
+
+TEST(BlockId, has_only_the_signs_that_anthropics_have_and_leads_back_to_the_models_own) {
+  EXPECT_EQ(block_id("call_a1B"), "toolu_a1B");
+  EXPECT_EQ(block_id("123456789"), "123456789");
+  EXPECT_EQ(block_id("functions.read_file:0"), "toolu_x_functions-2eread_file-3a0");
+  for (const std::string id :
+       {"functions.read_file:0", "functions.a-b:12", "call_a.b", "", "é", "toolu_x_a", "abc", "toolu_a"}) {
+    EXPECT_EQ(call_id_of(block_id(id)), id);
+    EXPECT_EQ(
+        block_id(id).find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"),
+        std::string::npos);
+  }
+  for (const char* const foreign : {"toolu_x_a-zz", "toolu_x_a-2", "toolu_01"})
+    EXPECT_EQ(call_id_of(foreign), foreign);
 }
 
 TEST(MessageAnswer, says_why_it_ended) {

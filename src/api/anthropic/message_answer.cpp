@@ -1,4 +1,5 @@
 #include "api/anthropic/message_answer.h"
+#include "api/anthropic/block_id.h"
 
 #include <array>
 #include <boost/json/parse.hpp>
@@ -64,10 +65,8 @@ std::string signature_of(std::string_view thinking) {
   return text.data();
 }
 
-std::string block_id(const std::string& call_id) {
-  constexpr std::string_view kMade = "call_";
-  return call_id.starts_with(kMade) ? "toolu_" + call_id.substr(kMade.size()) : call_id;
-}
+/// Input of a call that the answer's length cut off: a part of its arguments must not be taken for all.
+constexpr std::string_view kNoInput = "{}";
 
 /// A call's arguments as the object that a block's input has to be.
 std::string input_of(const std::string& arguments) {
@@ -85,7 +84,7 @@ std::string input_of(const std::string& arguments) {
 void append_text_block(std::string& out, std::string_view text) {
   out += R"({"type":"text","text":)";
   append_json_string(out, text);
-  out += R"(,"citations":null})";
+  out += '}';
 }
 
 void append_thinking_block(std::string& out, std::string_view thinking, std::string_view signature) {
@@ -133,6 +132,11 @@ class BlockList {
         finish();
         begin_block();
         append_call_block(out_, call_, input_of(arguments_));
+        break;
+      case Kind::kCallCut:
+        finish();
+        begin_block();
+        append_call_block(out_, call_, kNoInput);
         break;
     }
   }
@@ -295,6 +299,10 @@ void MessageAnswerEncoder::take_piece(std::string& out, const AnswerPiece& piece
       break;
     case Kind::kCallArguments:
       arguments_.push_back(piece.text);
+      break;
+    case Kind::kCallCut:
+      arguments_.assign(1, std::string(kNoInput));
+      append_call(out);
       break;
     case Kind::kCallEnd:
       append_call(out);

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "api/anthropic/block_id.h"
 #include "api/anthropic/request_draft.h"
 #include "api/field_reader.h"
 #include "api/json_text.h"
@@ -152,7 +153,7 @@ Result<std::string> BlockReader::read_search_result(const json::object& block,
 
 Result<Message> BlockReader::read_tool_result(const json::object& block, const std::string& path) const {
   Message message{.role = Role::kTool, .content = {}};
-  message.tool_call_id = TRY(required_string(block, "tool_use_id", path));
+  message.tool_call_id = call_id_of(TRY(required_string(block, "tool_use_id", path)));
   if (const auto name = names_.find(message.tool_call_id); name != names_.end()) message.name = name->second;
   if (const json::value* content = present(block, "content"))
     message.content = TRY(read_texts(*content, path + ".content"));
@@ -201,7 +202,7 @@ Result<void> BlockReader::read_assistant_block(const json::object& block, const 
     // Only who wrote it can read it.
   } else if (kind == "tool_use") {
     ToolCall call;
-    call.id = TRY(required_string(block, "id", path));
+    call.id = call_id_of(TRY(required_string(block, "id", path)));
     call.name = TRY(required_string(block, "name", path));
     const json::value& input = *TRY(required(block, "input", path));
     append_json_value(call.arguments, json::value(*TRY(read_object(input, path + ".input"))));

@@ -97,6 +97,8 @@ void OllamaAnswerEncoder::add_piece(Said& said, const AnswerPiece& piece) {
     case Piece::kCallArguments:
       call_arguments_ += piece.text;
       break;
+    case Piece::kCallCut:
+      break;  // its arguments are no object yet
     case Piece::kCallEnd:
       if (!said.calls.empty()) said.calls += ',';
       said.calls += '{';

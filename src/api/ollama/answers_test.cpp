@@ -140,6 +140,17 @@ TEST_F(OllamaAnswer, tells_what_was_no_call_as_text) {
           counts_);
 }
 
+TEST_F(OllamaAnswer, leaves_out_a_call_that_was_cut_off) {
+  const Choice choice{.pieces = {{.text = "Ok"},
+                                 {.kind = Piece::kCallBegin, .call_id = "c1", .name = "f"},
+                                 {.kind = Piece::kCallArguments, .text = "{\"a"},
+                                 {.kind = Piece::kCallCut}},
+                      .finish = FinishReason::kLength};
+  EXPECT_EQ(encoder(Kind::kChat).whole(std::span(&choice, 1), usage_),
+            head_ + R"("message":{"role":"assistant","content":"Ok"},"done":true,"done_reason":"length",)" +
+                counts_);
+}
+
 TEST_F(OllamaAnswer, carries_log_probabilities) {
   TextEvent event;
   event.pieces.push_back({.text = "a"});

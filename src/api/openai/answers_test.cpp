@@ -117,6 +117,31 @@ TEST(ChatAnswer, carries_reasoning_and_calls_and_tells_what_was_none) {
   EXPECT_NE(whole.find(R"("finish_reason":"tool_calls")"), std::string::npos) << whole;
 }
 
+// As OpenAI does: the reason says that the arguments are a beginning.
+TEST(ChatAnswer, tells_as_much_of_a_call_as_there_was_when_it_was_cut_off) {
+  ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1});
+  const Choice choice{.pieces = {{.kind = Kind::kCallBegin, .call_id = "c1", .name = "f"},
+                                 {.kind = Kind::kCallArguments, .text = "{\"a\":"},
+                                 {.kind = Kind::kCallCut}},
+                      .finish = FinishReason::kLength};
+  const std::string whole = encoder.whole({&choice, 1}, kUsage);
+  EXPECT_NE(
+      whole.find(
+          R"("content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":"}}])"),
+      std::string::npos)
+      << whole;
+  EXPECT_NE(whole.find(R"("finish_reason":"length")"), std::string::npos) << whole;
+  TextEvent event;
+  event.pieces = choice.pieces;
+  event.finish = choice.finish;
+  std::string out;
+  encoder.event(out, 0, event, {});
+  EXPECT_NE(out.find(R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]})"),
+            std::string::npos)
+      << out;
+  EXPECT_NE(out.find(R"("delta":{},"logprobs":null,"finish_reason":"length")"), std::string::npos) << out;
+}
+
 TEST(ChatAnswer, streams_calls_by_index_with_their_name_first) {
   ChatAnswerEncoder encoder({.info = kInfo, .num_choices = 1});
   TextEvent event;

@@ -90,6 +90,7 @@ void append_delta(std::string& out, const AnswerPiece& piece) {
       out += "}}]";
       break;
     case Kind::kCallEnd:
+    case Kind::kCallCut:
       break;
   }
 }
@@ -157,7 +158,7 @@ void ChatAnswerEncoder::event(std::string& out, std::int32_t choice, const TextE
   // Log-probabilities go with the first chunk.
   bool first = true;
   for (const AnswerPiece& piece : event.pieces) {
-    if (piece.kind == AnswerPiece::Kind::kCallEnd) continue;
+    if (piece.kind == AnswerPiece::Kind::kCallEnd || piece.kind == AnswerPiece::Kind::kCallCut) continue;
     append_piece_chunk(out, choice, piece, first ? event.logprobs : std::vector<TokenText>());
     first = false;
   }

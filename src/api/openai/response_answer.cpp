@@ -136,6 +136,9 @@ void ResponseAnswerEncoder::piece(std::string& out, const AnswerPiece& piece, st
     case Kind::kCallEnd:
       close(out, "completed");
       break;
+    case Kind::kCallCut:
+      close(out, "incomplete");
+      break;
     case Kind::kCallBroken:
       // It has been told already; all that the model wrote follows as text.
       close(out, "incomplete");

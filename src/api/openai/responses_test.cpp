@@ -492,15 +492,27 @@ TEST_F(ResponseAnswer, gives_reasoning_as_the_summary_that_was_asked_for) {
 TEST_F(ResponseAnswer, that_ends_at_its_limit_is_incomplete) {
   const std::vector<AnswerPiece> pieces = {{.kind = Kind::kCallBegin, .call_id = "call_1", .name = "f"},
                                            {.kind = Kind::kCallArguments, .text = "{\"a\""},
-                                           {.kind = Kind::kCallBroken, .text = "<tool_call>f{\"a\""}};
+                                           {.kind = Kind::kCallCut}};
   const std::vector<json::object> all = events(stream(pieces, FinishReason::kLength));
   EXPECT_EQ(types(all).back(), "incomplete");
   const json::value& response = all.back().at("response");
   EXPECT_EQ(response.at("status"), "incomplete");
   EXPECT_EQ(response.at_pointer("/incomplete_details/reason"), "max_output_tokens");
   EXPECT_EQ(response.at_pointer("/output/0/status"), "incomplete");
-  EXPECT_EQ(response.at_pointer("/output/1/content/0/text"), "<tool_call>f{\"a\"");
+  EXPECT_EQ(response.at_pointer("/output/0/arguments"), "{\"a\"");
+  EXPECT_EQ(response.at("output").as_array().size(), 1U);
   EXPECT_EQ(json::parse(whole(pieces, FinishReason::kLength)), response);
+}
+
+TEST_F(ResponseAnswer, tells_what_was_no_call_as_text) {
+  const std::vector<AnswerPiece> pieces = {{.kind = Kind::kCallBegin, .call_id = "call_1", .name = "f"},
+                                           {.kind = Kind::kCallArguments, .text = "{\"a\""},
+                                           {.kind = Kind::kCallBroken, .text = "<tool_call>f{\"a\""}};
+  const std::vector<json::object> all = events(stream(pieces, FinishReason::kStop));
+  const json::value& response = all.back().at("response");
+  EXPECT_EQ(response.at_pointer("/output/0/status"), "incomplete");
+  EXPECT_EQ(response.at_pointer("/output/1/content/0/text"), "<tool_call>f{\"a\"");
+  EXPECT_EQ(json::parse(whole(pieces, FinishReason::kStop)), response);
 }
 
 TEST_F(ResponseAnswer, of_nothing_is_an_empty_text) {

@@ -56,7 +56,7 @@ Task read_harmony(OutputReader& reader, bool& in_reasoning) {
     if (which != kMessageMark) {
       ok = co_await reader.text_until(kHeaderEnds, which, Channel::kKept, &header);
       if (!ok) {
-        reader.abandon();
+        reader.give_up();
         co_return true;
       }
     }
@@ -73,7 +73,7 @@ Task read_harmony(OutputReader& reader, bool& in_reasoning) {
         reader.let_go();
         if (which < 0) continue;
       } else {
-        reader.abandon();
+        reader.give_up();
         continue;
       }
     } else {

@@ -58,6 +58,7 @@ Task json_call(OutputReader& reader, JsonCallOptions options) {
       ok = co_await reader.json_string(name);
       if (!ok) co_return false;
       if (name.empty() || (options.known_only && !reader.schemas().has(name))) co_return false;
+      if (options.known_only) reader.recognize_call();
     } else if ((key == "arguments" || key == "parameters") && !begun && arguments.empty()) {
       if (!name.empty() && c == '{') {
         reader.begin_call(name, id);

@@ -65,7 +65,6 @@ struct OutputParser::Impl {
   std::string reasoning_end_text;
   std::array<std::string_view, 2> reasoning_ends{};
   bool in_reasoning = false;
-  bool in_calls = false;
   bool has_content = false;  // or calls: nothing may come unmarked any more
   std::optional<Task> root;
 };
@@ -122,12 +121,17 @@ Task OutputParser::Impl::block_start(int& found) {
   }
   if (!has_content && !at_end && format.tools != nullptr && format.tools->read_unmarked != nullptr) {
     const std::int32_t before = reader.num_complete_calls();
-    in_calls = true;
+    reader.enter_calls();
     const bool read = co_await format.tools->read_unmarked(reader);
-    in_calls = false;
+    reader.leave_calls();
     has_content = reader.num_complete_calls() > before;
     if (read && has_content) {
       reader.let_go();
+      co_return true;
+    }
+    // Without a mark it is a call only once its name is known, or after another.
+    if (reader.call_open() || reader.recognized() || has_content) {
+      reader.give_up();
       co_return true;
     }
   }
@@ -137,15 +141,15 @@ Task OutputParser::Impl::block_start(int& found) {
 
 Task OutputParser::Impl::calls(int opener) {
   has_content = true;
-  in_calls = true;
+  reader.enter_calls();
   const std::int32_t before = reader.num_complete_calls();
   const bool read = co_await format.tools->read(reader, opener);
-  in_calls = false;
+  reader.leave_calls();
   const bool called = read && reader.num_complete_calls() > before;  // an empty list is none
   if (called)
     reader.let_go();
   else
-    reader.abandon();
+    reader.give_up();
   co_return called;
 }
 
@@ -188,14 +192,15 @@ std::vector<AnswerPiece> OutputParser::push(std::string_view text) {
   return impl_->reader.take_pieces();
 }
 
-std::vector<AnswerPiece> OutputParser::finish() {
+std::vector<AnswerPiece> OutputParser::finish(bool cut_off) {
+  if (cut_off) impl_->reader.cut_off();
   impl_->reader.source().close();
   return impl_->reader.take_pieces();
 }
 
 bool OutputParser::in_reasoning() const { return impl_->in_reasoning; }
 bool OutputParser::takes_mark(std::string_view text) const {
-  if (impl_->format.is_harmony || impl_->in_calls) return true;
+  if (impl_->format.is_harmony || impl_->reader.in_calls()) return true;
   const auto concerns = [&](std::string_view word) {
     return !text.empty() && !word.empty() &&
            (word.find(text) != std::string_view::npos || text.find(word) != std::string_view::npos);

@@ -1,6 +1,7 @@
 // From a model's raw text to what it means: content, reasoning and tool calls, piece by piece as it comes.
 // Text outside of markers passes byte for byte; only what may yet become a marker is held back. A call that
-// breaks off or breaks its syntax comes as text: nothing is lost. One for each answer, one owner.
+// breaks its syntax, or that the model breaks off, comes as text: nothing is lost. One for each answer, one
+// owner.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +45,9 @@ class OutputParser {
   OutputParser& operator=(OutputParser&&) noexcept;
 
   std::vector<AnswerPiece> push(std::string_view text);
-  /// What was held back. Push no more.
-  std::vector<AnswerPiece> finish();
+  /// What was held back. Push no more. `cut_off`: the model did not end the text itself; what its end breaks
+  /// off of a call is no text then.
+  std::vector<AnswerPiece> finish(bool cut_off = false);
 
   bool in_reasoning() const;
   /// Whether a special token of this text may mean something now; those that mean nothing are no text.

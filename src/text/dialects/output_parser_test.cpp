@@ -36,7 +36,7 @@ OutputFormat with(const ToolDialect& dialect) {
   return {.reasoning = {"<think>", "</think>"}, .tools = &dialect, .is_harmony = &dialect == &gpt_oss};
 }
 
-// content as it stands; {reasoning}; «name|id:arguments»; ‹broken call›
+// content as it stands; {reasoning}; «name|id:arguments»; ‹broken call›; … for where a call is cut off
 std::string describe(const std::vector<AnswerPiece>& pieces) {
   std::string text;
   for (const AnswerPiece& piece : pieces) {
@@ -58,6 +58,9 @@ std::string describe(const std::vector<AnswerPiece>& pieces) {
         break;
       case Kind::kCallBroken:
         text += "‹" + piece.text + "›";
+        break;
+      case Kind::kCallCut:
+        text += "…";
         break;
     }
   }
@@ -132,11 +135,12 @@ TEST(OutputParser, layout_marks_leave_no_text) {
     check(c);
 }
 
-TEST(OutputParser, reads_every_dialect) {
-  const std::string v3 =
+// At least one for each dialect.
+const std::vector<Case>& transcripts() {
+  static const std::string v3 =
       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n"
       "{\"city\": \"Rome\"}\n```<｜tool▁call▁end｜>";
-  const Case cases[] = {
+  static const std::vector<Case> cases = {
       {with(hermes),
        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Rome\", \"n\": [1, "
        "{}]}}\n</tool_call>",
@@ -274,11 +278,101 @@ TEST(OutputParser, reads_every_dialect) {
       {with(gpt_oss), "just text", "just text"},
       {with(gpt_oss), "<|channel|>ana", "<|channel|>ana"},
   };
+  return cases;
+}
+
+TEST(OutputParser, reads_every_dialect) {
+  const std::vector<Case>& cases = transcripts();
   for (const Case& c : cases) check(c);
   for (const ToolDialect* dialect : kToolDialects) {
     const auto speaks = [&](const Case& c) { return c.format.tools == dialect; };
-    EXPECT_TRUE(std::any_of(std::begin(cases), std::end(cases), speaks))
-        << dialect->name << " has no transcript";
+    EXPECT_TRUE(std::any_of(cases.begin(), cases.end(), speaks)) << dialect->name << " has no transcript";
+  }
+}
+
+std::vector<AnswerPiece> parse_cut(const OutputFormat& format, const std::vector<std::string_view>& parts,
+                                   Start start = Start::kContent) {
+  OutputParser parser(format, tools(), start);
+  std::vector<AnswerPiece> pieces;
+  for (const std::string_view part : parts) {
+    for (AnswerPiece& piece : parser.push(part)) append_piece(pieces, std::move(piece));
+  }
+  for (AnswerPiece& piece : parser.finish(true)) append_piece(pieces, std::move(piece));
+  return pieces;
+}
+
+TEST(OutputParser, a_call_cut_off_by_the_answers_length_is_no_text) {
+  const Case cases[] = {
+      {with(hermes), "Ok\n<tool_call>\n{\"name\": \"f\", \"arg", "Ok"},
+      {with(hermes), "Ok\n<tool_call>", "Ok"},
+      {with(hermes), "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"1", "«f:{\"a\": \"1…"},
+      {with(hermes), "<tool_call>{\"name\": \"f\", \"arguments\": {}}\n</tool_", "«f:{}»"},
+      {with(hermes), "<tool_call>{\"name\": \"now\"}</tool_call>\n<tool_call>{\"na", "«now:{}»"},
+      {with(hermes), "<tool_call>not JSON</tool_call> b", "<tool_call>not JSON</tool_call> b"},
+      {with(hermes), "a < b", "a < b"},
+      {with(hermes), "if a <", "if a <"},
+      {with(qwen3_coder), "<tool_call>\n<function=weather>\n<parameter=days>\n1", "«weather:{\"days\": …"},
+      {with(llama3_json), "{\"name\": \"weather\", \"parameters\": {\"a\": tru", "«weather:{\"a\": tru…"},
+      {with(llama3_json), "{\"name\": \"weather\", \"param", ""},
+      {with(llama3_json), "{\"name\": \"weath", "{\"name\": \"weath"},
+      {with(llama3_json), "{\"name\": \"Rome\", \"param", "{\"name\": \"Rome\", \"param"},
+      {with(mistral), "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}, {\"na", "«f:{}»"},
+      {with(mistral), "[TOOL_CALLS]weath", ""},
+      {with(gpt_oss), "<|channel|>commentary to=functions.weather <|constrain|>js", ""},
+      {with(gpt_oss), "<|channel|>commentary to=functions.now<|message|>{\"a\"", "«now:{\"a\"…"},
+      {with(gpt_oss), "<|channel|>final<|message|>yes<|end|><|start|>assist", "yes"},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(describe(parse_cut(c.format, {c.text})), c.expected) << c.text;
+    EXPECT_EQ(describe(parse_cut(c.format, bytes_of(c.text))), c.expected) << c.text;
+  }
+}
+
+/// Whether `text` is the beginning of something that opens calls, or of a mark of harmony, each a token
+/// there.
+bool begins_opener(const ToolDialect& dialect, std::string_view text) {
+  static constexpr std::string_view kHarmony[] = {"<|channel|>", "<|start|>", "<|end|>", "<|call|>"};
+  const auto begins = [&](std::string_view mark) { return mark.starts_with(text); };
+  if (&dialect == &gpt_oss) return std::any_of(std::begin(kHarmony), std::end(kHarmony), begins);
+  return std::any_of(dialect.openers.begin(), dialect.openers.end(), [&](std::string_view opener) {
+    return opener.starts_with(text) || ("\n" + std::string(opener)).starts_with(text);
+  });
+}
+
+// Wherever an answer is cut, its content is the beginning of the whole one's; what may yet have become an
+// opener is text.
+TEST(OutputParser, no_dialects_markup_is_content_wherever_the_answer_is_cut) {
+  const auto content_in = [](const std::vector<AnswerPiece>& pieces) {
+    std::string content;
+    for (const AnswerPiece& piece : pieces) {
+      if (piece.kind == Kind::kContent || piece.kind == Kind::kCallBroken) content += piece.text;
+    }
+    return content;
+  };
+  std::vector<const ToolDialect*> seen;
+  for (const Case& c : transcripts()) {
+    const auto has = [&](std::string_view opener) { return c.text.find(opener) != std::string::npos; };
+    const auto& openers = c.format.tools->openers;
+    // Calls that nothing marks are told from text by what they are.
+    if (!c.format.is_harmony && std::none_of(openers.begin(), openers.end(), has)) continue;
+    seen.push_back(c.format.tools);
+    const std::string whole = content_in(parse(c.format, c.start, {c.text}));
+    for (std::size_t size = 1; size < c.text.size(); ++size) {
+      const std::string_view text = std::string_view(c.text).substr(0, size);
+      const auto pieces = parse_cut(c.format, {text}, c.start);
+      ASSERT_EQ(parse_cut(c.format, bytes_of(text), c.start), pieces) << text;
+      const std::string content = content_in(pieces);
+      const std::size_t same = static_cast<std::size_t>(
+          std::mismatch(content.begin(), content.end(), whole.begin(), whole.end()).first - content.begin());
+      const std::string_view rest = std::string_view(content).substr(same);
+      EXPECT_TRUE(rest.empty() || begins_opener(*c.format.tools, rest) ||
+                  std::string_view("<think>").starts_with(rest))
+          << c.format.tools->name << ": " << text << "\nhas the content: " << content;
+    }
+  }
+  for (const ToolDialect* dialect : kToolDialects) {
+    if (dialect->openers.empty()) continue;
+    EXPECT_NE(std::find(seen.begin(), seen.end(), dialect), seen.end()) << dialect->name;
   }
 }
 

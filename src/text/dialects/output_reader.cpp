@@ -31,7 +31,11 @@ Task OutputReader::literal(std::string_view text) {
       source_.take(text.size());
       co_return true;
     }
-    if (!text.starts_with(rest) || source_.closed()) co_return false;
+    if (!text.starts_with(rest)) co_return false;
+    if (source_.closed()) {
+      source_.run_out();
+      co_return false;
+    }
     co_await source_.more(rest.size() + 1);
   }
 }
@@ -51,6 +55,9 @@ Task OutputReader::one_of(Words words, int& which) {
       may_come = may_come || (word.size() > rest.size() && word.starts_with(rest));
     }
     if (!may_come || source_.closed()) {
+      if (may_come) source_.run_out();
+      // The beginning of a mark among calls is no text either.
+      if (may_come && which < 0 && cut_off_ && in_calls_) size = rest.size();
       source_.take(size);
       co_return true;
     }
@@ -103,7 +110,10 @@ Task OutputReader::text_until(Words ends, int& which, Channel channel, std::stri
     which = -1;
     say(channel, rest.substr(0, safe), into);
     source_.take(safe);
-    if (source_.closed()) co_return false;
+    if (source_.closed()) {
+      source_.run_out();
+      co_return false;
+    }
     co_await source_.more(source_.rest().size() + 1);
   }
 }
@@ -186,6 +196,19 @@ void OutputReader::end_call() {
   ++num_complete_calls_;
   call_open_ = false;
   keep();
+}
+
+void OutputReader::give_up() {
+  if (!cut_off_ || !source_.ran_out()) {
+    abandon();
+    return;
+  }
+  source_.let_go();
+  source_.take(source_.rest().size());
+  if (!call_open_) return;
+  append_piece(pieces_, {.kind = AnswerPiece::Kind::kCallCut, .call = num_calls_});
+  ++num_calls_;
+  call_open_ = false;
 }
 
 void OutputReader::abandon() {

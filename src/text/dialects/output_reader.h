@@ -63,10 +63,24 @@ class OutputReader {
   /// From here on text is kept, until the call is complete or abandoned; `before` counts as kept, too.
   void keep(std::string_view before = {}) {
     kept_before_ = before;
+    recognized_ = false;
     source_.keep();
   }
+  /// Between them calls are read, whose marks are no text.
+  void enter_calls() { in_calls_ = true; }
+  void leave_calls() { in_calls_ = false; }
+  bool in_calls() const { return in_calls_; }
+  bool call_open() const { return call_open_; }
+  /// What has been kept can only be a call: it names a tool.
+  void recognize_call() { recognized_ = true; }
+  bool recognized() const { return recognized_; }
+  /// The answer's length ends the text, not the model: a call that the end breaks off is one.
+  void cut_off() { cut_off_ = true; }
   /// What was kept is no call: it is text.
   void abandon();
+  /// The same for what has begun as a call by its mark, unless its end was cut off: then it is no text, and a
+  /// call if its name was there.
+  void give_up();
   void let_go() { source_.let_go(); }
   /// Calls that were completed.
   std::int32_t num_complete_calls() const { return num_complete_calls_; }
@@ -81,6 +95,9 @@ class OutputReader {
   std::int32_t num_calls_ = 0;
   std::int32_t num_complete_calls_ = 0;
   bool call_open_ = false;
+  bool in_calls_ = false;
+  bool cut_off_ = false;
+  bool recognized_ = false;
 };
 
 /// How much of the end of `text` may be the beginning of one of `words`.

@@ -73,6 +73,9 @@ class TextSource {
 
   std::string_view rest() const { return std::string_view(buffer_).substr(position_); }
   bool closed() const { return closed_; }
+  /// Whether a task, since the last `keep`, wanted text beyond the end.
+  bool ran_out() const { return ran_out_; }
+  void run_out() { ran_out_ = true; }
   void take(std::size_t count) {
     position_ += count;
     if (keeps_ || position_ < kCompactBytes) return;
@@ -86,6 +89,7 @@ class TextSource {
     buffer_.erase(0, position_);
     position_ = 0;
     keeps_ = true;
+    ran_out_ = false;
   }
   void let_go() { keeps_ = false; }
   std::size_t kept_bytes() const { return keeps_ ? position_ : 0; }
@@ -101,7 +105,10 @@ class TextSource {
       source.waiting_ = waiting;
       source.wanted_ = count;
     }
-    bool await_resume() const { return there(); }
+    bool await_resume() const {
+      if (!there()) source.run_out();
+      return there();
+    }
   };
   More more(std::size_t count) { return {*this, count}; }
 
@@ -122,6 +129,7 @@ class TextSource {
   std::size_t position_ = 0;
   bool keeps_ = false;
   bool closed_ = false;
+  bool ran_out_ = false;
   Task::Handle waiting_ = nullptr;
   std::size_t wanted_ = 0;
 };

@@ -43,6 +43,7 @@ const ToolDialect qwen3_coder{.name = "qwen3_coder",
                                         .key_open = "<parameter=",
                                         .key_close = ">\n",
                                         .value_close = "</parameter>",
+                                        .bare_value_close = "\n</parameter>",
                                         .after_value = "\n"}};
 
 }  // namespace mlxd::dialects

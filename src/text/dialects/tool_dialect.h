@@ -36,6 +36,8 @@ struct CallFrame {
   std::string_view key_close{};
   std::string_view bare_key_close{};  // where the value is no text; empty: as key_close
   std::string_view value_close{};
+  /// Where the value is JSON or one of a list, which a line break may end; empty: as value_close.
+  std::string_view bare_value_close{};
   std::string_view after_value{};
   std::string_view quote{};  // kGemma: around text
 
