@@ -170,7 +170,8 @@ Result<std::optional<GrammarMatcher>> GenerationRun::compile_grammar(const api::
   const AnswerWish wish{.content = call.answer_grammar ? &*call.answer_grammar : nullptr,
                         .tools = tools,
                         .must_call = conversation.must_call,
-                        .several = !call.one_tool_call && conversation.tool_to_call.empty()};
+                        .several = !call.one_tool_call && conversation.tool_to_call.empty(),
+                        .thinking_budget = call.thinking_budget};
   const std::optional<Grammar> grammar = TRY(answer_grammar(wish, chat_->format, *model.tokenizer));
   if (!grammar) return std::optional<GrammarMatcher>();
   return std::optional(TRY(model.grammars->compile(*grammar)));
@@ -182,10 +183,10 @@ Result<std::shared_ptr<TokenConstraint>> GenerationRun::make_constraint(
   if (field.empty()) return std::shared_ptr<TokenConstraint>();
   const ServedModel& model = *options_.model;
   const dialects::OutputFormat& format = chat_->format;
-  if ((format.is_harmony && call.thinking_budget) || model.grammars == nullptr)
+  if (model.grammars == nullptr)
     return Error(ErrorKind::kUnsupported,
                  field + " is not supported with model '" + model.name + "' yet: leave it out", field);
-  if (call.thinking_budget && format.reasoning.close.empty())
+  if (call.thinking_budget && format.reasoning.close.empty() && !format.is_harmony)
     return Error(ErrorKind::kUnsupported,
                  "thinking_budget is not supported: model '" + model.name + "' does not reason: leave it out",
                  "thinking_budget");
@@ -198,6 +199,7 @@ Result<std::shared_ptr<TokenConstraint>> GenerationRun::make_constraint(
                                     .start = chat_->start,
                                     .grammar = grammar.take_value(),
                                     .thinking_budget = call.thinking_budget};
+  if (format.is_harmony) options.thinking_budget.reset();  // a part of the grammar
   return std::shared_ptr<TokenConstraint>(TRY(AnswerConstraint::create(std::move(options))));
 }
 

@@ -30,7 +30,7 @@ void fit_reasoning(api::GenerationCall& call, const ServedModel& model) {
   if (thinks && !reasons) ignore(wish.thinking_field);
 
   const bool can_hold_budget =
-      !format.is_harmony && !format.reasoning.close.empty() && model.grammars != nullptr;
+      (format.is_harmony || !format.reasoning.close.empty()) && model.grammars != nullptr;
   if (!call.thinking_budget || can_hold_budget) return;
   call.thinking_budget.reset();
   if (reasons) ignore(wish.thinking_field);

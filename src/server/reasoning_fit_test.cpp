@@ -78,7 +78,7 @@ TEST(ReasoningFit, levels_take_an_effort_and_cannot_be_none) {
         {{{}, "", {}, "", {}, {}},
          {true, "", {}, "", {}, {}},
          {{}, "high", {}, "high", {}, {}},
-         {true, "low", 100, "low", {}, {"thinking"}},
+         {true, "low", 100, "low", 100, {}},
          {false, "", {}, "low", {}, {"thinking"}}});
 }
 

@@ -369,6 +369,39 @@ TEST_F(AnswerConstraintTest, a_call_can_be_forced) {
   }
 }
 
+// gpt-oss thinks in a channel, with no marker of its own that could be written for it.
+TEST_F(AnswerConstraintTest, harmony_thinks_within_its_budget) {
+  std::mt19937 random(1);
+  const dialects::OutputFormat format = format_of(dialects::gpt_oss);
+  const std::string opening = "<|channel|>analysis<|message|>";
+  for (const std::int32_t budget : {0, 1, 5}) {
+    const auto grammar =
+        answer_grammar({.tools = some_tools(), .thinking_budget = budget}, format, harmony_.tokenizer);
+    ASSERT_TRUE(grammar.ok() && *grammar);
+    const auto constraint = harmony_.follow(**grammar);
+    std::vector<TokenId> said;
+    const std::vector<TokenId> wished = harmony_.spell(opening + "one two three, and so on");
+    for (const TokenId token : wished) {
+      if (!allows(next_mask(*constraint), token)) break;
+      constraint->advance(token);
+      said.push_back(token);
+    }
+    const std::size_t marks = harmony_.spell(opening).size();
+    if (budget == 0) {
+      EXPECT_LT(said.size(), marks) << "no analysis at all";
+      continue;
+    }
+    EXPECT_EQ(said.size(), marks + static_cast<std::size_t>(budget));
+    const std::string rest = "<|end|><|start|>assistant<|channel|>final<|message|>So be it.";
+    for (const TokenId token : harmony_.spell(rest)) {
+      ASSERT_TRUE(allows(next_mask(*constraint), token)) << harmony_.tokenizer.token_bytes(token);
+      constraint->advance(token);
+    }
+    EXPECT_TRUE(allows(next_mask(*constraint), harmony_.end));
+    EXPECT_FALSE(constraint->error());
+  }
+}
+
 // A model that may call says what it likes, but its calls keep to strict schemas.
 TEST_F(AnswerConstraintTest, strict_tools_hold_calls_and_leave_text_free) {
   std::mt19937 random(1);

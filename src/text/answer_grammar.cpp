@@ -108,7 +108,12 @@ Result<std::string> text_or_calls(const AnswerWish& wish, const ToolDialect& dia
 Result<Grammar> harmony_grammar(const AnswerWish& wish, const Tokenizer& tokenizer) {
   const auto text = [&tokenizer](std::string_view said) { return lark_text(said, tokenizer); };
   std::string rules = "ANY_TEXT: /(?s:.+)/\n";
-  rules += "analysis: " + text("<|channel|>analysis<|message|>") + "ANY_TEXT? " +
+  std::string thought = "ANY_TEXT";
+  if (wish.thinking_budget) {
+    rules += "thought[max_tokens=" + std::to_string(*wish.thinking_budget) + "]: /(?s:.+)/\n";
+    thought = "thought";
+  }
+  rules += "analysis: " + text("<|channel|>analysis<|message|>") + thought + "? " +
            text("<|end|><|start|>assistant") + "\n";
   rules += "final: " + text("<|channel|>final<|message|>") +
            (wish.content != nullptr ? TRY(content_item(*wish.content)) : std::string("ANY_TEXT?")) + "\n";
@@ -121,7 +126,9 @@ Result<Grammar> harmony_grammar(const AnswerWish& wish, const Tokenizer& tokeniz
     rules += "call: " + text("<|channel|>commentary to=functions.") + any_tool(wish) + "\n";
     body += wish.must_call ? "call " : wish.content != nullptr ? "| call " : "| preamble? call ";
   }
-  return Grammar{GrammarKind::kLark, "start: analysis? ( " + body + ")\n" + rules};
+  const bool may_think = !wish.thinking_budget || *wish.thinking_budget > 0;
+  return Grammar{GrammarKind::kLark,
+                 "start: " + std::string(may_think ? "analysis? " : "") + "( " + body + ")\n" + rules};
 }
 
 }  // namespace
@@ -130,7 +137,9 @@ Result<std::optional<Grammar>> answer_grammar(const AnswerWish& wish, const dial
                                               const Tokenizer& tokenizer) {
   const bool any_strict =
       std::any_of(wish.tools.begin(), wish.tools.end(), [](const Tool& tool) { return tool.strict; });
-  if (wish.content == nullptr && !wish.must_call && !any_strict) return std::optional<Grammar>();
+  const bool limits_thought = format.is_harmony && wish.thinking_budget;
+  if (wish.content == nullptr && !wish.must_call && !any_strict && !limits_thought)
+    return std::optional<Grammar>();
   if (format.is_harmony) return std::optional(TRY(harmony_grammar(wish, tokenizer)));
   if (wish.tools.empty()) return std::optional(*wish.content);
   if (format.tools == nullptr || format.tools->frame.arguments_open.empty())

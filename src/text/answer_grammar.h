@@ -2,6 +2,7 @@
 // calls that keep to their tools' schemas. Pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -18,6 +19,9 @@ struct AnswerWish {
   std::span<const Tool> tools = {};  // that may be called; empty: none
   bool must_call = false;            // the answer is calls; else calls or content
   bool several = true;               // of the calls; false: one
+  /// Tokens that harmony's analysis may have: a budget for what has no markers of its own is a part of the
+  /// grammar. Others are AnswerConstraint's.
+  std::optional<std::int32_t> thinking_budget{};
 };
 
 /// Absent: anything may come. Calls have arguments of their tools' schemas where they are forced or the tool
