@@ -174,6 +174,8 @@ Result<std::optional<GrammarMatcher>> GenerationRun::compile_grammar(const api::
                         .thinking_budget = call.thinking_budget};
   const std::optional<Grammar> grammar = TRY(answer_grammar(wish, chat_->format, *model.tokenizer));
   if (!grammar) return std::optional<GrammarMatcher>();
+  if (wish.content != nullptr && wish.content->kind == GrammarKind::kLark && *grammar != *wish.content)
+    TRY(model.grammars->compile(*wish.content));
   return std::optional(TRY(model.grammars->compile(*grammar)));
 }
 

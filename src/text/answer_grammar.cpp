@@ -52,16 +52,16 @@ Result<std::string> call_rules(const AnswerWish& wish, const CallFrame& frame, c
 }
 
 /// Content as an item of a rule.
-Result<std::string> content_item(const Grammar& content) {
+std::string content_item(const Grammar& content) {
   switch (content.kind) {
     case GrammarKind::kJsonSchema:
       return "%json " + with_bounded_space(content.source);
     case GrammarKind::kRegex:
       return lark_regex(content.source);
     case GrammarKind::kLark:
-      break;
+      return "%lark {\n" + content.source + "\n}";
   }
-  return unsupported("a Lark grammar cannot be kept to beside tools or channels: leave one of them out");
+  return {};
 }
 
 /// Text that none of the marks begins, and that is no unmarked call.
@@ -116,7 +116,7 @@ Result<Grammar> harmony_grammar(const AnswerWish& wish, const Tokenizer& tokeniz
   rules += "analysis: " + text("<|channel|>analysis<|message|>") + thought + "? " +
            text("<|end|><|start|>assistant") + "\n";
   rules += "final: " + text("<|channel|>final<|message|>") +
-           (wish.content != nullptr ? TRY(content_item(*wish.content)) : std::string("ANY_TEXT?")) + "\n";
+           (wish.content != nullptr ? content_item(*wish.content) : std::string("ANY_TEXT?")) + "\n";
   std::string body = wish.must_call ? "" : "final ";
   if (!wish.tools.empty()) {
     const CallFrame frame{.arguments_open = " <|constrain|>json<|message|>"};
@@ -155,7 +155,7 @@ Result<std::optional<Grammar>> answer_grammar(const AnswerWish& wish, const dial
       return unsupported(
           "an answer's form cannot be kept to beside tools with this model, whose calls have no mark: leave "
           "one of them out");
-    source = "start: answer | calls\nanswer: " + TRY(content_item(*wish.content)) + "\n" +
+    source = "start: answer | calls\nanswer: " + content_item(*wish.content) + "\n" +
              TRY(call_rules(wish, dialect.frame, tokenizer));
   }
   return std::optional(Grammar{GrammarKind::kLark, std::move(source)});

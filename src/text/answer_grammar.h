@@ -15,7 +15,9 @@
 namespace mlxd {
 
 struct AnswerWish {
-  const Grammar* content = nullptr;  // what the content matches; null: any text
+  /// What the content matches; null: any text. Beside tools or channels it becomes a part of another grammar: one
+  /// that is no grammar by itself has to be refused before.
+  const Grammar* content = nullptr;
   std::span<const Tool> tools = {};  // that may be called; empty: none
   bool must_call = false;            // the answer is calls; else calls or content
   bool several = true;               // of the calls; false: one
