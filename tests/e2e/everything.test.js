@@ -120,13 +120,14 @@ describe('what the API offers', { skip: noBrowser }, () => {
     assert.equal((await api('/api/v1/profiles/sage')).defaults.system, 'Write in verse.');
   });
 
-  it('gives a model another name, which answers, and takes it away', async () => {
+  it('gives a model another name, which is a model’s then, and takes it away', async () => {
     await page.goto(`${server.url}/profiles`);
     const names = page.getByRole('region', { name: 'Other names' });
     await names.getByLabel('Other name').fill('gpt-4o');
     await names.getByLabel('Model or profile').fill('poet');
     await names.getByRole('button', { name: 'Add' }).click();
-    await names.getByText('gpt-4o').waitFor();
+    await names.getByText('gpt-4o', { exact: true }).waitFor();
+    assert.ok((await api('/v1/models')).data.some((model) => model.id === 'gpt-4o'));
     assert.deepEqual((await api('/api/v1/aliases')).aliases, [{ name: 'gpt-4o', model: 'poet' }]);
     await checkAccessibility(page, 'profiles and other names');
     await picture(page, 'profiles-aliases');
