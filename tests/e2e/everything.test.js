@@ -216,6 +216,24 @@ describe('what the API offers', { skip: noBrowser }, () => {
     await page.getByRole('button', { name: REPOSITORY, exact: true }).waitFor({ state: 'detached' });
   });
 
+  it('offers the switches of a model’s template with their defaults', async () => {
+    await page.goto(`${server.url}/models?place=hub`);
+    await row('demo/tiny-llama').getByRole('button', { name: 'Download' }).click();
+    await page.getByText('demo/tiny-llama is downloaded.').waitFor({ timeout: 60_000 });
+    await page.goto(`${server.url}/profiles`);
+    await page.getByRole('button', { name: 'New profile' }).click();
+    await dialog().getByLabel('Name').fill('hasty');
+    await dialog().getByLabel('Model').fill('demo/tiny-llama');
+    await dialog().getByText('Parameters', { exact: true }).click();
+    const thinking = dialog().getByLabel('enable_thinking');
+    assert.deepEqual(await thinking.locator('option').allInnerTexts(), ['Default (true)', 'true', 'false']);
+    await thinking.selectOption('false');
+    await checkAccessibility(page, 'the switches of a template');
+    await dialog().getByRole('button', { name: 'Save', exact: true }).click();
+    await row('hasty').waitFor();
+    assert.deepEqual((await api('/api/v1/profiles/hasty')).defaults.template, { enable_thinking: false });
+  });
+
   it('draws a chat into a folder and out of it', async () => {
     await page.goto(`${server.url}/chat`);
     await ask(page, 'Which planet is blue?');
