@@ -120,7 +120,7 @@ export const catalog = {
   remove: (id: string, revision?: string) => json<{ freed_bytes: number }>(`/api/v1/models/${pathOf(id)}${query({ revision })}`, { method: 'DELETE' }),
 };
 
-export const HUB_SORTS = ['trendingScore', 'downloads', 'likes', 'lastModified', 'createdAt'] as const;
+export const HUB_SORTS = ['trending', 'downloads', 'likes', 'modified', 'created'] as const;
 export type HubSort = (typeof HUB_SORTS)[number];
 
 export interface HubQuery {

@@ -254,7 +254,7 @@ export const de: Texts = {
   },
   models: {
     sort: 'Reihenfolge',
-    sorts: { trendingScore: 'Im Trend', downloads: 'Meiste Downloads', likes: 'Meiste Likes', lastModified: 'Zuletzt geändert', createdAt: 'Neueste' },
+    sorts: { trending: 'Im Trend', downloads: 'Meiste Downloads', likes: 'Meiste Likes', modified: 'Zuletzt geändert', created: 'Neueste' },
     author: 'Autor',
     allFormats: 'Auch andere Formate',
     sequences: 'Gleichzeitige Anfragen',

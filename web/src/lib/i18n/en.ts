@@ -253,7 +253,7 @@ export const en = {
   },
   models: {
     sort: 'Order',
-    sorts: { trendingScore: 'Trending', downloads: 'Most downloads', likes: 'Most likes', lastModified: 'Changed last', createdAt: 'Newest' },
+    sorts: { trending: 'Trending', downloads: 'Most downloads', likes: 'Most likes', modified: 'Changed last', created: 'Newest' },
     author: 'Author',
     allFormats: 'Also other formats',
     sequences: 'Requests at the same time',
