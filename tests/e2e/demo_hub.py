@@ -27,14 +27,16 @@ def main():
     folder = sys.argv[1]
     demo = folder_repository(folder)
     other = small_model(seed=4, extra={"tags": ["mlx", "text-generation"], "downloads": 100, "usedStorage": 3_000_000})
-    other.files["chat_template.jinja"] = b"{% for message in messages %}{{ message.content }}{% endfor %}"
+    other.files["chat_template.jinja"] = (b"{% for message in messages %}{{ message.content }}{% endfor %}"
+                                             b"{% if enable_thinking is defined and enable_thinking is false %}no thoughts{% endif %}")
     gated = small_model(extra={"tags": ["mlx", "text-generation"], "gated": "manual", "downloads": 9000,
                                "usedStorage": 3_000_000}, gated=True, token="hf_none")
     huge = small_model(seed=2, extra={"tags": ["mlx", "text-generation"], "downloads": 8000,
                                       "usedStorage": 5_000_000_000_000})
     foreign = small_model(seed=3, extra={"tags": ["mlx", "text-generation"], "downloads": 7000, "usedStorage": 3_000_000,
                                          "config": {"model_type": "an-architecture-of-tomorrow"}})
-    hub = FixtureHub({"demo/" + os.path.basename(folder): demo, "demo/tiny-llama": other, "org/gated": gated, "org/huge": huge, "org/foreign": foreign})
+    hub = FixtureHub({"demo/" + os.path.basename(folder): demo, "demo/tiny-llama": other,
+                      "org/gated": gated, "org/huge": huge, "org/foreign": foreign})
     if len(sys.argv) > 2:
         hub.bytes_per_s = int(sys.argv[2])
     print(hub.url, flush=True)

@@ -120,13 +120,14 @@ describe('what the API offers', { skip: noBrowser }, () => {
     assert.equal((await api('/api/v1/profiles/sage')).defaults.system, 'Write in verse.');
   });
 
-  it('gives a model another name, which answers, and takes it away', async () => {
+  it('gives a model another name, which is a model’s then, and takes it away', async () => {
     await page.goto(`${server.url}/profiles`);
     const names = page.getByRole('region', { name: 'Other names' });
     await names.getByLabel('Other name').fill('gpt-4o');
     await names.getByLabel('Model or profile').fill('poet');
     await names.getByRole('button', { name: 'Add' }).click();
-    await names.getByText('gpt-4o').waitFor();
+    await names.getByText('gpt-4o', { exact: true }).waitFor();
+    assert.ok((await api('/v1/models')).data.some((model) => model.id === 'gpt-4o'));
     assert.deepEqual((await api('/api/v1/aliases')).aliases, [{ name: 'gpt-4o', model: 'poet' }]);
     await checkAccessibility(page, 'profiles and other names');
     await picture(page, 'profiles-aliases');
@@ -213,6 +214,24 @@ describe('what the API offers', { skip: noBrowser }, () => {
     await dialog().getByRole('button', { name: 'Delete' }).click();
     await page.getByText(`${REPOSITORY} is deleted`).waitFor();
     await page.getByRole('button', { name: REPOSITORY, exact: true }).waitFor({ state: 'detached' });
+  });
+
+  it('offers the switches of a model’s template with their defaults', async () => {
+    await page.goto(`${server.url}/models?place=hub`);
+    await row('demo/tiny-llama').getByRole('button', { name: 'Download' }).click();
+    await page.getByText('demo/tiny-llama is downloaded.').waitFor({ timeout: 60_000 });
+    await page.goto(`${server.url}/profiles`);
+    await page.getByRole('button', { name: 'New profile' }).click();
+    await dialog().getByLabel('Name').fill('hasty');
+    await dialog().getByLabel('Model').fill('demo/tiny-llama');
+    await dialog().getByText('Parameters', { exact: true }).click();
+    const thinking = dialog().getByLabel('enable_thinking');
+    assert.deepEqual(await thinking.locator('option').allInnerTexts(), ['Default (true)', 'true', 'false']);
+    await thinking.selectOption('false');
+    await checkAccessibility(page, 'the switches of a template');
+    await dialog().getByRole('button', { name: 'Save', exact: true }).click();
+    await row('hasty').waitFor();
+    assert.deepEqual((await api('/api/v1/profiles/hasty')).defaults.template, { enable_thinking: false });
   });
 
   it('draws a chat into a folder and out of it', async () => {
