@@ -96,7 +96,7 @@ std::string ending(const std::string& reason, const std::string& sequence = "nul
 
 const std::string kTextBlock = R"({"type":"text","text":""})";
 const std::string kCallA = R"({"type":"tool_use","id":"toolu_a","name":"f","input":)";
-const std::string kCallB = R"({"type":"tool_use","id":"functions.f:1","name":"f","input":)";
+const std::string kCallB = R"({"type":"tool_use","id":"toolu_x_functions-2ef-3a1","name":"f","input":)";
 const std::string kCaller = R"(,"caller":{"type":"direct"}})";
 
 TEST(MessageAnswer, is_one_message_with_its_blocks_in_order) {

@@ -108,7 +108,10 @@ Task OutputParser::Impl::block_start(int& found) {
     if (!ok) break;
   }
   found = -1;
+  // After a call the beginning of another's mark is one.
+  if (reader.num_complete_calls() > 0) reader.enter_calls();
   if (!block_words.empty()) co_await reader.one_of(block_words, found);
+  reader.leave_calls();
   if (found >= 0) {
     // What opens calls that are none is text, and the white space before it.
     if (static_cast<std::size_t>(found) >= num_openers) reader.let_go();

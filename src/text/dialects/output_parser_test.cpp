@@ -308,6 +308,7 @@ TEST(OutputParser, a_call_cut_off_by_the_answers_length_is_no_text) {
       {with(hermes), "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"1", "«f:{\"a\": \"1…"},
       {with(hermes), "<tool_call>{\"name\": \"f\", \"arguments\": {}}\n</tool_", "«f:{}»"},
       {with(hermes), "<tool_call>{\"name\": \"now\"}</tool_call>\n<tool_call>{\"na", "«now:{}»"},
+      {with(hermes), "<tool_call>{\"name\": \"now\"}</tool_call>\n<tool_c", "«now:{}»"},
       {with(hermes), "<tool_call>not JSON</tool_call> b", "<tool_call>not JSON</tool_call> b"},
       {with(hermes), "a < b", "a < b"},
       {with(hermes), "if a <", "if a <"},

@@ -11,7 +11,8 @@ const CHATML = ['<|im_start|>', '<|im_end|>'];
 /**
  * By name: `template` (of tests/parity/templates), `modelType`, `end` (the token that ends an answer), `special`
  * and `plain` (tokens to add, of either kind), `thinks` (whether the dialect has marks for reasoning),
- * `manyCalls` (whether an answer may have several), and `write({ thought, text, calls })`, an answer as the model
+ * `manyCalls` (whether an answer may have several), `otherWhenForced` (whether the server holds the model to another
+ * form where it must call: of the calls, or by leaving no line breaks between a thought and them), and `write({ thought, text, calls })`, an answer as the model
  * writes it. `calls` are `{ name, input }`.
  */
 export const DIALECTS = {
@@ -43,12 +44,12 @@ export const DIALECTS = {
       calls.length > 0 ? calls.map(({ name, input }) => `{"name": ${json(name)}, "parameters": ${json(input)}}`).join('; ') : text,
   },
   mistral_v3: {
-    template: 'mistral_v3', modelType: 'mistral', end: '</s>', bos: '<s>', plain: [], manyCalls: true,
+    template: 'mistral_v3', modelType: 'mistral', end: '</s>', bos: '<s>', plain: [], manyCalls: true, otherWhenForced: true,
     special: ['<s>', '</s>', '[INST]', '[/INST]', '[TOOL_CALLS]', '[AVAILABLE_TOOLS]', '[/AVAILABLE_TOOLS]', '[TOOL_RESULTS]', '[/TOOL_RESULTS]'],
     write: ({ text = '', calls = [] }) => text + (calls.length > 0 ? `[TOOL_CALLS] [${calls.map(jsonCall).join(', ')}]` : ''),
   },
   mistral_v11: {
-    template: 'mistral_v11', modelType: 'mistral3', end: '</s>', bos: '<s>', plain: [], thinks: true, manyCalls: true,
+    template: 'mistral_v11', modelType: 'mistral3', end: '</s>', bos: '<s>', plain: [], thinks: true, manyCalls: true, otherWhenForced: true,
     special: ['<s>', '</s>', '[INST]', '[/INST]', '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]', '[TOOL_CALLS]', '[ARGS]', '[CALL_ID]', '[THINK]', '[/THINK]',
       '[AVAILABLE_TOOLS]', '[/AVAILABLE_TOOLS]', '[TOOL_RESULTS]', '[/TOOL_RESULTS]', '[TOOL_CONTENT]'],
     write: ({ thought, text = '', calls = [] }) =>
@@ -65,7 +66,7 @@ export const DIALECTS = {
     },
   },
   glm4_5: {
-    template: 'glm4_5', modelType: 'glm4_moe', end: '<|user|>', thinks: true, manyCalls: true,
+    template: 'glm4_5', modelType: 'glm4_moe', end: '<|user|>', thinks: true, manyCalls: true, otherWhenForced: true,
     special: ['[gMASK]', '<sop>', '<|system|>', '<|user|>', '<|assistant|>', '<|observation|>'],
     plain: ['<think>', '</think>', '<tool_call>', '</tool_call>', '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>', '<tool_response>', '</tool_response>'],
     write: ({ thought = '', text = '', calls = [] }) => {
@@ -73,7 +74,7 @@ export const DIALECTS = {
         const values = Object.entries(input).map(([key, value]) => `<arg_key>${key}</arg_key>\n<arg_value>${tagged(value)}</arg_value>\n`);
         return `\n<tool_call>${name}\n${values.join('')}</tool_call>`;
       });
-      return `\n<think>${thought}</think>\n${text}${written.join('')}`;
+      return `<think>${thought}</think>\n${text}${written.join('')}`;
     },
   },
   gpt_oss: {
