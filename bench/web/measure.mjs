@@ -14,10 +14,18 @@ const PARAGRAPH = 'The **scheduler** plans a step: all decoding sequences, one t
 const json = (response, value) => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 const chunk = (delta, finish = null) => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 
+const COUNT = 1000;
+const name = (i) => `organisation/model-${i}`;
+const entry = (i) => ({ id: name(i), created: 1_700_000_000 + i, loaded: i < 2, context_length: 8192, parameters: 1e9 + i * 1e7, capabilities: ['chat'] });
+const facts = (i) => ({ architecture: 'llama', quantization: '4-bit, group 64', context_tokens: 8192, parameters: 1e9 + i * 1e7, size_bytes: 6e8, weight_bytes: 6e8, bits_per_weight: 4.5, inputs: ['text'], chat_template: true, tools: i % 2 === 0, reasoning: false, license: 'mit', base_models: [] });
+const fit = { verdict: 'fits', weight_bytes: 6e8, kv_bytes: 2e8, scratch_bytes: 1e8, total_bytes: 9e8, memory_bytes: 16e9, context_tokens: 8192, concurrency: 1, max_context_tokens: 8192 };
+const local = (i) => ({ id: name(i), source: 'folder', path: `/models/${i}`, loaded: i < 2, supported: true, problem: null, modified: 1_700_000_000 + i, facts: facts(i), fit });
+const many = (make) => Array.from({ length: COUNT }, (_, i) => make(i));
+
 // Stands before the server and answers what is to be large or of an even speed.
 const proxy = http.createServer((request, response) => {
-  if (request.url === '/v1/models')
-    return json(response, { data: Array.from({ length: 1000 }, (_, i) => ({ id: `organisation/model-${i}`, created: 1_700_000_000 + i, loaded: i < 2, context_length: 8192, parameters: 1e9 + i * 1e7, capabilities: ['chat'] })) });
+  if (request.url === '/v1/models') return json(response, { data: many(entry) });
+  if (/^\/api\/v1\/models(\?|$)/.test(request.url)) return json(response, { models: many(local) });
   if (request.url === '/v1/chat/completions') {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const pieces = PARAGRAPH.repeat(400).match(/[\s\S]{1,5}/g);
