@@ -30,6 +30,7 @@ inline bool is_over(DownloadState state) {
 /// What is kept of a download.
 struct DownloadRecord {
   std::string id;
+  std::string owner = {};  // the account that began it; empty: none
   std::string repository;
   std::string revision = "main";
   std::string commit;                 // once the hub has told it
@@ -49,6 +50,7 @@ struct DownloadRecord {
 class DownloadJournal {
  public:
   virtual ~DownloadJournal() = default;
+  /// In the order in which they were saved first.
   virtual Result<std::vector<DownloadRecord>> load() = 0;
   virtual Result<void> save(const DownloadRecord& record) = 0;
   virtual Result<void> remove(const std::string& id) = 0;

@@ -63,9 +63,6 @@ Downloader::Downloader(HubClient hub, std::unique_ptr<DownloadJournal> journal, 
 Result<std::unique_ptr<Downloader>> Downloader::start(HubClient hub, std::unique_ptr<DownloadJournal> journal,
                                                       Options options) {
   std::vector<DownloadRecord> records = TRY(journal->load());
-  std::sort(records.begin(), records.end(), [](const DownloadRecord& a, const DownloadRecord& b) {
-    return std::pair(a.created, a.id) < std::pair(b.created, b.id);
-  });
   std::unique_ptr<Downloader> downloader(
       new Downloader(std::move(hub), std::move(journal), std::move(options)));
   {
@@ -132,6 +129,7 @@ Result<Downloader::Begun> Downloader::begin(const Wish& wish) {
     } else {
       job = std::make_shared<Job>();
       job->record.id = make_id();
+      job->record.owner = wish.owner;
       job->record.repository = wish.repository;
       job->record.revision = wish.revision;
       job->record.patterns = wish.patterns;

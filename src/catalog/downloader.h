@@ -54,6 +54,7 @@ class Downloader {
     std::string repository;
     std::string revision = "main";
     std::vector<std::string> patterns = {};  // empty: what a model needs
+    std::string owner = {};                  // see DownloadRecord
   };
   struct Begun {
     DownloadStatus status;

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "catalog/download_journals.h"
+#include "catalog/memory_journal.h"
 #include "catalog/testing/tiny_hub.h"
 
 namespace mlxd {
@@ -38,6 +38,18 @@ std::string contents(const fs::path& file) {
   return text.str();
 }
 
+// One that outlives its downloader, as a file does.
+class LastingJournal : public DownloadJournal {
+ public:
+  explicit LastingJournal(MemoryJournal& kept) : kept_(kept) {}
+  Result<std::vector<DownloadRecord>> load() override { return kept_.load(); }
+  Result<void> save(const DownloadRecord& record) override { return kept_.save(record); }
+  Result<void> remove(const std::string& id) override { return kept_.remove(id); }
+
+ private:
+  MemoryJournal& kept_;
+};
+
 class DownloaderTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -57,7 +69,7 @@ class DownloaderTest : public ::testing::Test {
     HubPlaces places;
     places.cache = cache_;
     places.endpoint = hub_.endpoint();
-    return Downloader::start(HubClient(places), FolderJournal::open(root_ / "journal").take_value(), options_)
+    return Downloader::start(HubClient(places), std::make_unique<LastingJournal>(journal_), options_)
         .take_value();
   }
 
@@ -91,6 +103,7 @@ class DownloaderTest : public ::testing::Test {
 
   TinyHub hub_{model_files()};
   fs::path root_, cache_;
+  MemoryJournal journal_;
   Downloader::Options options_;
   Mutex mutex_;
   CondVar changed_;

@@ -1,8 +1,5 @@
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <boost/json.hpp>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,39 +14,12 @@
 #include "cli/table.h"
 #include "workbench/bench.h"
 #include "workbench/model_facts.h"
+#include "workbench/report_json.h"
 
 namespace mlxd::cli {
 namespace {
 
 namespace json = boost::json;
-
-std::uint64_t peak_resident_bytes() {
-  rusage usage{};
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-#ifdef __APPLE__
-  return static_cast<std::uint64_t>(usage.ru_maxrss);
-#else
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
-#endif
-}
-
-double rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
-
-json::object to_json(const BenchPercentiles& values) {
-  return {{"p50", rounded(values.p50)}, {"p90", rounded(values.p90)}, {"p99", rounded(values.p99)}};
-}
-
-json::object to_json(const BenchResult& result) {
-  return {{"concurrency", result.concurrency},
-          {"prefill_tokens_per_s", rounded(result.prefill_tokens_per_s)},
-          {"decode_tokens_per_s", rounded(result.decode_tokens_per_s)},
-          {"decode_tokens_per_s_per_stream", rounded(result.decode_tokens_per_s_per_stream)},
-          {"time_to_first_token_ms", rounded(result.time_to_first_token_ms.p50)},
-          {"time_to_first_token_ms_percentiles", to_json(result.time_to_first_token_ms)},
-          {"inter_token_latency_ms", to_json(result.inter_token_latency_ms)},
-          {"drafted_tokens", result.drafted_tokens},
-          {"accepted_tokens", result.accepted_tokens}};
-}
 
 /// What was measured; `limits` only if the steps were profiled.
 struct BenchReport {
@@ -59,30 +29,15 @@ struct BenchReport {
 
 std::string to_json_text(const FoundModel& model, const ModelHost& host, const BenchPlan& plan,
                          const BenchReport& measured) {
-  const BackendMemory memory = host.engine().backend_memory();
-  json::object report{{"model", model.name},
-                      {"backend", host.engine().backend_info().name},
-                      {"prompt_tokens", plan.prompt_tokens},
-                      {"tokens", plan.tokens},
-                      {"rounds", plan.rounds},
-                      {"seed", plan.seed},
-                      {"load_seconds", rounded(host.load_seconds())},
-                      {"memory", json::object{{"weight_bytes", memory.weight_bytes},
-                                              {"page_bytes", memory.page_bytes},
-                                              {"scratch_bytes", memory.scratch_bytes},
-                                              {"tokenizer_bytes", host.tokenizer().memory_bytes()},
-                                              {"peak_resident_bytes", peak_resident_bytes()}}}};
-  // The first concurrency's figures stand at the top too, for those who asked for one.
-  for (const auto& entry : to_json(measured.results.front())) report.insert(entry);
-  json::array all;
-  for (const BenchResult& result : measured.results) {
-    json::object& entry = all.emplace_back(to_json(result)).as_object();
-    if (!measured.limits) continue;
-    entry["prefill_profile"] = profile_json(result.prefill_steps, *measured.limits);
-    entry["decode_profile"] = profile_json(result.decode_steps, *measured.limits);
+  json::object report{{"model", model.name}};
+  for (const auto& entry : report_json(host, plan, measured.results)) report.insert(entry);
+  if (!measured.limits) return pretty_json(report);
+  report["limits"] = limits_json(*measured.limits);
+  json::array& all = report["results"].as_array();
+  for (std::size_t i = 0; i < measured.results.size(); ++i) {
+    all[i].as_object()["prefill_profile"] = profile_json(measured.results[i].prefill_steps, *measured.limits);
+    all[i].as_object()["decode_profile"] = profile_json(measured.results[i].decode_steps, *measured.limits);
   }
-  if (measured.limits) report["limits"] = limits_json(*measured.limits);
-  report["results"] = std::move(all);
   return pretty_json(report);
 }
 
@@ -161,7 +116,8 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   BenchReport measured;
   // With the model's own number of threads; that takes a second.
   if (host->profile() != nullptr) measured.limits = measure_machine(host->profile()->totals().num_threads);
-  measured.results = TRY(run_bench(*host, plan, [&progress](double fraction) { progress.update(fraction); }));
+  measured.results = TRY(
+      run_bench(*host, plan, {.on_progress = [&progress](double fraction) { progress.update(fraction); }}));
   progress.finish();
   context.console.write(options.json ? to_json_text(model, *host, plan, measured)
                                      : to_table_text(model, *host, plan, measured));

@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "workbench/import_gguf.h"
 
@@ -14,10 +15,13 @@ Result<int> import_command(const CommandContext& context, const ImportCommandOpt
   import.name = options.name;
   import.models_folder = context.state.models();
   import.overwrite = options.force;
-  Progress progress(context.console, "importing " + file.filename().string(), Progress::Form::kBar);
-  import.progress = [&progress](float fraction) { progress.update(fraction);
+  // Ctrl-C ends the job, not the program, so that nothing is left behind.
+  const InterruptFlag interrupt;
+  import.is_cancelled = [&interrupt] { return interrupt.raised();
 };
-
+Progress progress(context.console, "importing " + file.filename().string(), Progress::Form::kBar);
+import.progress = [&progress](float fraction) { progress.update(fraction);
+};  // namespace mlxd::cli
 TRY(context.state.ensure());
 const auto imported = import_gguf(file, import);
 progress.finish();
@@ -35,6 +39,6 @@ context.console.write_line(report.name + ": " + std::to_string(report.num_tensor
 // Alone on the last line, for scripts.
 context.console.write_line(report.folder.string());
 return kExitOk;
-}  // namespace mlxd::cli
+}
 
 }  // namespace mlxd::cli

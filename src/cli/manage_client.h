@@ -20,6 +20,8 @@ class ManageClient {
  public:
   /// Errors: of the database and the settings, where no server runs.
   static Result<ManageClient> open(const StateFolder& state);
+  /// As `open`, but nothing where no server runs. Errors: kUnavailable (one runs and does not answer).
+  static Result<std::optional<ManageClient>> find_running(const StateFolder& state);
   /// As `open`, but kUnavailable where no server runs.
   static Result<ManageClient> open_running(const StateFolder& state);
 
@@ -33,7 +35,6 @@ class ManageClient {
 
  private:
   explicit ManageClient(http::Client client) : client_(std::move(client)) {}
-  static Result<std::optional<ManageClient>> find_running(const StateFolder& state);
   static Result<ManageClient> open_own(const StateFolder& state);
   Result<http::ClientResponse> exchange(std::string_view method, std::string_view path,
                                         std::string_view body) const;

@@ -7,35 +7,17 @@
 #include "cli/model_loader.h"
 #include "cli/progress.h"
 #include "workbench/perplexity.h"
+#include "workbench/report_json.h"
 
 namespace mlxd::cli {
 namespace {
 
 namespace json = boost::json;
 
-double tokens_per_s(const PerplexityReport& report) {
-  return report.seconds > 0.0 ? static_cast<double>(report.computed_tokens) / report.seconds : 0.0;
-}
-
 std::string to_json_text(const std::string& model, const std::string& file, const PerplexityReport& report) {
-  return pretty_json(json::object{{"model", model},
-                                  {"backend", report.backend},
-                                  {"file", file},
-                                  {"perplexity", report.perplexity},
-                                  {"standard_error", report.standard_error},
-                                  {"mean_loss", report.mean_loss},
-                                  {"bits_per_byte", report.bits_per_byte},
-                                  {"text_bytes", report.text_bytes},
-                                  {"text_tokens", report.text_tokens},
-                                  {"scored_tokens", report.scored_tokens},
-                                  {"computed_tokens", report.computed_tokens},
-                                  {"windows", report.windows},
-                                  {"context_tokens", report.context_tokens},
-                                  {"stride_tokens", report.stride_tokens},
-                                  {"bos", report.has_bos},
-                                  {"load_seconds", report.load_seconds},
-                                  {"seconds", report.seconds},
-                                  {"tokens_per_s", tokens_per_s(report)}});
+  json::object object{{"model", model}, {"file", file}};
+  for (const auto& entry : report_json(report)) object.insert(entry);
+  return pretty_json(object);
 }
 
 std::string to_text(const std::string& model, const PerplexityReport& report) {

@@ -1,15 +1,15 @@
 #include <boost/json.hpp>
 #include <chrono>
-#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "catalog/download_journals.h"
 #include "catalog/downloader.h"
 #include "cli/format.h"
 #include "cli/hub_commands.h"
 #include "cli/interrupt.h"
 #include "cli/json_text.h"
+#include "cli/pull_source.h"
 #include "cli/pull_view.h"
 
 namespace mlxd::cli {
@@ -18,7 +18,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::milliseconds kRedraw{100};
-constexpr int kAttempts = 6;
+constexpr std::chrono::milliseconds kServerInterval{250};  // as often as it has news
 
 bool moves(const DownloadStatus& status) {
   return status.record.state == DownloadState::kQueued || status.record.state == DownloadState::kRunning;
@@ -43,24 +43,28 @@ Result<int> pull_command(const CommandContext& context, const PullOptions& optio
   }
   if (!options.revision.empty()) wish.revision = options.revision;
 
-  Downloader::Options download_options;
-  download_options.attempts = kAttempts;
-  const auto downloader = TRY(Downloader::start(
-      HubClient(TRY(locate_hub())), std::make_unique<MemoryJournal>(), std::move(download_options)));
+  // A server that runs does it: it would not know of what another process downloads.
+  std::optional<ManageClient> server = TRY(ManageClient::find_running(context.state));
+  const std::chrono::milliseconds interval = server ? kServerInterval : kRedraw;
   const InterruptFlag interrupt;
   StopFlag never;
-  const std::string id = TRY(downloader->begin(wish)).status.record.id;
+  const auto source = server ? TRY(pull_through(std::move(*server), wish)) : TRY(pull_here(wish));
   PullView view(context.console);
-  DownloadStatus status = TRY(downloader->status(id));
+  DownloadStatus status = TRY(source->status());
   while (moves(status)) {
     view.show(status);
     if (interrupt.raised()) {
       view.finish();
-      context.console.report_error("stopped: what came is kept; run it again to go on");
+      context.console.report_error(source->interrupt());
       return kExitFailure;
     }
-    never.wait_for(kRedraw);
-    status = TRY(downloader->status(id));
+    never.wait_for(interval);
+    auto next = source->status();
+    if (!next.ok()) {
+      view.finish();
+      return next.take_error();
+    }
+    status = next.take_value();
   }
   view.show(status);
   view.finish();

@@ -18,6 +18,8 @@ namespace {
 
 // How often models in use are asked whether they are short of K/V.
 constexpr Duration kPressureInterval = std::chrono::milliseconds(250);
+// How soon one who waits for a reservation sees that it is to stop.
+constexpr Duration kStopInterval = std::chrono::milliseconds(200);
 // Of what is free, a model may take so much without the machine swapping.
 constexpr std::size_t kFreeShare = 10;  // nine tenths
 
@@ -156,6 +158,31 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
           {ErrorKind::kUnavailable, "model '" + name + "' was unloaded while it answered: ask again"});
   }
 
+  Result<MemoryHold> reserve(std::size_t bytes, const std::atomic<bool>& stop) {
+    const MutexLock lock(mutex_);
+    if (stopping_) return stopping();
+    follow_machine();
+    const PoolPolicy::Ticket ticket = next_ticket_++;
+    TRY(policy_.reserve(ticket, bytes));
+    reservations_.emplace(ticket, false);
+    wake_keeper();
+    while (!reservations_[ticket]) {
+      if (stop || stopping_) {
+        give_back(ticket);
+        if (stopping_) return stopping();
+        return Error(ErrorKind::kCancelled, "stopped while it waited for memory");
+      }
+      // The machine's own free memory may have grown meanwhile.
+      if (reserved_wake_.wait_until(mutex_, Clock::real().now() + kStopInterval)) continue;
+      follow_machine();
+      wake_keeper();
+    }
+    return MemoryHold(nullptr, [self = shared_from_this(), ticket](void*) {
+      const MutexLock relock(self->mutex_);
+      self->give_back(ticket);
+    });
+  }
+
   PoolSettings settings() {
     const MutexLock lock(mutex_);
     return policy_.settings();
@@ -179,6 +206,7 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
       status.settings = policy_.settings();
       status.follows_machine = follows_machine_;
       status.committed_bytes = policy_.committed_bytes();
+      status.reserved_bytes = policy_.reserved_bytes();
       status.waiting = policy_.num_waiting();
       for (const auto& [name, slot] : slots_) names.push_back(name);
     }
@@ -247,6 +275,7 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
       }
       keeper_wake_.notify_all();
       loader_wake_.notify_all();
+      reserved_wake_.notify_all();
     }
     keeper_.join();
     loader_.join();
@@ -347,6 +376,12 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
     policy_.follow_budget(std::min(largest_budget_, policy_.committed_bytes() + free - free / kFreeShare));
   }
 
+  void give_back(PoolPolicy::Ticket ticket) REQUIRES(mutex_) {
+    policy_.give_back(ticket);
+    reservations_.erase(ticket);
+    wake_keeper();
+  }
+
   void wake_keeper() REQUIRES(mutex_) {
     news_ = true;
     keeper_wake_.notify_one();
@@ -433,6 +468,11 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
   // Gives waiting requests what the policy has decided for them.
   void deliver() REQUIRES(mutex_) {
     for (PoolPolicy::Answer& answer : policy_.take_answers()) {
+      if (const auto reserved = reservations_.find(answer.ticket); reserved != reservations_.end()) {
+        reserved->second = true;
+        reserved_wake_.notify_all();
+        continue;
+      }
       auto waiting = waiting_.extract(answer.ticket);
       if (waiting.empty()) continue;
       const std::string& name = waiting.mapped().name;
@@ -592,11 +632,13 @@ class ModelPool::Core : public std::enable_shared_from_this<ModelPool::Core> {
   CondVar keeper_wake_;
   CondVar loader_wake_;
   CondVar caller_wake_;
+  CondVar reserved_wake_;
   PoolPolicy policy_ GUARDED_BY(mutex_);
   std::size_t largest_budget_ GUARDED_BY(mutex_);
   bool follows_machine_ GUARDED_BY(mutex_);
   std::map<std::string, Slot> slots_ GUARDED_BY(mutex_);  // never removed from
   std::map<PoolPolicy::Ticket, Waiting> waiting_ GUARDED_BY(mutex_);
+  std::map<PoolPolicy::Ticket, bool> reservations_ GUARDED_BY(mutex_);  // true: granted
   std::deque<std::function<void()>> calls_ GUARDED_BY(mutex_);
   std::optional<std::string> to_load_ GUARDED_BY(mutex_);
   PoolPolicy::Ticket next_ticket_ GUARDED_BY(mutex_) = 1;
@@ -629,6 +671,9 @@ Result<void> ModelPool::set_pinned(const ModelSource& source, bool pinned) {
 }
 void ModelPool::unload(const std::string& name, UnloadMode mode, Done done) {
   core_->unload(name, mode, std::move(done));
+}
+Result<MemoryHold> ModelPool::reserve(std::size_t bytes, const std::atomic<bool>& stop) {
+  return core_->reserve(bytes, stop);
 }
 PoolSettings ModelPool::settings() const { return core_->settings(); }
 Result<void> ModelPool::set_settings(const PoolSettings& settings, bool follow_machine) {

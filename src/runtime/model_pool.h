@@ -52,6 +52,9 @@ class PooledModel {
 /// A model that stays loaded as long as this is held.
 using PoolLease = std::shared_ptr<PooledModel>;
 
+/// Memory of the budget, as long as this is held.
+using MemoryHold = std::shared_ptr<void>;
+
 class ModelPool {
  public:
   /// What a load tells and asks. Thread-safe.
@@ -114,6 +117,11 @@ class ModelPool {
   /// loaded).
   void unload(const std::string& name, UnloadMode mode, Done done);
 
+  /// Memory of the budget for what is no model of the pool's: this thread waits until it is there, behind all
+  /// models that wait, and no model in use goes for it. Errors: kOutOfMemory (it can never be there, with the
+  /// numbers), kCancelled (`stop` was set), kUnavailable (stopping).
+  Result<MemoryHold> reserve(std::size_t bytes, const std::atomic<bool>& stop);
+
   PoolSettings settings() const;
   /// Takes effect at once. `follow_machine`: the budget follows free memory, as with Options::free_memory.
   /// Errors: kOutOfMemory.
@@ -137,6 +145,7 @@ class ModelPool {
     PoolSettings settings;
     bool follows_machine = false;
     std::size_t committed_bytes = 0;
+    std::size_t reserved_bytes = 0;  // of these, for what is no model
     std::size_t waiting = 0;
     std::vector<ModelStatus> models;  // by name
   };

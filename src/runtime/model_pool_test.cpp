@@ -259,6 +259,30 @@ TEST_F(ModelPoolTest, adopts_a_model_that_stays) {
 
 // Many threads ask for models that do not all fit, look, pin, unload and change the budget: no model is
 // unloaded in use (the fake says so), no request fails, the machine never holds more than the budget.
+TEST_F(ModelPoolTest, memory_is_held_for_what_is_no_model_until_it_is_given_back_or_given_up) {
+  ModelPool& pool = start({.budget_bytes = 100});
+  know("a", 50, 60, 60);
+  std::atomic<bool> stop{false};
+  auto held = pool.reserve(60, stop);
+  ASSERT_TRUE(held.ok()) << held.error().message;
+  EXPECT_EQ(pool.status().reserved_bytes, 60U);
+  EXPECT_EQ(pool.status().committed_bytes, 60U);
+  EXPECT_TRUE(pool.status().models.empty());
+  EXPECT_EQ(pool.reserve(101, stop).error().kind, ErrorKind::kOutOfMemory);
+  auto model = ask("a");
+  auto waiting = std::async(std::launch::async, [&] { return pool.reserve(50, stop); });
+  stop = true;
+  EXPECT_EQ(waiting.get().error().kind, ErrorKind::kCancelled);
+  held = MemoryHold();
+  const auto lease = model.get();
+  ASSERT_TRUE(lease.ok()) << lease.error().message;
+  EXPECT_EQ(pool.status().reserved_bytes, 0U);
+  stop = false;
+  auto stopped = std::async(std::launch::async, [&] { return pool.reserve(50, stop); });
+  pool.stop();
+  EXPECT_EQ(stopped.get().error().kind, ErrorKind::kUnavailable);
+}
+
 TEST_F(ModelPoolTest, survives_a_crowd) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));

@@ -33,6 +33,7 @@ std::optional<PoolPolicy::Chore> PoolPolicy::next_chore(TimePoint now) {
   if (is_over || any_waits) return std::nullopt;
   reopen();
   grant(now);
+  if (auto chore = hold(now)) return chore;
   return grow(now);
 }
 
@@ -223,6 +224,40 @@ std::optional<PoolPolicy::Chore> PoolPolicy::load(TimePoint now) {
 // Nobody waits for their going any more.
 void PoolPolicy::reopen() {
   for (auto& [name, entry] : entries_) entry.closing = false;
+}
+
+// Memory for the first reservation that waits, from what is free and what models have that nobody uses.
+std::optional<PoolPolicy::Chore> PoolPolicy::hold(TimePoint now) {
+  for (Reservation& each : reservations_) {
+    if (each.granted) continue;
+    if (each.bytes <= free_bytes()) {
+      each.granted = true;
+      answers_.push_back({each.ticket, std::nullopt});
+      continue;
+    }
+    const std::size_t found = free_bytes() + coming_bytes();
+    if (found >= each.bytes) return std::nullopt;
+    const std::size_t missing = each.bytes - found;
+    Entries idle = victims(now);
+    std::erase_if(idle, [](const Entry* entry) { return entry->leases > 0 || entry->resizing_to; });
+    std::size_t gain = 0;
+    for (const Entry* const entry : idle) gain += entry->excess();
+    if (gain >= missing) return shrink(missing, idle);
+    Entry* first = nullptr;
+    for (Entry* const entry : idle) {
+      if (entry->is_protected()) continue;
+      if (!is_evictable(*entry, now)) {
+        wake(entry->last_used + settings_.settle);
+        continue;
+      }
+      if (first == nullptr) first = entry;
+      gain += entry->quota - entry->excess();
+    }
+    // None goes for too little.
+    if (first != nullptr && gain >= missing) return begin_unload(*first);
+    return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 // K/V for those who are short of it, from what is free and what idle models can spare.

@@ -101,7 +101,7 @@ Result<void> PoolPolicy::adopt(const std::string& name, std::size_t bytes, TimeP
 std::size_t PoolPolicy::committed_bytes() const {
   std::size_t bytes = 0;
   for (const auto& [name, entry] : entries_) bytes += entry.quota;
-  return bytes;
+  return bytes + reserved_bytes();
 }
 
 std::size_t PoolPolicy::free_bytes() const {
@@ -248,6 +248,30 @@ Result<void> PoolPolicy::set_settings(const PoolSettings& settings, TimePoint no
 
 void PoolPolicy::follow_budget(std::size_t bytes) {
   settings_.budget_bytes = std::max(bytes, committed_bytes());
+}
+
+Result<void> PoolPolicy::reserve(Ticket ticket, std::size_t bytes) {
+  const std::size_t protected_bytes = protected_bytes_beside({});
+  if (bytes > settings_.budget_bytes || protected_bytes > settings_.budget_bytes - bytes) {
+    std::string message =
+        "this needs " + gigabytes(bytes) + ", the memory for models is " + gigabytes(settings_.budget_bytes);
+    if (protected_bytes > 0)
+      message += ", of which " + gigabytes(protected_bytes) + " are held by pinned ones";
+    message += protected_bytes > 0 ? ": raise --memory or unpin a model" : ": raise --memory";
+    return Error(ErrorKind::kOutOfMemory, std::move(message));
+  }
+  reservations_.push_back({ticket, bytes, false});
+  return {};
+}
+
+void PoolPolicy::give_back(Ticket ticket) {
+  std::erase_if(reservations_, [&](const Reservation& each) { return each.ticket == ticket; });
+}
+
+std::size_t PoolPolicy::reserved_bytes() const {
+  std::size_t bytes = 0;
+  for (const Reservation& each : reservations_) bytes += each.granted ? each.bytes : 0;
+  return bytes;
 }
 
 std::vector<PoolPolicy::Answer> PoolPolicy::take_answers() { return std::exchange(answers_, {}); }

@@ -8,6 +8,9 @@
 // when those it has are answered. That last step waits until the one who asks has waited `swap_wait`, and the
 // one in use has been there that long: so two models under steady traffic take turns and neither starves.
 // Pinned and preloaded models go only when told to; one in use never goes.
+//
+// Memory may also be reserved for what is no model (a job). A reservation goes behind every model that waits
+// and pushes out only idle ones.
 #pragma once
 
 #include <chrono>
@@ -111,6 +114,14 @@ class PoolPolicy {
   /// For a budget that follows the machine: never below what is in use.
   void follow_budget(std::size_t bytes);
 
+  /// `bytes` of the budget for what is no model; an Answer says when they are there. Errors: kOutOfMemory
+  /// (they can never be, beside what is protected, with the numbers).
+  Result<void> reserve(Ticket ticket, std::size_t bytes);
+  /// Gives a reservation back, or up.
+  void give_back(Ticket ticket);
+  /// What reservations have.
+  std::size_t reserved_bytes() const;
+
   /// The next thing to do, if there is one now; `wake_at` then says when there may be, if ever without news.
   std::optional<Chore> next_chore(TimePoint now);
   std::optional<TimePoint> wake_at() const { return wake_at_; }
@@ -183,6 +194,11 @@ class PoolPolicy {
     std::optional<TimePoint> since() const;  // it waits for its load; absent: it does not
   };
   using Entries = std::vector<Entry*>;
+  struct Reservation {
+    Ticket ticket = 0;
+    std::size_t bytes = 0;
+    bool granted = false;
+  };
 
   Entry& at(const std::string& name);
   std::size_t free_bytes() const;
@@ -205,6 +221,7 @@ class PoolPolicy {
   std::optional<Chore> make_room(std::size_t bytes, TimePoint since, TimePoint now, bool at_once);
   std::optional<Chore> shrink(std::size_t bytes, const Entries& order);
   std::optional<Chore> load(TimePoint now);
+  std::optional<Chore> hold(TimePoint now);
   std::optional<Chore> grow(TimePoint now);
   Chore begin_unload(Entry& entry);
   Chore begin_load(Entry& entry);
@@ -213,6 +230,7 @@ class PoolPolicy {
   PoolSettings settings_;
   TimePoint budget_changed_at_{};
   std::map<std::string, Entry> entries_;
+  std::vector<Reservation> reservations_;  // in order of arrival
   std::vector<Answer> answers_;
   std::optional<TimePoint> wake_at_;
 };

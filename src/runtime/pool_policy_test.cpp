@@ -41,6 +41,18 @@ class Pool {
     run();
     return ticket;
   }
+  /// As `ask`, of memory for something else; "has " once it is there.
+  PoolPolicy::Ticket reserve(std::size_t bytes) {
+    const PoolPolicy::Ticket ticket = next_ticket++;
+    if (const auto reserved = policy.reserve(ticket, bytes); !reserved.ok())
+      outcomes[ticket] = reserved.error().message;
+    run();
+    return ticket;
+  }
+  void give_back(PoolPolicy::Ticket ticket) {
+    policy.give_back(ticket);
+    run();
+  }
   void release(const std::string& name) {
     policy.release(name, clock.now());
     run();
@@ -478,6 +490,70 @@ TEST(PoolPolicy, unloads_by_hand_when_the_last_request_is_answered) {
   pool.release("a");
   EXPECT_EQ(pool.outcome(next), "has a");
   EXPECT_EQ(pool.take_log(), "load a; unload a; load a; ");
+}
+
+TEST(PoolPolicy, reserves_what_is_free_and_what_idle_models_have_but_nothing_that_is_in_use) {
+  Pool pool(100);
+  pool.know("used", 30);
+  pool.know("idle", 20, 30, 60);
+  pool.know("pinned", 10);
+  pool.ask("used");
+  for (const char* name : {"idle", "pinned"}) {
+    pool.ask(name);
+    pool.release(name);
+  }
+  pool.policy.set_pinned("pinned", true);
+  pool.advance(1s);
+  pool.take_log();
+  // Free are 30.
+  const auto first = pool.reserve(20);
+  EXPECT_EQ(pool.outcome(first), "has ");
+  EXPECT_EQ(pool.policy.reserved_bytes(), 20U);
+  EXPECT_EQ(pool.policy.committed_bytes(), 90U);
+  const auto second = pool.reserve(40);
+  EXPECT_EQ(pool.outcome(second), "has ");
+  EXPECT_EQ(pool.take_log(), "unload idle; ");
+  // Only what is used could go for a third; it goes by itself, and nobody else waits for that.
+  const auto third = pool.reserve(25);
+  pool.advance(1h);
+  EXPECT_EQ(pool.outcome(third), "");
+  EXPECT_FALSE(pool.view("used").closing);
+  EXPECT_EQ(pool.outcome(pool.ask("used")), "has used");
+  pool.give_back(first);
+  EXPECT_EQ(pool.outcome(third), "");
+  pool.release("used");
+  pool.release("used");
+  pool.advance(1s);
+  EXPECT_EQ(pool.take_log(), "unload used; ");
+  EXPECT_EQ(pool.outcome(third), "has ");
+  // A model waits for its end as for a model in use.
+  const auto model = pool.ask("used");
+  EXPECT_EQ(pool.outcome(model), "");
+  pool.give_back(second);
+  EXPECT_EQ(pool.outcome(model), "has used");
+}
+
+TEST(PoolPolicy, refuses_to_reserve_what_can_never_be_there_and_lets_models_go_first) {
+  Pool pool(100);
+  pool.know("pinned", 30);
+  pool.know("model", 60);
+  pool.ask("pinned");
+  pool.release("pinned");
+  pool.policy.set_pinned("pinned", true);
+  const std::string refused = pool.outcome(pool.reserve(71));
+  EXPECT_NE(refused.find("0.00 GB are held by pinned ones"), std::string::npos) << refused;
+  const auto held = pool.reserve(50);
+  const auto waiting = pool.reserve(20);
+  EXPECT_EQ(pool.outcome(waiting), "has ");
+  pool.give_back(waiting);
+  const auto behind = pool.reserve(30);
+  EXPECT_EQ(pool.outcome(behind), "");
+  const auto model = pool.ask("model");
+  pool.give_back(held);
+  EXPECT_EQ(pool.outcome(model), "has model");
+  EXPECT_EQ(pool.outcome(behind), "");
+  pool.give_back(behind);
+  EXPECT_EQ(pool.policy.reserved_bytes(), 0U);
 }
 
 TEST(PoolPolicy, bounds_its_queue_and_the_time_in_it) {

@@ -128,6 +128,15 @@ constexpr AccessRule kTable[] = {
     {"POST", "/api/v1/downloads/{id}/resume", kAdmin},
     {"POST", "/api/v1/downloads/{id}/cancel", kAdmin},
     {"GET", "/api/v1/events", kLook},
+
+    // One's own; administrators see all. Kinds that change what all have, and paths, are theirs.
+    {"GET", "/api/v1/jobs", kLook},
+    {"POST", "/api/v1/jobs", kMember},
+    {"GET", "/api/v1/jobs/kinds", kLook},
+    {"GET", "/api/v1/jobs/{id}", kLook},
+    {"DELETE", "/api/v1/jobs/{id}", kMember},
+    {"GET", "/api/v1/jobs/{id}/log", kLook},
+    {"POST", "/api/v1/jobs/{id}/cancel", kMember},
 };
 
 }  // namespace

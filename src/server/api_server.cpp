@@ -17,6 +17,8 @@
 #include "server/error_envelopes.h"
 #include "server/event_hub.h"
 #include "server/generation_handlers.h"
+#include "server/job_kinds.h"
+#include "server/job_routes.h"
 #include "server/metrics.h"
 #include "server/ollama_handlers.h"
 #include "server/pool_handlers.h"
@@ -24,8 +26,10 @@
 #include "server/response_archive.h"
 #include "server/response_routes.h"
 #include "server/setting_routes.h"
+#include "server/stored_downloads.h"
 #include "server/text_workers.h"
 #include "server/web_files.h"
+#include "workbench/staging_folder.h"
 
 namespace mlxd {
 namespace {
@@ -63,6 +67,13 @@ ModelPool::Options telling(ModelPool::Options pool, EventHub& events) {
   return pool;
 }
 
+// Of downloads, with what earlier versions of this program kept in files.
+Result<std::unique_ptr<DownloadJournal>> open_journal(Management& management) {
+  auto journal = std::make_unique<StoredDownloads>(management.database());
+  if (!management.state_folder().empty()) TRY(journal->take_over(management.state_folder() / "downloads"));
+  return std::unique_ptr<DownloadJournal>(std::move(journal));
+}
+
 }  // namespace
 
 struct ApiServer::Impl {
@@ -81,6 +92,7 @@ struct ApiServer::Impl {
              .clock = &management->clock()}) {}
 
   void add_routes(http::Router& router);
+  Result<void> open_jobs(const Options& options);
   SystemFacts system_facts() const;
   /// Brings what API keys have used into the database, once for all that end meanwhile.
   void save_usage();
@@ -111,6 +123,7 @@ struct ApiServer::Impl {
   std::unique_ptr<GenerationHandlers> generation;
   std::unique_ptr<CatalogHandlers> catalog;
   std::unique_ptr<OllamaHandlers> ollama;
+  std::unique_ptr<JobQueue> jobs;
   std::unique_ptr<http::Server> server;
 };
 
@@ -246,6 +259,24 @@ void ApiServer::Impl::save_usage() {
   if (!queued) saving_usage = false;
 }
 
+Result<void> ApiServer::Impl::open_jobs(const Options& options) {
+  // What a killed job has left goes before another one begins.
+  if (options.runs_jobs && !options.models_folder.empty())
+    StagingFolder::remove_remains(options.models_folder);
+  const JobEnvironment environment{.shelf = &shelf,
+                                   .names = &management->names(),
+                                   .models_folder = options.models_folder,
+                                   .hub_cache = options.hub_cache,
+                                   .host = options.job_host,
+                                   .models_changed = [this] { catalog->scan_now(); }};
+  jobs = TRY(JobQueue::open(with_events({.database = &management->database(),
+                                         .kinds = job_kinds(environment),
+                                         .runs = options.runs_jobs,
+                                         .clock = &management->clock()},
+                                        events)));
+  return {};
+}
+
 void ApiServer::Impl::add_routes(http::Router& router) {
   router.add("GET", "/healthz", [](const http::ExchangePtr& exchange) {
     http::Response response;
@@ -277,6 +308,7 @@ void ApiServer::Impl::add_routes(http::Router& router) {
   });
   management->add_routes(manage_routes);
   add_response_routes(manage_routes, responses);
+  add_job_routes(manage_routes, *jobs);
   add_system_route(manage_routes, [this] { return system_facts(); });
   for (const http::Route& route : router.routes()) routes.emplace_back(route.method, route.pattern);
   router.wrap_handlers([this](const http::Route& route) { return gate.guard(route); });
@@ -298,15 +330,18 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
                                   .responses = &impl->responses,
                                   .request_timeout = options.request_timeout,
                                   .on_key_used = [raw] { raw->save_usage(); }});
+  std::unique_ptr<DownloadJournal> journal = TRY(open_journal(*impl->management));
   impl->catalog = TRY(CatalogHandlers::create(
       {.shelf = &impl->shelf,
        .events = &impl->events,
        .models_folder = options.models_folder,
        .hub_cache = options.hub_cache,
-       .downloads_folder = options.downloads_folder,
-       .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); }}));
+       .journal = std::move(journal),
+       .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); },
+       .first_events = [raw](const Caller& caller) { return first_job_events(*raw->jobs, caller); }}));
   impl->ollama = std::make_unique<OllamaHandlers>(OllamaHandlers::Options{
       .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});
+  TRY(impl->open_jobs(options));
   http::Router router;
   impl->add_routes(router);
   // After the gate has taken all others: the files of the page are for anyone.
@@ -327,10 +362,12 @@ ApiServer::ApiServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 // engines, which post to the server until then.
 ApiServer::~ApiServer() {
   impl_->ollama->close();
+  impl_->jobs->stop();
   impl_->server->close_all();
   impl_->workers.stop();
   impl_->responses.flush();
   impl_->catalog->stop();
+  impl_->jobs.reset();
   impl_->shelf.stop();
   impl_->server->close_all();
   impl_->shelf.clear();
@@ -344,13 +381,17 @@ void ApiServer::set_request_timeout(std::chrono::seconds timeout) {
   impl_->generation->set_request_timeout(timeout);
 }
 const std::vector<std::pair<std::string, std::string>>& ApiServer::routes() const { return impl_->routes; }
-void ApiServer::set_ready() { impl_->ready = true; }
+void ApiServer::set_ready() {
+  impl_->ready = true;
+  impl_->jobs->begin();
+}
 
 void ApiServer::begin_drain() {
   impl_->draining = true;
   // Streams that end late or never would be waited for.
   impl_->events.close();
   impl_->ollama->close();
+  impl_->jobs->stop();
   impl_->server->begin_drain();
 }
 

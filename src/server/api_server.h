@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "http/server.h"
+#include "runtime/model_host.h"
 #include "server/management.h"
 #include "server/model_shelf.h"
 
@@ -25,7 +26,9 @@ class ApiServer {
     ModelPool::Options pool;
     std::filesystem::path models_folder = {};
     std::filesystem::path hub_cache = {};  // whose models are served too, and where downloads go; empty: none
-    std::filesystem::path downloads_folder = {};  // what is under way, for the next start; empty: not kept
+    /// Whether jobs run here (see JobQueue), and how those that measure load their models.
+    bool runs_jobs = false;
+    ModelHostOptions job_host = {};
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // of a generation; 0: none
     /// Accounts, keys, settings, profiles; null: with nothing stored, in memory.

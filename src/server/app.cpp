@@ -127,9 +127,10 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   };
   server_options.models_folder = given.models_folder;
   server_options.hub_cache = given.hub_cache;
-  if (!given.state_folder.empty()) server_options.downloads_folder = given.state_folder / "downloads";
   server_options.strict = given.strict;
   server_options.request_timeout = given.request_timeout;
+  server_options.runs_jobs = true;
+  server_options.job_host = host_options;
   PoolSettings pool;
   pool.budget_bytes = given.memory_bytes > 0 ? given.memory_bytes : default_budget_bytes();
   pool.spend_budget = given.memory_bytes > 0;

@@ -11,9 +11,9 @@
 #include "api/manage/catalog_json.h"
 #include "base/log.h"
 #include "base/nearest_names.h"
-#include "catalog/download_journals.h"
 #include "catalog/hub_facts.h"
 #include "catalog/local_models.h"
+#include "catalog/memory_journal.h"
 #include "http/sse.h"
 #include "model/architectures/architecture.h"
 #include "text/chat_template.h"
@@ -126,8 +126,8 @@ Result<void> CatalogHandlers::start() {
     return {};
   }
   places->cache = options_.hub_cache;
-  std::unique_ptr<DownloadJournal> journal = std::make_unique<MemoryJournal>();
-  if (!options_.downloads_folder.empty()) journal = TRY(FolderJournal::open(options_.downloads_folder));
+  std::unique_ptr<DownloadJournal> journal = std::move(options_.journal);
+  if (journal == nullptr) journal = std::make_unique<MemoryJournal>();
   Downloader::Options downloads;
   downloads.on_change = [this](const DownloadStatus& status) {
     events_.publish("download", json::serialize(manage::download_json(status)));
@@ -159,12 +159,20 @@ Result<ModelFacts> CatalogHandlers::facts_of(const fs::path& folder) const {
 
 void CatalogHandlers::add(http::Router& router, const std::string& method, const std::string& path,
                           Answer answer, http::RouteOptions options) {
-  const auto shared = std::make_shared<const Answer>(std::move(answer));
+  add_for_caller(
+      router, method, path,
+      [answer = std::move(answer)](const http::Request& request, const Caller&) { return answer(request); },
+      std::move(options));
+}
+
+void CatalogHandlers::add_for_caller(http::Router& router, const std::string& method, const std::string& path,
+                                     CallerAnswer answer, http::RouteOptions options) {
+  const auto shared = std::make_shared<const CallerAnswer>(std::move(answer));
   router.add(
       method, path,
       [this, shared](const http::ExchangePtr& exchange) {
         const bool posted = workers_.try_post([shared, exchange] {
-          auto response = (*shared)(exchange->request);
+          auto response = (*shared)(exchange->request, caller_of(*exchange));
           if (response) {
             exchange->post([exchange, response = response.take_value()] { exchange->respond(response); });
             return;
@@ -206,7 +214,9 @@ void CatalogHandlers::add_routes(http::Router& router) {
       list.push_back(manage::download_json(status));
     return json_response(200, json::object{{"downloads", std::move(list)}});
   });
-  add(router, "POST", "/api/v1/downloads", [this](const Request& request) { return begin_download(request); },
+  add_for_caller(
+      router, "POST", "/api/v1/downloads",
+      [this](const Request& request, const Caller& caller) { return begin_download(request, caller); },
       {.media_type = "application/json", .max_body_bytes = kMaxBodyBytes});
   add(router, "GET", "/api/v1/downloads/{id}",
       [this](const Request& request) { return show_download(std::string(request.parameter("id")), 200); });
@@ -234,15 +244,17 @@ void CatalogHandlers::listen(const http::ExchangePtr& exchange) {
   if (exchange->request.method == "HEAD") return exchange->respond(std::move(response));
   const auto id = std::make_shared<std::uint64_t>(0);
   exchange->on_gone([this, id] { events_.unsubscribe(*id); });
-  *id = events_.subscribe([this, exchange, id](const std::shared_ptr<const std::string>& bytes) {
-    exchange->post([this, exchange, id, bytes] {
-      if (exchange->gone()) return;
-      if (bytes == nullptr) return exchange->end();
-      if (exchange->pending_bytes() <= kMaxPendingBytes) return exchange->send(*bytes);
-      events_.unsubscribe(*id);
-      exchange->cut();
-    });
-  });
+  *id = events_.subscribe(
+      [this, exchange, id](const std::shared_ptr<const std::string>& bytes) {
+        exchange->post([this, exchange, id, bytes] {
+          if (exchange->gone()) return;
+          if (bytes == nullptr) return exchange->end();
+          if (exchange->pending_bytes() <= kMaxPendingBytes) return exchange->send(*bytes);
+          events_.unsubscribe(*id);
+          exchange->cut();
+        });
+      },
+      {caller_of(*exchange).user_id(), caller_of(*exchange).administers()});
   exchange->begin_stream(std::move(response), [] { return std::string(http::kSseKeepAlive); });
   // The whole state after that, so that whoever comes late misses nothing.
   workers_.try_post([this, exchange] {
@@ -250,8 +262,9 @@ void CatalogHandlers::listen(const http::ExchangePtr& exchange) {
     if (downloader_ != nullptr) {
       for (const DownloadStatus& status : downloader_->list()) list.push_back(manage::download_json(status));
     }
-    const std::string bytes =
+    std::string bytes =
         EventHub::encode("downloads", json::serialize(json::object{{"downloads", std::move(list)}}));
+    if (options_.first_events) bytes += options_.first_events(caller_of(*exchange));
     exchange->post([exchange, bytes] {
       if (!exchange->gone()) exchange->send(bytes);
     });
@@ -439,9 +452,10 @@ Result<http::Response> CatalogHandlers::test_token(const http::Request& request)
   return json_response(200, manage::hub_account_json(account));
 }
 
-Result<http::Response> CatalogHandlers::begin_download(const http::Request& request) {
+Result<http::Response> CatalogHandlers::begin_download(const http::Request& request, const Caller& caller) {
   const manage::DownloadRequest wish = TRY(manage::decode_download_request(request.body));
-  const auto begun = TRY(TRY(downloads())->begin({wish.repository, wish.revision, wish.patterns}));
+  const auto begun =
+      TRY(TRY(downloads())->begin({wish.repository, wish.revision, wish.patterns, caller.user_id()}));
   note_managed(begun.status.record.id);
   http::Response response = json_response(begun.joined ? 200 : 202, manage::download_json(begun.status));
   response.headers.add("Location", "/api/v1/downloads/" + begun.status.record.id);

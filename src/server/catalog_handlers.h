@@ -19,6 +19,7 @@
 #include "catalog/downloader.h"
 #include "catalog/model_catalog.h"
 #include "http/router.h"
+#include "server/caller.h"
 #include "server/event_hub.h"
 #include "server/model_shelf.h"
 #include "server/text_workers.h"
@@ -31,10 +32,13 @@ class CatalogHandlers {
     ModelShelf* shelf = nullptr;
     EventHub* events = nullptr;
     std::filesystem::path models_folder = {};
-    std::filesystem::path hub_cache = {};         // empty: neither hub nor downloads
-    std::filesystem::path downloads_folder = {};  // of the journal; empty: downloads are forgotten at the end
+    std::filesystem::path hub_cache = {};  // empty: neither hub nor downloads
+    /// Of downloads, which go on with what it says; null: they are forgotten at the end.
+    std::unique_ptr<DownloadJournal> journal = {};
     /// See HubClient::Options.
     std::function<Result<std::optional<std::string>>()> kept_hub_token = {};
+    /// Events, encoded, that one who begins to listen is told first, beside the downloads.
+    std::function<std::string(const Caller& caller)> first_events = {};
   };
   /// Goes on with downloads that were under way. A bad token or endpoint is told by each call to the hub;
   /// other errors: the journal's.
@@ -56,6 +60,8 @@ class CatalogHandlers {
   /// Errors: kUnavailable or what the hub's settings say: there are no downloads.
   Result<Downloader*> downloads() const;
   using DownloadListener = std::function<void(const DownloadStatus&)>;
+  /// Looks at the disk now, so that whoever asks next sees what has changed. Not under a listener.
+  void scan_now() { catalog_->scan_now(); }
   /// Calls `listener` on any thread when a download has changed; it must not call the downloader.
   std::uint64_t follow_downloads(DownloadListener listener);
   /// No call begins after this returns, though one may be under way.
@@ -66,12 +72,15 @@ class CatalogHandlers {
  private:
   using Fields = std::vector<std::pair<std::string, std::string>>;
   using Answer = std::function<Result<http::Response>(const http::Request&)>;
+  using CallerAnswer = std::function<Result<http::Response>(const http::Request&, const Caller&)>;
 
   explicit CatalogHandlers(Options options);
   Result<void> start();
   /// A route whose answer may take its time.
   void add(http::Router& router, const std::string& method, const std::string& path, Answer answer,
            http::RouteOptions options = {});
+  void add_for_caller(http::Router& router, const std::string& method, const std::string& path,
+                      CallerAnswer answer, http::RouteOptions options = {});
   void listen(const http::ExchangePtr& exchange);
 
   Result<http::Response> list_models(const http::Request& request);
@@ -81,7 +90,7 @@ class CatalogHandlers {
   Result<http::Response> show_hub_model(const http::Request& request);
   Result<http::Response> list_variants(const http::Request& request);
   Result<http::Response> test_token(const http::Request& request);
-  Result<http::Response> begin_download(const http::Request& request);
+  Result<http::Response> begin_download(const http::Request& request, const Caller& caller);
   Result<http::Response> show_download(const std::string& id, int status) const;
   Result<http::Response> delete_download(const http::Request& request);
 
@@ -90,7 +99,7 @@ class CatalogHandlers {
   void tell_listeners(const DownloadStatus& status) const;
   void note_managed(const std::string& download);
 
-  const Options options_;
+  Options options_;  // constant once started
   EventHub& events_;
   StopFlag stop_;
   TextWorkers workers_;

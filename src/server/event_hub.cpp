@@ -18,18 +18,37 @@ void EventHub::publish(std::string_view name, std::string_view json) {
   std::vector<std::shared_ptr<const Listener>> listeners;
   {
     const MutexLock lock(mutex_);
-    for (const auto& [id, listener] : listeners_) listeners.push_back(listener);
+    for (const auto& [id, subscription] : listeners_) listeners.push_back(subscription.listener);
   }
+  send(listeners, name, json);
+}
+
+void EventHub::publish_to(std::string_view user_id, std::string_view name, std::string_view json) {
+  std::vector<std::shared_ptr<const Listener>> listeners;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [id, subscription] : listeners_) {
+      const Reader& reader = subscription.reader;
+      if (reader.administers || (!user_id.empty() && reader.user_id == user_id))
+        listeners.push_back(subscription.listener);
+    }
+  }
+  send(listeners, name, json);
+}
+
+void EventHub::send(const std::vector<std::shared_ptr<const Listener>>& listeners, std::string_view name,
+                    std::string_view json) {
   if (listeners.empty()) return;
   const auto bytes = std::make_shared<const std::string>(encode(name, json));
   for (const auto& listener : listeners) (*listener)(bytes);
 }
 
-std::uint64_t EventHub::subscribe(Listener listener) {
+std::uint64_t EventHub::subscribe(Listener listener, Reader reader) {
   {
     const MutexLock lock(mutex_);
     if (!closed_) {
-      listeners_.emplace(++last_id_, std::make_shared<const Listener>(std::move(listener)));
+      listeners_.emplace(
+          ++last_id_, Subscription{std::make_shared<const Listener>(std::move(listener)), std::move(reader)});
       return last_id_;
     }
   }
@@ -38,13 +57,13 @@ std::uint64_t EventHub::subscribe(Listener listener) {
 }
 
 void EventHub::close() {
-  std::map<std::uint64_t, std::shared_ptr<const Listener>> listeners;
+  std::map<std::uint64_t, Subscription> listeners;
   {
     const MutexLock lock(mutex_);
     closed_ = true;
     std::swap(listeners, listeners_);
   }
-  for (const auto& [id, listener] : listeners) (*listener)(nullptr);
+  for (const auto& [id, subscription] : listeners) (*subscription.listener)(nullptr);
 }
 
 void EventHub::unsubscribe(std::uint64_t id) {

@@ -36,8 +36,9 @@ void ManageRoutes::add(std::string method, std::string pattern, Handler handler,
       max_body_bytes, TextWorkers::Weight::kLight);
 }
 
-void ManageRoutes::add_slow(std::string method, std::string pattern, SlowHandler handler) {
-  add(std::move(method), std::move(pattern), std::move(handler), 256 * 1024, TextWorkers::Weight::kHeavy);
+void ManageRoutes::add_slow(std::string method, std::string pattern, SlowHandler handler,
+                            std::size_t max_body_bytes) {
+  add(std::move(method), std::move(pattern), std::move(handler), max_body_bytes, TextWorkers::Weight::kHeavy);
 }
 
 void ManageRoutes::add(std::string method, std::string pattern, SlowHandler handler,

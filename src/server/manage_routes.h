@@ -40,7 +40,8 @@ class ManageRoutes {
   /// Bodies are JSON, of at most `max_body_bytes`.
   void add(std::string method, std::string pattern, Handler handler, std::size_t max_body_bytes = 256 * 1024);
   /// For what takes a tenth of a second or more, such as hashing a password.
-  void add_slow(std::string method, std::string pattern, SlowHandler handler);
+  void add_slow(std::string method, std::string pattern, SlowHandler handler,
+                std::size_t max_body_bytes = 256 * 1024);
 
  private:
   void add(std::string method, std::string pattern, SlowHandler handler, std::size_t max_body_bytes,

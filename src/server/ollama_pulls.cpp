@@ -196,7 +196,8 @@ Result<void> OllamaPulls::follow(const http::ExchangePtr& exchange, const ollama
     return {};
   }
   Downloader& downloader = *TRY(options_.catalog->downloads());
-  const Downloader::Begun begun = TRY(downloader.begin({wanted.repository, wanted.revision, {}}));
+  const Downloader::Begun begun =
+      TRY(downloader.begin({wanted.repository, wanted.revision, {}, caller_of(*exchange).user_id()}));
   const std::string id = begun.status.record.id;
   const auto pull = std::make_shared<Pull>(exchange, request.stream, id);
   {

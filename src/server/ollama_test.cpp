@@ -63,7 +63,6 @@ class OllamaOverHttp : public ::testing::Test {
     setenv("HF_ENDPOINT", hub_.endpoint().c_str(), 1);
     ApiServer::Options options;
     options.hub_cache = folder_.path() / "hub";
-    options.downloads_folder = folder_.path() / "downloads";
     options.pool = testing::scripted_pool();
     start(std::move(options));
   }

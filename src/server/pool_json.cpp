@@ -94,6 +94,7 @@ std::string encode_pool(const ModelPool::Status& status, const ProcessMemory& pr
        json::object{{"bytes", is_limited ? json::value(settings.budget_bytes) : json::value(nullptr)},
                     {"from", status.follows_machine ? "machine" : "setting"},
                     {"reserved_bytes", status.committed_bytes},
+                    {"job_bytes", status.reserved_bytes},
                     {"free_bytes", is_limited ? json::value(free) : json::value(nullptr)}}},
       {"settings", json::object{{"eviction", std::string(to_string(settings.eviction))},
                                 {"keep_alive_s", keep_alive(settings.keep_alive)},

@@ -14,8 +14,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::chrono::seconds kPollInterval{1};  // how soon a failed request is noticed
-constexpr int kMaxSilentPolls = 120;              // without any step: something is wrong
+constexpr std::chrono::milliseconds kPollInterval{1000};  // how soon a failed request is noticed
+constexpr std::chrono::milliseconds kStopInterval{200};   // and how soon the wish to stop
+constexpr std::chrono::minutes kLongestSilence{2};        // without any step: something is wrong
 constexpr std::int32_t kWarmUpTokens = 8;
 
 double seconds_between(TimePoint from, TimePoint to) {
@@ -49,9 +50,9 @@ class StepClock : public StreamWaker {
     if (closes) changed_.notify_one();
   }
 
-  /// True once the window has closed, false after a while without.
-  bool wait_closed() {
-    const TimePoint deadline = Clock::real().now() + kPollInterval;
+  /// True once the window has closed, false if it has not after `interval`.
+  bool wait_closed(Duration interval) {
+    const TimePoint deadline = Clock::real().now() + interval;
     const MutexLock lock(mutex_);
     while (!closed_)
       if (!changed_.wait_until(mutex_, deadline)) return closed_;
@@ -143,15 +144,17 @@ Result<void> check_no_error(std::vector<Stream>& streams) {
   return {};
 }
 
-Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams) {
+// `stop` may be null.
+Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams, const std::atomic<bool>* stop) {
   std::uint64_t steps_seen = 0;
-  int silent_polls = 0;
-  while (!clock.wait_closed()) {
+  TimePoint last_step = Clock::real().now();
+  while (!clock.wait_closed(stop == nullptr ? kPollInterval : kStopInterval)) {
     TRY(check_no_error(streams));
+    if (stop != nullptr && *stop) return Error(ErrorKind::kCancelled, "stopped");
     const std::uint64_t steps = clock.num_steps();
-    silent_polls = steps == steps_seen ? silent_polls + 1 : 0;
+    if (steps != steps_seen) last_step = Clock::real().now();
     steps_seen = steps;
-    if (silent_polls == kMaxSilentPolls)
+    if (Clock::real().now() - last_step >= kLongestSilence)
       return Error(ErrorKind::kTimeout, "the engine made no token for two minutes");
   }
   return check_no_error(streams);
@@ -159,11 +162,12 @@ Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams) {
 
 class Bench {
  public:
-  Bench(const ModelHost& host, const BenchPlan& plan)
+  Bench(const ModelHost& host, const BenchPlan& plan, const std::atomic<bool>* stop)
       : engine_(host.engine()),
         limits_(host.limits()),
         profile_(host.profile()),
         plan_(plan),
+        stop_(stop),
         random_(plan.seed) {}
 
   Result<void> measure_prefill(std::int32_t concurrency, Measured& measured) {
@@ -171,7 +175,7 @@ class Bench {
     StepClock clock(static_cast<std::size_t>(concurrency), 0, profile_);
     const StepTotals before = profile_ != nullptr ? profile_->totals() : StepTotals{};
     std::vector<Stream> streams = TRY(submit(concurrency, 1, clock));
-    TRY(wait_for(clock, streams));
+    TRY(wait_for(clock, streams, stop_));
     const double seconds = seconds_between(streams.front().submitted, clock.window_begin());
     measured.prefill_rates.push_back(static_cast<double>(concurrency) * plan_.prompt_tokens / seconds);
     measured.prefill_steps += clock.steps_until_closed();
@@ -185,7 +189,7 @@ class Bench {
     const EngineStats before = engine_.stats();
     std::vector<Stream> streams =
         TRY(submit(concurrency, tokens + 1 + spare_tokens(plan_, concurrency), clock));
-    TRY(wait_for(clock, streams));
+    TRY(wait_for(clock, streams, stop_));
 
     const TimePoint begin = clock.window_begin();
     TimePoint end = begin;
@@ -214,7 +218,7 @@ class Bench {
     StepClock clock(1, 0, nullptr);
     std::vector<Stream> streams;
     streams.push_back({TRY(engine_.submit(TRY(make_request(1, 1, 0)), &clock)), Clock::real().now()});
-    return wait_for(clock, streams);
+    return wait_for(clock, streams, stop_);
   }
 
   // `clock` must outlive the streams.
@@ -247,6 +251,7 @@ class Bench {
   const GenerationLimits limits_;
   const StepProfile* const profile_;  // or null
   const BenchPlan& plan_;
+  const std::atomic<bool>* const stop_;  // or null
   std::mt19937_64 random_;
 };
 
@@ -263,7 +268,7 @@ std::int64_t kv_tokens_needed(const BenchPlan& plan) {
 }
 
 Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPlan& plan,
-                                           const std::function<void(double)>& on_progress) {
+                                           const BenchWatch& watch) {
   const GenerationLimits limits = host.limits();
   for (const std::int32_t concurrency : plan.concurrency) {
     const std::int64_t needed =
@@ -276,7 +281,7 @@ Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPla
                               ": ask for fewer");
   }
 
-  Bench bench(host, plan);
+  Bench bench(host, plan, watch.stop);
   Measured discarded;
   const std::int32_t most = *std::max_element(plan.concurrency.begin(), plan.concurrency.end());
   TRY(bench.measure_decode(most, std::min(plan.tokens, kWarmUpTokens), discarded));
@@ -286,10 +291,16 @@ Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPla
   double finished = 0.0;
   for (std::int32_t round = 0; round < plan.rounds; ++round) {
     for (std::size_t i = 0; i < plan.concurrency.size(); ++i) {
-      if (on_progress) on_progress(finished / total);
+      if (watch.on_progress) watch.on_progress(finished / total);
       TRY(bench.measure_prefill(plan.concurrency[i], measured[i]));
       TRY(bench.measure_decode(plan.concurrency[i], plan.tokens, measured[i]));
       finished += 1.0;
+      if (watch.on_round) {
+        watch.on_round({.round = round + 1,
+                        .concurrency = plan.concurrency[i],
+                        .prefill_tokens_per_s = measured[i].prefill_rates.back(),
+                        .decode_tokens_per_s = measured[i].decode_rates.back()});
+      }
     }
   }
 

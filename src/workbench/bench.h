@@ -7,6 +7,7 @@
 // of all streams over that time. Times are taken on the engine's thread at the end of each step.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -46,13 +47,28 @@ struct BenchResult {
 /// K/V positions that the largest concurrency of the plan needs, in whole pages and with some to spare.
 std::int64_t kv_tokens_needed(const BenchPlan& plan);
 
+/// What one concurrency of one round gave.
+struct BenchRound {
+  std::int32_t round = 1;  // from 1
+  std::int32_t concurrency = 1;
+  double prefill_tokens_per_s = 0.0;
+  double decode_tokens_per_s = 0.0;  // all streams together
+};
+
+/// How somebody follows a benchmark, or ends it.
+struct BenchWatch {
+  std::function<void(double)> on_progress = {};  // 0 … 1; may be empty
+  std::function<void(const BenchRound&)> on_round = {};
+  /// Ends it with kCancelled, within a step of the engine, of being set; may be null.
+  const std::atomic<bool>* stop = nullptr;
+};
+
 /// Measures a loaded model, with its profile if it has one; loaded so that prompts take whole steps
 /// (ModelHostOptions::gap_ratio), or the first streams may have ended before the last begin. A warm-up, then
-/// `rounds` rounds over all concurrencies in turn, so that a drift of the machine touches all alike.
-/// `on_progress` gets 0 … 1 and may be empty. Errors: those of the engine; kInvalidArgument for a plan that
-/// does not fit the context.
+/// `rounds` rounds over all concurrencies in turn, so that a drift of the machine touches all alike. Errors:
+/// those of the engine; kInvalidArgument for a plan that does not fit the context; kCancelled.
 Result<std::vector<BenchResult>> run_bench(const ModelHost& host, const BenchPlan& plan,
-                                           const std::function<void(double)>& on_progress);
+                                           const BenchWatch& watch);
 
 /// The value below which `share` of the sorted values lie, interpolated; 0 for none.
 double percentile(std::vector<double> values, double share);

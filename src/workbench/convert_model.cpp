@@ -271,25 +271,35 @@ void describe(const ModelFolder& source, const ConversionPlan& plan, ConvertRepo
   }
 }
 
+std::uint64_t tensor_bytes(const ConversionPlan& plan) {
+  std::uint64_t bytes = 0;
+  for (const TensorLayout& layout : plan.layouts()) bytes += layout.num_bytes();
+  return bytes;
+}
+
+std::uint64_t total_bytes(const std::vector<CarriedFile>& files) {
+  std::uint64_t bytes = 0;
+  for (const CarriedFile& file : files) bytes += file.num_bytes;
+  return bytes;
+}
+
 Result<ConvertReport> fill(const ModelFolder& source, const ConversionPlan& plan,
                            const StagingFolder& staging, const ConvertOptions& options) {
-  const std::vector<TensorLayout> layouts = plan.layouts();
   const std::vector<CarriedFile> carried = TRY(carried_files(source.path()));
-  std::uint64_t total = 0;
-  for (const TensorLayout& layout : layouts) total += layout.num_bytes();
-  std::uint64_t carried_bytes = 0;
-  for (const CarriedFile& file : carried) carried_bytes += file.num_bytes;
-  TRY(staging.check_space(total + carried_bytes));
+  const std::uint64_t total = tensor_bytes(plan);
+  TRY(staging.check_space(total + total_bytes(carried)));
 
   TRY(staging.write_text("config.json", to_pretty_json(plan.config)));
   for (const CarriedFile& file : carried) TRY(staging.copy_file(file.path, file.path.filename().string()));
-  WeightFilesWriter writer = TRY(WeightFilesWriter::create(staging.path(), layouts, options.max_file_bytes));
+  WeightFilesWriter writer =
+      TRY(WeightFilesWriter::create(staging.path(), plan.layouts(), options.max_file_bytes));
   Progress progress(options, total);
   for (const ConvertedModule& module : plan.modules)
     TRY(ModuleWriter(source.weights(), module, options.scales, writer).write(progress));
   for (const ConvertedTensor& tensor : plan.tensors)
     TRY(write_tensor(tensor, source.weights(), writer, progress));
   TRY(writer.finish());
+  TRY(progress.add(0));
 
   ConvertReport report;
   // What would be refused at load is refused now.
@@ -310,18 +320,30 @@ Error with_folder(Error error, const fs::path& folder) {
   return error;
 }
 
+/// What is to be done, before anything is.
+struct Conversion {
+  fs::path target;
+  ModelFolder source;
+  ConversionPlan plan;
+};
+
+Result<Conversion> prepare(const fs::path& source_path, const ConvertOptions& options) {
+  fs::path target = normal_path(options.out);
+  TRY(check_target(source_path, target, options.overwrite));
+  ModelFolder source = TRY(ModelFolder::open(source_path));
+  const json::object config = TRY(read_json_object(source.path() / "config.json", kMaxConfigBytes));
+  ConversionPlan plan = TRY(plan_conversion(source, config, options));
+  return Conversion{std::move(target), std::move(source), std::move(plan)};
+}
+
 }  // namespace
 
 Result<ConvertReport> convert_model(const fs::path& source_path, const ConvertOptions& options) {
-  const fs::path target = normal_path(options.out);
-  TRY(check_target(source_path, target, options.overwrite));
-  const ModelFolder source = TRY(ModelFolder::open(source_path));
-  const json::object config = TRY(read_json_object(source.path() / "config.json", kMaxConfigBytes));
-  const ConversionPlan plan = TRY(plan_conversion(source, config, options));
-  StagingFolder staging = TRY(StagingFolder::create(target, "converting"));
+  const Conversion conversion = TRY(prepare(source_path, options));
+  StagingFolder staging = TRY(StagingFolder::create(conversion.target, "converting"));
   Result<ConvertReport> filled = [&]() -> Result<ConvertReport> {
     try {
-      return fill(source, plan, staging, options);
+      return fill(conversion.source, conversion.plan, staging, options);
     } catch (const std::bad_alloc&) {
       return Error(ErrorKind::kOutOfMemory, "not enough memory to convert " + source_path.string());
     }
@@ -329,8 +351,13 @@ Result<ConvertReport> convert_model(const fs::path& source_path, const ConvertOp
   if (!filled.ok()) return with_folder(filled.take_error(), source_path);
   ConvertReport report = filled.take_value();
   TRY(staging.publish(options.overwrite));
-  report.folder = target;
+  report.folder = conversion.target;
   return report;
+}
+
+Result<std::uint64_t> estimate_conversion(const fs::path& source_path, const ConvertOptions& options) {
+  const Conversion conversion = TRY(prepare(source_path, options));
+  return tensor_bytes(conversion.plan) + total_bytes(TRY(carried_files(conversion.source.path())));
 }
 
 }  // namespace mlxd

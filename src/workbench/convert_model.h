@@ -60,4 +60,8 @@ struct ConvertReport {
 /// the type cannot hold), naming the tensor; kIo (too little space, …); kCancelled.
 Result<ConvertReport> convert_model(const std::filesystem::path& source, const ConvertOptions& options);
 
+/// Bytes of the folder that `convert_model` would make, by a look at the headers. Errors: as convert_model's
+/// before anything is written.
+Result<std::uint64_t> estimate_conversion(const std::filesystem::path& source, const ConvertOptions& options);
+
 }  // namespace mlxd

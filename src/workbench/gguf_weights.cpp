@@ -93,11 +93,31 @@ class RowConverter {
   std::array<GgufGroup, kMostGroups> groups_;
 };
 
-Result<void> check_scales(const GgufTensor& tensor) {
+// Asked only now and then: there are millions of blocks.
+class CancelCheck {
+ public:
+  explicit CancelCheck(const IsCancelled& is_cancelled) : is_cancelled_(is_cancelled) {}
+  /// Before the next `bytes` of a tensor are converted. Errors: kCancelled.
+  Result<void> pass(std::size_t bytes) {
+    passed_ += bytes;
+    if (passed_ < kInterval || !is_cancelled_) return {};
+    passed_ = 0;
+    if (is_cancelled_()) return Error(ErrorKind::kCancelled, "stopped");
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t kInterval = std::size_t{1} << 20U;
+  const IsCancelled& is_cancelled_;
+  std::size_t passed_ = kInterval;  // the first is asked
+};
+
+Result<void> check_scales(const GgufTensor& tensor, CancelCheck& check) {
   const GgufBlock block = block_of(tensor.type);
   const auto block_bytes = static_cast<std::size_t>(block.bytes);
   std::vector<GgufGroup> groups(static_cast<std::size_t>(block.elements) / kGgufGroupElements);
   for (std::size_t offset = 0; offset < tensor.data.size(); offset += block_bytes) {
+    TRY(check.pass(block_bytes));
     read_groups(tensor.type, tensor.data.data() + offset, groups);
     for (const GgufGroup& group : groups) {
       const auto is_finite = [](float value) { return std::isfinite(value); };
@@ -112,7 +132,7 @@ Result<void> check_scales(const GgufTensor& tensor) {
 }
 
 // Whether scales and biases rounded to F16 add no more than 2^-9 of its largest value to any row's error.
-bool fits_half_precision(const StoragePlan& plan) {
+Result<bool> fits_half_precision(const StoragePlan& plan, CancelCheck& check) {
   const GgufTensor& tensor = *plan.source.tensor;
   const std::size_t row_bytes = tensor.data.size() / num_rows(tensor);
   StoragePlan single = plan;
@@ -121,6 +141,7 @@ bool fits_half_precision(const StoragePlan& plan) {
   RowConverter single_converter(single);
   QuantizedRows scratch;
   for (std::size_t offset = 0; offset < tensor.data.size(); offset += row_bytes) {
+    TRY(check.pass(row_bytes));
     const auto row = tensor.data.subspan(offset, row_bytes);
     scratch.clear();
     const double error = converter.convert(row, scratch);
@@ -167,7 +188,7 @@ Result<double> write_dense(const StoragePlan& plan, WeightFilesWriter& writer) {
 
 }  // namespace
 
-Result<StoragePlan> plan_storage(GgufSource source) {
+Result<StoragePlan> plan_storage(GgufSource source, const IsCancelled& is_cancelled) {
   StoragePlan plan;
   plan.source = std::move(source);
   const GgufTensor& tensor = *plan.source.tensor;
@@ -181,8 +202,9 @@ Result<StoragePlan> plan_storage(GgufSource source) {
                        ": quantized, but not a matrix; norms and biases must be dense");
   }
   plan.keeps_codes = !has_groups_of_16(tensor.type);
-  TRY(check_scales(tensor));
-  if (!fits_half_precision(plan)) plan.scale_dtype = DType::kF32;
+  CancelCheck check(is_cancelled);
+  TRY(check_scales(tensor, check));
+  if (!TRY(fits_half_precision(plan, check))) plan.scale_dtype = DType::kF32;
   return plan;
 }
 
@@ -201,7 +223,8 @@ std::vector<TensorLayout> layouts(const StoragePlan& plan) {
           {name + ".biases", plan.scale_dtype, groups}};
 }
 
-Result<double> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer) {
+Result<double> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer,
+                            const IsCancelled& is_cancelled) {
   if (plan.bits == 0) return write_dense(plan, writer);
   const GgufTensor& source = *plan.source.tensor;
   const std::vector<TensorLayout> parts = layouts(plan);
@@ -212,8 +235,10 @@ Result<double> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer) 
   out.scales.reserve(parts[1].num_bytes());
   out.biases.reserve(parts[2].num_bytes());
   RowConverter converter(plan);
+  CancelCheck check(is_cancelled);
   double error = 0.0;
   for (std::size_t row = 0; row < rows; ++row) {
+    TRY(check.pass(row_bytes));
     const std::size_t from = source_row(row, plan.source.rotary_head_dim);
     const double row_error = converter.convert(source.data.subspan(from * row_bytes, row_bytes), out);
     error = std::max(error, row_error);

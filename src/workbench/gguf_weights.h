@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct GgufSource {
   bool holds_one_more = false;
 };
 
+/// Asked between rows; empty: never.
+using IsCancelled = std::function<bool()>;
+
 /// How one GGUF tensor is stored in the MLX folder.
 struct StoragePlan {
   GgufSource source;
@@ -40,14 +44,16 @@ struct StoragePlan {
 };
 
 /// Looks at the type and, for quantized tensors, at all blocks. Errors: kCorruptData for scales that are not
-/// finite, kUnsupported for a quantized vector and for a norm of a type that cannot be lessened by one.
-Result<StoragePlan> plan_storage(GgufSource source);
+/// finite, kUnsupported for a quantized vector and for a norm of a type that cannot be lessened by one,
+/// kCancelled.
+Result<StoragePlan> plan_storage(GgufSource source, const IsCancelled& is_cancelled = {});
 
 /// The tensors that `write_tensor` writes.
 std::vector<TensorLayout> layouts(const StoragePlan& plan);
 
 /// Converts and writes one tensor. Returns the largest difference between a stored value and the file's, as a
-/// fraction of the largest magnitude in its row; 0 says that all are equal.
-Result<double> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer);
+/// fraction of the largest magnitude in its row; 0 says that all are equal. Errors: the writer's; kCancelled.
+Result<double> write_tensor(const StoragePlan& plan, WeightFilesWriter& writer,
+                            const IsCancelled& is_cancelled = {});
 
 }  // namespace mlxd

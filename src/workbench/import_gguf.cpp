@@ -15,6 +15,7 @@
 #include "workbench/gguf_tensors.h"
 #include "workbench/gguf_tokenizer.h"
 #include "workbench/gguf_weights.h"
+#include "workbench/model_name.h"
 #include "workbench/staging_folder.h"
 #include "workbench/weight_files_writer.h"
 
@@ -24,28 +25,25 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 
-constexpr std::size_t kMaxNameBytes = 128;
+// Of the progress, what looking through the weights takes; the rest is writing them.
+constexpr float kPlanningShare = 0.4F;
 
-Result<std::string> choose_name(const fs::path& file, const ImportOptions& options) {
-  const std::string name = options.name.empty() ? file.stem().string() : options.name;
-  const bool printable = std::all_of(name.begin(), name.end(), [](char c) {
-    return static_cast<unsigned char>(c) > 0x20 && c != 0x7F && c != '/' && c != '\\' && c != ':';
-  });
-  if (name.empty() || name.size() > kMaxNameBytes || name.front() == '.' || name.front() == '-' ||
-      !printable) {
-    return invalid_argument("\"" + name +
-                                "\" cannot be a model's name; give another with --name, of up to 128 "
-                                "letters, digits, '-', '_' and '.'",
-                            "name");
-  }
-  return name;
+float share_of(std::uint64_t done, std::uint64_t total) {
+  return static_cast<float>(done) / static_cast<float>(std::max<std::uint64_t>(total, 1));
 }
 
-Result<std::vector<StoragePlan>> plan_tensors(const GgufFile& file, const GgufModel& model) {
+Result<std::vector<StoragePlan>> plan_tensors(const GgufFile& file, const GgufModel& model,
+                                              const ImportOptions& options) {
   std::vector<StoragePlan> plans;
-  for (GgufSource& source : TRY(find_gguf_tensors(file, model))) {
-    plans.push_back(TRY(plan_storage(std::move(source))));
-    file.drop_pages(*plans.back().source.tensor);
+  std::vector<GgufSource> sources = TRY(find_gguf_tensors(file, model));
+  std::uint64_t total = 0, done = 0;
+  for (const GgufSource& source : sources) total += source.tensor->data.size();
+  for (GgufSource& source : sources) {
+    plans.push_back(TRY(plan_storage(std::move(source), options.is_cancelled)));
+    const GgufTensor& tensor = *plans.back().source.tensor;
+    file.drop_pages(tensor);
+    done += tensor.data.size();
+    if (options.progress) options.progress(kPlanningShare * share_of(done, total));
   }
   return plans;
 }
@@ -79,8 +77,7 @@ json::object make_quantization(const std::vector<StoragePlan>& plans) {
 
 // All but the index, which counts parameters.
 Result<WeightFilesWriter> write_weights(const GgufFile& file, const std::vector<StoragePlan>& plans,
-                                        const StagingFolder& staging,
-                                        const std::function<void(float)>& progress,
+                                        const StagingFolder& staging, const ImportOptions& options,
                                         std::vector<ImportedTensor>& imported) {
   std::vector<TensorLayout> all;
   for (const StoragePlan& plan : plans) {
@@ -93,12 +90,12 @@ Result<WeightFilesWriter> write_weights(const GgufFile& file, const std::vector<
   std::uint64_t done = 0;
   for (const StoragePlan& plan : plans) {
     const GgufTensor& tensor = *plan.source.tensor;
-    const double error = TRY(write_tensor(plan, writer));
+    const double error = TRY(write_tensor(plan, writer, options.is_cancelled));
     imported.push_back({tensor.name, gguf_type_name(static_cast<std::uint32_t>(tensor.type)),
                         storage_of(plan), plan.keeps_codes, error});
     file.drop_pages(tensor);
     for (const TensorLayout& layout : layouts(plan)) done += layout.num_bytes();
-    if (progress) progress(static_cast<float>(done) / static_cast<float>(std::max<std::uint64_t>(total, 1)));
+    if (options.progress) options.progress(kPlanningShare + (1.0F - kPlanningShare) * share_of(done, total));
   }
   TRY(writer.finish());
   return writer;
@@ -149,7 +146,7 @@ Result<ImportReport> fill(const GgufFile& file, const StagingFolder& staging, co
   const json::object tokenizer = TRY(make_tokenizer(file, special));
   const std::int64_t context = model.config["max_position_embeddings"].as_int64();
   const json::object tokenizer_config = TRY(make_tokenizer_config(file, special, context));
-  const std::vector<StoragePlan> plans = TRY(plan_tensors(file, model));
+  const std::vector<StoragePlan> plans = TRY(plan_tensors(file, model, options));
 
   const json::object quantization = make_quantization(plans);
   const json::object generation = make_generation_config(special);
@@ -164,8 +161,7 @@ Result<ImportReport> fill(const GgufFile& file, const StagingFolder& staging, co
   TRY(staging.write_text("tokenizer_config.json", to_pretty_json(tokenizer_config)));
 
   ImportReport report;
-  const WeightFilesWriter weights =
-      TRY(write_weights(file, plans, staging, options.progress, report.tensors));
+  const WeightFilesWriter weights = TRY(write_weights(file, plans, staging, options, report.tensors));
   report.weight_bytes = weights.file_bytes();
   report.num_tensors = static_cast<std::int64_t>(plans.size());
   report.storage = storage_text(quantization, plans);
@@ -202,8 +198,14 @@ std::vector<std::string> describe_tensors(const std::vector<ImportedTensor>& ten
   return lines;
 }
 
+Result<std::string> imported_name(const fs::path& file, const std::string& given) {
+  std::string name = given.empty() ? file.stem().string() : given;
+  TRY(check_model_name(name));
+  return name;
+}
+
 Result<ImportReport> import_gguf(const fs::path& path, const ImportOptions& options) {
-  const std::string name = TRY(choose_name(path, options));
+  const std::string name = TRY(imported_name(path, options.name));
   const fs::path target = options.models_folder / name;
   std::error_code error;
   if (fs::exists(target, error) && !options.overwrite) {
@@ -219,6 +221,9 @@ Result<ImportReport> import_gguf(const fs::path& path, const ImportOptions& opti
       return Error(ErrorKind::kOutOfMemory, "not enough memory to import " + path.string());
     }
   }();
+  const bool is_cancelled = filled.ok() ? options.is_cancelled && options.is_cancelled()
+                                        : filled.error().kind == ErrorKind::kCancelled;
+  if (is_cancelled) return Error(ErrorKind::kCancelled, "stopped: " + target.string() + " was not made");
   if (!filled.ok()) return with_file(filled.take_error(), path);
   ImportReport report = filled.take_value();
   TRY(staging.publish(options.overwrite));

@@ -22,8 +22,9 @@ struct ImportOptions {
   std::filesystem::path models_folder;
   /// Replace a folder of the same name; otherwise it is kConflict.
   bool overwrite = false;
-  /// Called with 0 … 1 as weights are written; may be empty.
+  /// Called with 0 … 1 as weights are looked through and then written; may be empty.
   std::function<void(float)> progress;
+  std::function<bool()> is_cancelled{};  // asked between rows; may be empty
 };
 
 /// What became of one tensor.
@@ -56,9 +57,12 @@ struct ImportReport {
 /// and by how much.
 std::vector<std::string> describe_tensors(const std::vector<ImportedTensor>& tensors);
 
+/// What the imported model is called. Errors: kInvalidArgument.
+Result<std::string> imported_name(const std::filesystem::path& file, const std::string& name);
+
 /// Errors: kNotFound, kCorruptData (file and thing), kUnsupported (architecture, tensor type, tokenizer, by
 /// name), kConflict (the name is taken, or is being imported), kInvalidArgument (the name), kIo (disk full,
-/// …).
+/// …), kCancelled.
 Result<ImportReport> import_gguf(const std::filesystem::path& file, const ImportOptions& options);
 
 }  // namespace mlxd

@@ -801,5 +801,19 @@ TEST_F(ImportTest, sentencepiece_scores_become_ranked_merges) {
   EXPECT_EQ(tokenizer.at("post_processor").at("single").at(0).at("SpecialToken").at("id"), "<s>");
 }
 
+TEST_F(ImportTest, stops_when_told_to_and_leaves_nothing) {
+  for (const int patience : {0, 1, 5, 20}) {
+    make_tiny_gguf(GgufType::kQ6_K, {.wide = true}).builder.write(folder_.path() / "source.gguf");
+    ImportOptions options;
+    options.models_folder = models();
+    int asked = 0;
+    options.is_cancelled = [&] { return asked++ >= patience; };
+    const auto report = import_gguf(folder_.path() / "source.gguf", options);
+    ASSERT_FALSE(report.ok()) << patience;
+    EXPECT_EQ(report.error().kind, ErrorKind::kCancelled) << report.error().message;
+    EXPECT_EQ(leftovers(), "") << patience;
+  }
+}
+
 }  // namespace
 }  // namespace mlxd

@@ -27,6 +27,10 @@ constexpr std::int32_t kStepTokens = 512;
 // the probability that it had before.
 constexpr float kForcing = 1e30F;
 
+double seconds_since(TimePoint begin) {
+  return std::chrono::duration<double>(Clock::real().now() - begin).count();
+}
+
 /// A text as the model reads it.
 struct TokenizedText {
   std::vector<TokenId> tokens;  // without the BOS
@@ -43,21 +47,19 @@ Result<std::optional<TokenId>> find_bos(const Tokenizer& tokenizer) {
   return std::optional<TokenId>();
 }
 
-Result<TokenizedText> read_text(const fs::path& path, const Tokenizer& tokenizer) {
-  const MappedFile file = TRY(MappedFile::open(path));
+Result<TokenizedText> read_text(std::string_view bytes, const std::string& name, const Tokenizer& tokenizer) {
   TokenizedText text;
-  text.num_bytes = file.bytes().size();
-  if (text.num_bytes == 0) return invalid_argument(path.string() + " is empty: give a file with text");
+  text.num_bytes = bytes.size();
+  if (text.num_bytes == 0) return invalid_argument(name + " is empty: give a file with text");
   if (text.num_bytes > kMaxPerplexityTextBytes) {
     return Error(ErrorKind::kTooLarge,
-                 path.string() + " has " + std::to_string(text.num_bytes >> 20U) + " MiB, the limit is " +
+                 name + " has " + std::to_string(text.num_bytes >> 20U) + " MiB, the limit is " +
                      std::to_string(kMaxPerplexityTextBytes >> 20U) + " MiB: give a part of it");
   }
-  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), text.num_bytes);
   auto encoded = tokenizer.encode(bytes, false);
   if (!encoded) {
     Error error = encoded.take_error();
-    error.message = path.string() + ": " + error.message;
+    error.message = name + ": " + error.message;
     if (error.kind == ErrorKind::kInvalidArgument) error.message += "; save it as UTF-8";
     return error;
   }
@@ -67,7 +69,7 @@ Result<TokenizedText> read_text(const fs::path& path, const Tokenizer& tokenizer
   if (text.bos && !text.tokens.empty() && text.tokens.front() == *text.bos)
     text.tokens.erase(text.tokens.begin());
   if (text.tokens.size() < 2) {
-    return invalid_argument(path.string() + " has " + std::to_string(text.tokens.size()) +
+    return invalid_argument(name + " has " + std::to_string(text.tokens.size()) +
                             (text.tokens.size() == 1 ? " token" : " tokens") +
                             ", at least 2 are needed: give a longer text");
   }
@@ -110,6 +112,7 @@ Result<std::unique_ptr<CpuBackend>> load_backend(const ModelFolder& model, const
   cpu.max_batch_tokens = kStepTokens;
   cpu.max_batch_sequences = 1;
   cpu.activation_bits = options.activation_bits;
+  cpu.stop = options.stop;
   if (!options.kv_format.empty()) cpu.kv_format = TRY(parse_kv_format(options.kv_format));
   if (options.load_progress)
     cpu.progress = [&options](float fraction) { options.load_progress(static_cast<double>(fraction)); };
@@ -145,8 +148,13 @@ struct Losses {
 /// Runs windows of a text through a backend, one step of tokens after the other.
 class Scorer {
  public:
-  Scorer(Backend& backend, const TokenizedText& text, AdapterId adapter)
-      : backend_(backend), text_(text), adapter_(adapter) {}
+  /// `stop` may be null.
+  Scorer(Backend& backend, const TokenizedText& text, AdapterId adapter, const std::atomic<bool>* stop)
+      : backend_(backend),
+        text_(text),
+        adapter_(adapter),
+        stop_(stop),
+        step_tokens_(stop == nullptr ? kStepTokens : kPageTokens) {}
 
   /// Makes room for windows of `context` positions, used by each in turn.
   Result<void> reserve(std::int32_t context) {
@@ -163,8 +171,11 @@ class Scorer {
     const std::int64_t bos = text_.bos ? 1 : 0;
     const std::int64_t num_inputs = bos + window.end - window.begin - 1;
     for (std::int64_t done = 0; done < num_inputs;) {
-      const std::int64_t count = std::min<std::int64_t>(kStepTokens, num_inputs - done);
+      if (stop_ != nullptr && *stop_) return Error(ErrorKind::kCancelled, "stopped");
+      const std::int64_t count = std::min<std::int64_t>(step_tokens_, num_inputs - done);
+      const TimePoint begin = Clock::real().now();
       TRY(run_step(window, done, count, losses));
+      if (stop_ != nullptr && count == step_tokens_) adapt(seconds_since(begin));
       done += count;
       on_tokens(count);
     }
@@ -172,6 +183,13 @@ class Scorer {
   }
 
  private:
+  // One who may be told to stop takes steps that end soon. How a window is cut changes no result.
+  void adapt(double seconds) {
+    constexpr double kAim = 0.5;
+    if (seconds < kAim / 2) step_tokens_ = std::min(kStepTokens, step_tokens_ * 2);
+    if (seconds > kAim) step_tokens_ = std::max(kPageTokens, step_tokens_ / 2);
+  }
+
   TokenId token(std::int64_t index) const { return text_.tokens[static_cast<std::size_t>(index)]; }
 
   // Inputs [done, done + count) of the window; input i predicts token window.begin + i + 1 − bos.
@@ -239,16 +257,14 @@ class Scorer {
   Backend& backend_;
   const TokenizedText& text_;
   const AdapterId adapter_;
+  const std::atomic<bool>* const stop_;  // or null
+  std::int32_t step_tokens_;
   std::int32_t num_pages_ = 0;
   PageId state_ = 0;  // that the next step goes on from
   StepBatch batch_;
   StepResult result_;
   std::vector<SampleBias> biases_;
 };
-
-double seconds_since(TimePoint begin) {
-  return std::chrono::duration<double>(Clock::real().now() - begin).count();
-}
 
 Result<void> check_vocabulary(const TokenizedText& text, std::int32_t vocab_size) {
   for (const TokenId token : text.tokens) {
@@ -280,11 +296,18 @@ std::vector<PerplexityWindow> perplexity_windows(std::int64_t num_tokens, std::i
 
 Result<PerplexityReport> measure_perplexity(const fs::path& model, const fs::path& text,
                                             const PerplexityOptions& options) {
+  const MappedFile file = TRY(MappedFile::open(text));
+  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  return measure_text_perplexity(model, bytes, text.string(), options);
+}
+
+Result<PerplexityReport> measure_text_perplexity(const fs::path& model, std::string_view text,
+                                                 const std::string& name, const PerplexityOptions& options) {
   const TimePoint load_begin = Clock::real().now();
   const ModelFolder folder = TRY(ModelFolder::open(model, options.quantize));
   // The cheap checks first: loading takes a while.
   const Tokenizer tokenizer = TRY(Tokenizer::open(model));
-  const TokenizedText tokenized = TRY(read_text(text, tokenizer));
+  const TokenizedText tokenized = TRY(read_text(text, name, tokenizer));
   TRY(check_vocabulary(tokenized, folder.spec().vocab_size));
   std::optional<Adapter> adapter;
   if (!options.adapter.empty()) adapter = TRY(Adapter::open(options.adapter, folder.spec()));
@@ -302,7 +325,7 @@ Result<PerplexityReport> measure_perplexity(const fs::path& model, const fs::pat
   report.load_seconds = seconds_since(load_begin);
 
   const TimePoint begin = Clock::real().now();
-  Scorer scorer(*backend, tokenized, adapter ? kOnlyAdapter : kNoAdapter);
+  Scorer scorer(*backend, tokenized, adapter ? kOnlyAdapter : kNoAdapter, options.stop);
   TRY(scorer.reserve(static_cast<std::int32_t>(std::min<std::int64_t>(sizes.context, num_tokens + 1))));
   Losses losses;
   std::int64_t done = 0;

@@ -12,11 +12,13 @@
 // it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -39,6 +41,8 @@ struct PerplexityOptions {
   std::filesystem::path adapter{};              // folder of an adapter of the model; empty: none
   std::function<void(double)> load_progress{};  // 0 … 1; may be empty
   std::function<void(double)> progress{};       // 0 … 1 over the windows; may be empty
+  /// Ends the work with kCancelled within a second or so of being set; may be null.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 struct PerplexityReport {
@@ -62,10 +66,13 @@ struct PerplexityReport {
 
 /// Errors: those of opening and loading `model`; kNotFound, kIo (the text); kInvalidArgument (context,
 /// stride, a text that is empty, not UTF-8 or of fewer than two tokens); kTooLarge; kCorruptData if the model
-/// gives a token of the text no finite probability.
+/// gives a token of the text no finite probability; kCancelled.
 Result<PerplexityReport> measure_perplexity(const std::filesystem::path& model,
                                             const std::filesystem::path& text,
                                             const PerplexityOptions& options);
+/// The same of a text in memory, which messages call `name`.
+Result<PerplexityReport> measure_text_perplexity(const std::filesystem::path& model, std::string_view text,
+                                                 const std::string& name, const PerplexityOptions& options);
 
 /// Tokens [begin, end) of a text; those of [first_scored, end) are scored.
 struct PerplexityWindow {

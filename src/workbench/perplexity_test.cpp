@@ -230,5 +230,22 @@ TEST_F(PerplexityTest, RefusesATokenizerWithTokensThatTheModelLacks) {
   refuses(write(text_), {}, ErrorKind::kNotFound, "tokenizer.json");
 }
 
+TEST_F(PerplexityTest, CanBeStoppedWhichChangesNothingInWhatItFindsOtherwise) {
+  std::string text;
+  for (int i = 0; i < 1500; ++i) text += static_cast<char>('a' + (i * i) % 26);
+  PerplexityOptions options;
+  options.context_tokens = 512;
+  const auto whole = measure_perplexity(model(), write(text), options);
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  std::atomic<bool> stop{false};
+  options.stop = &stop;
+  const auto watched = measure_text_perplexity(model(), text, "the text", options);
+  ASSERT_TRUE(watched.ok()) << watched.error().message;
+  EXPECT_EQ(watched->perplexity, whole->perplexity);
+  EXPECT_EQ(watched->mean_loss, whole->mean_loss);
+  options.progress = [&stop](double) { stop = true; };
+  EXPECT_EQ(measure_text_perplexity(model(), text, "the text", options).error().kind, ErrorKind::kCancelled);
+}
+
 }  // namespace
 }  // namespace mlxd

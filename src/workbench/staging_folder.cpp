@@ -4,9 +4,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/mapped_file.h"
 
@@ -20,6 +23,30 @@ constexpr std::uint64_t kReserveBytes = std::uint64_t{64} << 20U;
 
 Error file_error(const std::string& what, const std::error_code& code) {
   return {ErrorKind::kIo, what + ": " + code.message()};
+}
+
+// What jobs call themselves, and the ends of the names beside their folders.
+constexpr std::array<std::string_view, 2> kActivities = {"importing", "converting"};
+constexpr std::string_view kLockEnding = ".lock";
+constexpr std::string_view kAsideEnding = ".old";
+
+// Those of one job, if it has ended.
+void remove_remains_of(const fs::path& folder) {
+  const fs::path lock_path = folder.string() + std::string(kLockEnding);
+  const int lock = ::open(lock_path.c_str(), O_RDWR | O_CLOEXEC);
+  if (lock < 0) return;
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) {
+    std::error_code error;
+    const fs::path aside = folder.string() + std::string(kAsideEnding);
+    const std::string name = folder.filename().string();
+    const fs::path target = folder.parent_path() / name.substr(name.find('-') + 1);
+    if (fs::exists(aside, error) && !fs::exists(fs::symlink_status(target, error)))
+      fs::rename(aside, target, error);
+    fs::remove_all(aside, error);
+    fs::remove_all(folder, error);
+    if (!error) fs::remove(lock_path, error);
+  }
+  ::close(lock);
 }
 
 Result<void> write_all(int fd, std::string_view text, const fs::path& path) {
@@ -44,7 +71,7 @@ Result<StagingFolder> StagingFolder::create(const fs::path& target, std::string_
   StagingFolder staging;
   staging.target_ = target;
   staging.path_ = parent / ("." + std::string(activity) + "-" + name);
-  staging.lock_path_ = staging.path_.string() + ".lock";
+  staging.lock_path_ = staging.path_.string() + std::string(kLockEnding);
   staging.lock_ = ::open(staging.lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (staging.lock_ < 0) return io_error("cannot create " + staging.lock_path_.string(), errno);
   if (::flock(staging.lock_, LOCK_EX | LOCK_NB) != 0) {
@@ -86,18 +113,12 @@ Result<void> StagingFolder::copy_file(const fs::path& from, std::string_view nam
 }
 
 Result<void> StagingFolder::check_space(std::uint64_t bytes) const {
-  std::error_code error;
-  const fs::space_info space = fs::space(path_, error);
-  const std::uint64_t needed = bytes + kReserveBytes;
-  if (error || space.available >= needed) return {};
-  return Error(ErrorKind::kIo, "not enough space in " + path_.parent_path().string() + ": " +
-                                   std::to_string(needed >> 20U) + " MB are needed, " +
-                                   std::to_string(space.available >> 20U) + " MB are free");
+  return check_free_space(path_.parent_path(), bytes);
 }
 
 Result<void> StagingFolder::publish(bool replace) {
   std::error_code error;
-  const fs::path old = path_.string() + ".old";
+  const fs::path old = path_.string() + std::string(kAsideEnding);
   fs::remove_all(old, error);
   const bool exists = fs::exists(target_, error);
   if (exists && !replace)
@@ -114,6 +135,32 @@ Result<void> StagingFolder::publish(bool replace) {
   }
   fs::remove_all(old, error);
   return {};
+}
+
+void StagingFolder::remove_remains(const fs::path& parent) {
+  std::error_code error;
+  std::vector<fs::path> folders;
+  for (fs::directory_iterator entry(parent, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const bool is_ours = std::any_of(kActivities.begin(), kActivities.end(), [&](std::string_view activity) {
+      return name.starts_with("." + std::string(activity) + "-");
+    });
+    if (is_ours && name.ends_with(kLockEnding))
+      folders.push_back(parent / name.substr(0, name.size() - kLockEnding.size()));
+  }
+  for (const fs::path& folder : folders) remove_remains_of(folder);
+}
+
+Result<void> check_free_space(const fs::path& folder, std::uint64_t bytes) {
+  std::error_code error;
+  fs::path place = folder;
+  while (!fs::exists(place, error) && place.has_relative_path()) place = place.parent_path();
+  const fs::space_info space = fs::space(place, error);
+  const std::uint64_t needed = bytes + kReserveBytes;
+  if (error || space.available >= needed) return {};
+  return Error(ErrorKind::kIo, "not enough space in " + folder.string() + ": " +
+                                   std::to_string(needed >> 20U) + " MB are needed, " +
+                                   std::to_string(space.available >> 20U) + " MB are free");
 }
 
 }  // namespace mlxd

@@ -35,6 +35,10 @@ class StagingFolder {
   /// leaves a mixture) or, without `replace`, is kConflict.
   Result<void> publish(bool replace);
 
+  /// Removes what jobs that were killed have left in PARENT, and gives back its name to a folder that one of
+  /// them had moved aside. Jobs that run are not touched. What cannot be removed stays for the next time.
+  static void remove_remains(const std::filesystem::path& parent);
+
  private:
   StagingFolder() = default;
 
@@ -43,5 +47,9 @@ class StagingFolder {
   std::filesystem::path lock_path_;
   int lock_ = -1;
 };
+
+/// Whether `bytes` more fit into `folder`, or the nearest folder above it that exists, beside what the system
+/// should keep. Errors: kIo with both numbers.
+Result<void> check_free_space(const std::filesystem::path& folder, std::uint64_t bytes);
 
 }  // namespace mlxd

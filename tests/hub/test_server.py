@@ -233,3 +233,79 @@ class Downloads(ServerTest):
         self.assertEqual(self.wait_for(begun["id"], "done", "failed")["state"], "done")
         self.check_whole()
         self.assertTrue(any(self.ranges()))
+
+    def test_downloads_of_earlier_versions_are_taken_over(self):
+        self.server.terminate()
+        self.server.wait(TIMEOUT_S)
+        folder = os.path.join(self.home, "downloads")
+        os.makedirs(folder)
+        for name, state in (("aa01", "done"), ("aa02", "paused")):
+            with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as file:
+                json.dump({"id": name, "repository": NAME, "revision": "main", "commit": "", "patterns": ["*.json"],
+                           "state": state, "message": "paused", "owns_snapshot": False, "total_bytes": 5,
+                           "present_bytes": 3, "created": 100, "ended": 0}, file)
+        with open(os.path.join(folder, "torn.json"), "w", encoding="utf-8") as file:
+            file.write("{")
+        for _ in range(2):
+            self.url = self.start_server()
+            known = self.call("GET", "/api/v1/downloads")["downloads"]
+            self.assertEqual([(each["id"], each["state"], each["present_bytes"]) for each in known],
+                             [("aa01", "done", 5), ("aa02", "paused", 3)])
+            self.assertEqual(os.listdir(folder), ["torn.json"])
+            self.server.terminate()
+            self.server.wait(TIMEOUT_S)
+
+
+class PullThroughServer(ServerTest):
+    def downloads(self):
+        return self.call("GET", "/api/v1/downloads")["downloads"]
+
+    def test_the_server_downloads_and_the_command_shows_it(self):
+        out, err = self.run_program("pull", NAME)
+        self.assertEqual(out, self.snapshot() + "\n")
+        self.check_whole()
+        self.assertIn("model.safetensors  3.00 MB\n", err)
+        self.assertEqual([(each["model"], each["state"]) for each in self.downloads()], [(NAME, "done")])
+        self.assertEqual([each["id"] for each in self.call("GET", "/api/v1/models")["models"]], [NAME])
+        told = json.loads(self.run_program("pull", NAME, "--json", "--include", "*.json")[0])
+        self.assertEqual((told["model"], told["path"]), (NAME, self.snapshot()))
+        self.assertGreater(told["files"], 0)
+        err = self.run_program("pull", "org/none", check=1)[1]
+        self.assertIn("cannot download org/none", err)
+        self.assertIn("does not exist or is private", err)
+
+    def test_ctrl_c_pauses_what_the_command_began(self):
+        self.hub.faults[:] = [("model.safetensors", "hold", 1_000_000)]
+        terminal = self.terminal("pull", NAME)
+        terminal.expect(r"model\.safetensors .*1\.00 MB of 3\.00 MB")
+        terminal.type("\x03")
+        terminal.expect("stopped: what came is kept")
+        terminal.expect_exit(1)
+        self.assertEqual([each["state"] for each in self.downloads()], ["paused"])
+        self.run_program("pull", NAME)
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-"])
+        self.check_whole()
+
+    def test_what_is_under_way_is_joined_and_goes_on_without_the_command(self):
+        self.hub.faults[:] = [("model.safetensors", "hold", 1_000_000)]
+        begun = self.call("POST", "/api/v1/downloads", {"model": NAME}, 202)
+        self.wait_for_bytes(begun["id"], 1_000_000)
+        terminal = self.terminal("pull", NAME)
+        terminal.expect(r"model\.safetensors .*1\.00 MB of 3\.00 MB")
+        terminal.type("\x03")
+        terminal.expect("the server goes on with the download")
+        terminal.expect_exit(1)
+        self.assertEqual([(each["id"], each["state"]) for each in self.downloads()], [(begun["id"], "running")])
+
+    def test_a_server_that_ends_says_what_becomes_of_it(self):
+        self.hub.faults[:] = [("model.safetensors", "hold", 1_000_000)]
+        terminal = self.terminal("pull", NAME)
+        terminal.expect(r"model\.safetensors .*1\.00 MB of 3\.00 MB")
+        self.server.kill()
+        self.server.wait(TIMEOUT_S)
+        terminal.expect("when it starts again it goes on with the download")
+        terminal.expect_exit(1)
+        self.url = self.start_server()
+        self.wait_for(self.downloads()[0]["id"], "done")
+        self.check_whole()
+        self.assertEqual(self.ranges(), [None, "bytes=1000000-"])

@@ -212,6 +212,7 @@ json::object download_json(const DownloadStatus& status) {
                                  {"done", file.done}});
   return {
       {"id", text(record.id)},
+      {"user", record.owner.empty() ? json::value(nullptr) : json::value(text(record.owner))},
       {"model", text(record.repository)},
       {"revision", text(record.revision)},
       {"commit", record.commit.empty() ? json::value(nullptr) : json::value(text(record.commit))},

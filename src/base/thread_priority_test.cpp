@@ -1,0 +1,28 @@
+#include "base/thread_priority.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <thread>
+
+namespace mlxd {
+namespace {
+
+#ifdef __linux__
+TEST(ThreadPriority, is_lowered_for_the_thread_and_those_that_it_starts_alone) {
+  const auto priority = [] { return ::getpriority(PRIO_PROCESS, 0); };
+  const int before = priority();
+  int own = before, of_child = before;
+  std::thread([&] {
+    lower_thread_priority();
+    own = priority();
+    std::thread([&] { of_child = priority(); }).join();
+  }).join();
+  EXPECT_EQ(own, std::min(19, before + 10));
+  EXPECT_EQ(of_child, own);
+  EXPECT_EQ(priority(), before);
+}
+#endif
+
+}  // namespace
+}  // namespace mlxd
