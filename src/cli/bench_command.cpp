@@ -7,6 +7,7 @@
 #include "cli/bench_load_command.h"
 #include "cli/bench_profile_report.h"
 #include "cli/commands.h"
+#include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/json_text.h"
 #include "cli/model_loader.h"
@@ -84,7 +85,7 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   const auto settings = resolve_settings(options.flags, context.state);
   if (!settings) {
     context.console.report_error(settings.error().message);
-    return kExitUsage;
+    return exit_code_of(settings.error());
   }
   if (const auto checked = check_load_options(options); !checked) {
     context.console.report_error(checked.error().message + " (see 'mlxd bench --help')");

@@ -22,6 +22,7 @@
 #include "cli/format.h"
 #include "cli/hub_commands.h"
 #include "cli/launch_plan.h"
+#include "cli/man_page.h"
 
 namespace mlxd::cli {
 namespace {
@@ -180,6 +181,13 @@ void add_hub_commands(CLI::App& root, Parsed& parsed) {
       ->type_name("N")
       ->check(CLI::Range(1, 100));
   command->add_flag("--all", search->all, "also models that are not in MLX's format");
+  CLI::Option* recommended =
+      command->add_flag("--recommended", search->recommended,
+                        "models to begin with, and which of them fit this machine; asks no hub");
+  for (CLI::Option* other : command->get_options()) {
+    const bool is_common = other->check_lname("home") || other->check_lname("help");
+    if (other != recommended && !is_common) recommended->excludes(other);
+  }
   command->add_flag("--json", search->json, "print JSON");
 
   auto remove = std::make_shared<RemoveOptions>();
@@ -412,6 +420,17 @@ void add_completion(CLI::App& root, Parsed& parsed) {
       "  fish   mlxd completion fish > ~/.config/fish/completions/mlxd.fish");
 }
 
+void add_man(CLI::App& root, Parsed& parsed) {
+  CLI::App* command = root.add_subcommand("man", "Print the manual page, for man -l");
+  command->callback([&root, &parsed] {
+    parsed.command = [&root](const CommandContext& context) -> Result<int> {
+      context.console.write(man_page(root, MLXD_VERSION));
+      return kExitOk;
+    };
+  });
+  command->footer("  mlxd man > ~/.local/share/man/man1/mlxd.1");
+}
+
 void add_small_commands(CLI::App& root, Parsed& parsed) {
   auto doctor = std::make_shared<DoctorOptions>();
   add_command(root, parsed, "doctor", "Find what is wrong with this installation", doctor, doctor_command)
@@ -485,6 +504,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_launch(root, parsed);
   add_service(root, parsed);
   add_completion(root, parsed);
+  add_man(root, parsed);
   add_small_commands(root, parsed);
   root.require_subcommand(0, 1);
 

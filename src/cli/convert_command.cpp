@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
 #include "cli/json_text.h"
@@ -107,7 +108,7 @@ Result<int> convert_command(const CommandContext& context, const ConvertCommandO
                                      chosen ? std::string() : chosen.error().message}) {
     if (problem.empty()) continue;
     context.console.report_error(problem);
-    return kExitUsage;
+    return settings ? kExitUsage : exit_code_of(settings.error());
   }
   const FoundModel source = TRY(make_finder(context.state).find(options.source));
   std::optional<Comparison> comparison;

@@ -22,7 +22,8 @@ struct SearchOptions {
   std::vector<std::string> tags;
   std::string sort = "trending";
   std::int32_t limit = 20;
-  bool all = false;  // not only those in MLX's format
+  bool all = false;          // not only those in MLX's format
+  bool recommended = false;  // instead of all this: the list that comes with the program
   bool json = false;
 };
 Result<int> search_command(const CommandContext& context, const SearchOptions& options);

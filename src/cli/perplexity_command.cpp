@@ -2,6 +2,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/json_text.h"
 #include "cli/model_loader.h"
@@ -40,7 +41,7 @@ Result<int> perplexity_command(const CommandContext& context, const PerplexityCo
   const auto settings = resolve_settings(options.flags, context.state);
   if (!settings) {
     context.console.report_error(settings.error().message);
-    return kExitUsage;
+    return exit_code_of(settings.error());
   }
   if (options.reference && options.flags.contains("activations")) {
     context.console.report_error("--activations does not go with --reference, which computes in fp32");

@@ -8,6 +8,7 @@
 #include "cli/chat_preferences.h"
 #include "cli/chat_terminal.h"
 #include "cli/commands.h"
+#include "cli/exit_code.h"
 #include "cli/format.h"
 #include "cli/line_editor.h"
 #include "cli/model_loader.h"
@@ -112,7 +113,7 @@ Result<int> run_command(const CommandContext& context, const RunOptions& options
   const auto settings = resolve_settings(options.flags, context.state);
   if (!checked || !settings) {
     console.report_error(!checked ? checked.error().message : settings.error().message);
-    return kExitUsage;
+    return checked ? exit_code_of(settings.error()) : kExitUsage;
   }
 
   Request request = split_words(options);

@@ -1,12 +1,15 @@
 #include <boost/json.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "catalog/hub_client.h"
+#include "catalog/recommended_models.h"
 #include "cli/format.h"
 #include "cli/hub_commands.h"
 #include "cli/json_text.h"
 #include "cli/table.h"
+#include "workbench/machine.h"
 
 namespace mlxd::cli {
 namespace {
@@ -31,9 +34,58 @@ std::string to_json_text(const HubPage& page) {
   return pretty_json(json::object{{"models", std::move(models)}});
 }
 
+std::string fit_text(const Recommendation& each) {
+  if (each.best) return "best that fits for " + std::string(each.model->purpose);
+  switch (each.fit.verdict) {
+    case FitVerdict::kFits:
+      return "fits";
+    case FitVerdict::kTight:
+      return "tight";
+    case FitVerdict::kTooLarge:
+      return "too large";
+    case FitVerdict::kUnknown:
+      break;
+  }
+  return "?";
+}
+
+Result<int> list_recommended(const CommandContext& context, const SearchOptions& options) {
+  const std::vector<Recommendation> all = recommend_models({.memory_bytes = total_memory_bytes()});
+  if (options.json) {
+    json::array models;
+    for (const Recommendation& each : all) {
+      const RecommendedModel& model = *each.model;
+      models.push_back(json::object{{"name", std::string(model.id)},
+                                    {"purpose", std::string(model.purpose)},
+                                    {"note", std::string(model.note)},
+                                    {"architecture", std::string(model.architecture)},
+                                    {"quantization", std::string(model.quantization)},
+                                    {"weight_bytes", model.weight_bytes},
+                                    {"parameters", model.num_parameters},
+                                    {"active_parameters", model.active_parameters},
+                                    {"needed_bytes", each.fit.total_bytes},
+                                    {"fit", std::string(to_string(each.fit.verdict))},
+                                    {"recommended", each.best}});
+    }
+    context.console.write(pretty_json(json::object{{"as_of", std::string(recommended_models_date())},
+                                                   {"memory_bytes", total_memory_bytes()},
+                                                   {"models", std::move(models)}}));
+    return kExitOk;
+  }
+  Table table({{"NAME"}, {"SIZE", true}, {"FOR"}, {"ON THIS MACHINE"}, {"NOTE"}});
+  for (const Recommendation& each : all)
+    table.add_row({std::string(each.model->id), format_bytes(each.model->weight_bytes),
+                   std::string(each.model->purpose), fit_text(each), std::string(each.model->note)});
+  context.console.write(table.to_string());
+  context.console.write_line("as of " + std::string(recommended_models_date()) +
+                             "; get one with 'mlxd pull NAME'");
+  return kExitOk;
+}
+
 }  // namespace
 
 Result<int> search_command(const CommandContext& context, const SearchOptions& options) {
+  if (options.recommended) return list_recommended(context, options);
   HubQuery query;
   query.text = options.text;
   query.author = options.author;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/exit_code.h"
 #include "cli/model_loader.h"
 #include "server/app.h"
 #include "server/pool_settings.h"
@@ -35,8 +36,12 @@ Result<void> apply_pool(const CommandContext& context, const Settings& settings,
   // One that was not asked for by name may leave when memory is needed.
   auto& at_once = settings.models().empty() ? app_options.first_models : app_options.models;
   for (const FoundModel& model : models) {
-    TRY(check_memory(settings, model));
-    at_once.push_back(model.path);
+    if (const auto fits = check_memory(settings, model); fits.ok())
+      at_once.push_back(model.path);
+    else if (!settings.models().empty())
+      return fits.error();
+    else
+      context.console.write_error("mlxd: no model is loaded yet: " + fits.error().message + "\n");
   }
   const ModelFinder finder = make_finder(context.state);
   for (const std::string& name : settings.preload())
@@ -73,7 +78,7 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   const auto resolved = resolve_settings(options.flags, context.state);
   if (!resolved) {
     context.console.report_error(resolved.error().message);
-    return kExitUsage;
+    return exit_code_of(resolved.error());
   }
   const Settings& settings = *resolved;
   TRY(log::configure(settings.log_level()));

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -9,6 +10,7 @@
 
 #include "security/login_throttle.h"
 #include "security/password.h"
+#include "security/private_file.h"
 #include "security/secret_box.h"
 #include "security/token.h"
 
@@ -109,6 +111,19 @@ TEST_F(SecretBoxTest, refuses_a_key_that_others_can_read_or_that_is_damaged) {
   EXPECT_EQ(SecretBox::open(file_).error().kind, ErrorKind::kCorruptData);
   std::ofstream(file_) << "";
   EXPECT_EQ(SecretBox::open(file_).error().kind, ErrorKind::kCorruptData);
+}
+
+TEST_F(SecretBoxTest, private_files_take_away_what_killed_processes_left_half_written) {
+  const std::string mine = std::to_string(::getpid());
+  const fs::path dead = folder_ / "server.json.2147483646.part";  // no system has so many processes
+  const fs::path alive = folder_ / ("secret.key." + std::to_string(::getppid()) + ".part");
+  const fs::path other = folder_ / "notes.part";
+  for (const fs::path& each : {dead, alive, other}) std::ofstream(each) << "x";
+  ASSERT_TRUE(write_private_file(folder_ / "setup.token", "text").ok());
+  EXPECT_FALSE(fs::exists(dead));
+  EXPECT_TRUE(fs::exists(alive));
+  EXPECT_TRUE(fs::exists(other));
+  EXPECT_FALSE(fs::exists(folder_ / ("setup.token." + mine + ".part")));
 }
 
 TEST(LoginThrottle, lets_failures_wait_longer_and_longer) {

@@ -119,6 +119,7 @@ constexpr AccessRule kTable[] = {
     {"GET", "/api/v1/hub/models", kMember},
     {"GET", "/api/v1/hub/models/{id...}", kMember},
     {"GET", "/api/v1/hub/variants", kMember},
+    {"GET", "/api/v1/hub/recommended", kLook},
     {"POST", "/api/v1/hub/token-test", kAdmin},
     {"GET", "/api/v1/downloads", kLook},
     {"POST", "/api/v1/downloads", kAdmin},

@@ -108,7 +108,7 @@ struct ApiServer::Impl {
   AccessGate gate;
   std::vector<std::pair<std::string, std::string>> routes;
   std::atomic<bool> saving_usage{false};
-  std::int64_t started_at = Clock::real().wall_seconds();
+  TimePoint started = Clock::real().now();
   std::atomic<bool> ready{false};
   std::atomic<bool> draining{false};
   // For threads that may run before `server` is set.
@@ -238,8 +238,9 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
 
 SystemFacts ApiServer::Impl::system_facts() const {
   SystemFacts facts;
-  facts.started_at = started_at;
-  facts.now = Clock::real().wall_seconds();
+  // By the clock that nobody sets: the wall clock may stand before the start.
+  facts.uptime_s = std::chrono::duration_cast<std::chrono::seconds>(Clock::real().now() - started).count();
+  facts.started_at = Clock::real().wall_seconds() - facts.uptime_s;
   facts.resident_bytes = process_memory().resident_bytes;
   const http::Server* http = server_pointer;
   facts.open_connections = http != nullptr ? http->open_connections() : 0;

@@ -149,7 +149,10 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
                            {impl->url, static_cast<std::int64_t>(::getpid()), impl->owner_token}));
   ModelShelf& shelf = impl->server->models();
   for (const std::filesystem::path& folder : given.models) TRY(shelf.load_now(folder));
-  for (const std::filesystem::path& folder : given.first_models) TRY(shelf.load_now(folder, false));
+  // Nobody asked for these, so one that cannot be loaded is no reason not to serve.
+  for (const std::filesystem::path& folder : given.first_models)
+    if (const auto loaded = shelf.load_now(folder, false); !loaded.ok())
+      log::warn("no model is loaded yet: {}", loaded.error().message);
   impl->load_profiles();
   impl->server->set_ready();
   // A model that cannot be loaded is told of in the log and by GET /api/v1/servers; the others are served.

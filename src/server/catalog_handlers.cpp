@@ -14,6 +14,7 @@
 #include "catalog/hub_facts.h"
 #include "catalog/local_models.h"
 #include "catalog/memory_journal.h"
+#include "catalog/recommended_models.h"
 #include "http/sse.h"
 #include "model/architectures/architecture.h"
 #include "text/chat_template.h"
@@ -205,6 +206,8 @@ void CatalogHandlers::add_routes(http::Router& router) {
       [this](const Request& request) { return show_hub_model(request); });
   add(router, "GET", "/api/v1/hub/variants",
       [this](const Request& request) { return list_variants(request); });
+  add(router, "GET", "/api/v1/hub/recommended",
+      [this](const Request& request) { return list_recommended(request); });
   add(router, "POST", "/api/v1/hub/token-test",
       [this](const Request& request) { return test_token(request); },
       {.media_type = "application/json", .max_body_bytes = kMaxBodyBytes});
@@ -444,6 +447,25 @@ Result<http::Response> CatalogHandlers::list_variants(const http::Request& reque
   const HubVariants found =
       TRY(find_hub_variants(TRY(downloads())->hub(), field_of(fields, "of"), question, stop_));
   return json_response(200, manage::variants_json(found));
+}
+
+Result<http::Response> CatalogHandlers::list_recommended(const http::Request& request) {
+  const Fields fields = TRY(manage::decode_query(request.query));
+  TRY(check_fields(fields, {"context", "concurrency"}));
+  const FitQuestion question = TRY(question_of(fields));
+  json::array list;
+  const ModelCatalog::Models here = catalog_->models();
+  for (const Recommendation& each : recommend_models(question)) {
+    json::object entry = manage::recommendation_json(each);
+    entry["here"] = std::any_of(here->begin(), here->end(), [&](const CatalogModel& model) {
+      return model.name == each.model->id && model.problem.empty();
+    });
+    entry["supported"] = find_architecture(each.model->architecture) != nullptr;
+    list.push_back(std::move(entry));
+  }
+  return json_response(200, json::object{{"as_of", std::string(recommended_models_date())},
+                                         {"memory_bytes", question.memory_bytes},
+                                         {"models", std::move(list)}});
 }
 
 Result<http::Response> CatalogHandlers::test_token(const http::Request& request) {

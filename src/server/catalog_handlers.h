@@ -89,6 +89,7 @@ class CatalogHandlers {
   Result<http::Response> search_hub(const http::Request& request);
   Result<http::Response> show_hub_model(const http::Request& request);
   Result<http::Response> list_variants(const http::Request& request);
+  Result<http::Response> list_recommended(const http::Request& request);
   Result<http::Response> test_token(const http::Request& request);
   Result<http::Response> begin_download(const http::Request& request, const Caller& caller);
   Result<http::Response> show_download(const std::string& id, int status) const;

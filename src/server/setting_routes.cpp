@@ -137,7 +137,7 @@ void add_system_route(ManageRoutes& routes, std::function<SystemFacts()> facts) 
                json::array models;
                for (const std::string& model : now.loaded_models) models.push_back(text(model));
                json::object body{{"started_at", now.started_at},
-                                 {"uptime_s", now.now - now.started_at},
+                                 {"uptime_s", now.uptime_s},
                                  {"memory_bytes", static_cast<std::int64_t>(now.resident_bytes)},
                                  {"open_connections", static_cast<std::int64_t>(now.open_connections)},
                                  {"loaded_models", std::move(models)}};

@@ -17,7 +17,7 @@ void add_setting_routes(ManageRoutes& routes, LiveSettings& settings, SettingSto
 /// What /api/v1/system tells.
 struct SystemFacts {
   std::int64_t started_at = 0;  // seconds since 1970
-  std::int64_t now = 0;
+  std::int64_t uptime_s = 0;
   std::size_t resident_bytes = 0;
   std::size_t open_connections = 0;
   std::vector<std::string> loaded_models;

@@ -59,6 +59,19 @@ fs::path newest_backup(const fs::path& file) {
   return newest;
 }
 
+// SQLite calls some writes that find no room a failure of the disk.
+bool is_disk_full(const fs::path& file) {
+  constexpr std::uintmax_t kLittle = 256 * 1024;
+  std::error_code code;
+  const fs::space_info space = fs::space(file.parent_path(), code);
+  return !code && space.available < kLittle;
+}
+
+Error no_room(const std::string& database) {
+  return {ErrorKind::kIo,
+          "there is no room for " + database + ": free some space on its disk; nothing was changed"};
+}
+
 // Rolls back unless dismissed.
 class Rollback {
  public:
@@ -204,16 +217,17 @@ Error Database::describe(const SQLite::Exception& failure) const {
     case SQLITE_NOTADB:
       return damaged(failure.what());
     case SQLITE_FULL:
-      return {ErrorKind::kIo,
-              "there is no room for " + file + ": free some space on its disk; nothing was changed"};
+      return no_room(file);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {ErrorKind::kUnavailable, file + " is in use by another process: try again when it has ended"};
     case SQLITE_NOMEM:
       return {ErrorKind::kOutOfMemory, "the system has too little memory for " + file};
+    case SQLITE_IOERR:
+      if (is_disk_full(file_)) return no_room(file);
+      [[fallthrough]];
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-    case SQLITE_IOERR:
     case SQLITE_PERM:
       return {ErrorKind::kIo,
               file + " cannot be read or written (" + detail + "): check its folder's permissions and disk"};
@@ -223,7 +237,11 @@ Error Database::describe(const SQLite::Exception& failure) const {
 }
 
 Error Database::damaged(std::string detail) const {
-  std::replace(detail.begin(), detail.end(), '\n', ' ');
+  // SQLite quotes what stands in the file, which may be anything.
+  for (char& c : detail) {
+    if (c == '\n') c = ' ';
+    if (c < ' ' || c > '~') c = '?';
+  }
   const fs::path backup = newest_backup(file_);
   std::string message = "the database " + file_.string() + " is damaged (" + detail + "): ";
   if (backup.empty()) {

@@ -59,7 +59,7 @@ def main():
     parser.add_argument("--junit")
     parser.add_argument("--folder", help="whose tests to run (default: this one's)")
     parser.add_argument("names", nargs="*", default=["test_commands", "test_models", "test_bench", "test_convert", "test_adapters",
-                                                   "test_manage", "test_pool"])
+                                                   "test_manage", "test_pool", "test_verbs", "test_texts", "test_docs"])
     options = parser.parse_args()
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     if options.folder:

@@ -379,5 +379,10 @@ class Serve(ProgramTest):
             self.assertEqual(file.read(), url + "\n")
 
     def test_holds_to_the_memory_setting(self):
-        _, err = self.run_program("serve", "--port", "0", "--memory", "20MB", check=1)
+        _, err = self.run_program("serve", "--port", "0", "--model", MODEL, "--memory", "20MB", check=1)
         self.assertRegex(err, r"mlxd: .* needs .* MB for weights and K/V, the memory setting allows 20\.0 MB")
+        # A model that nobody asked for is no reason not to serve.
+        child = self.start("--port", "0", "--memory", "20MB")
+        self.ready_url(child)
+        child.terminate()
+        self.assertRegex(child.communicate(timeout=TIMEOUT_S)[1].decode(), r"no model is loaded yet: .* needs .* MB")

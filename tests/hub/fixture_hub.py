@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import sys
 import threading
 import time
@@ -67,11 +68,12 @@ class FixtureHub:
         self.lock = threading.Lock()
         self.bytes_per_s = None  # of each body
         self.held = threading.Event()
+        self.gone = False  # no answer goes on
         self.front = self._start("front")
         self.cdn = self._start("cdn")
 
-    def _start(self, name):
-        server = Server(("127.0.0.1", 0), Handler)
+    def _start(self, name, port=0):
+        server = Server(("127.0.0.1", port), Handler)
         server.hub = self
         server.label = name
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -87,9 +89,24 @@ class FixtureHub:
 
     def close(self):
         self.held.set()
+        if self.gone:
+            return
         for server in (self.front, self.cdn):
             server.shutdown()
             server.server_close()
+
+    def vanish(self):
+        """Cuts every answer and listens no more; `come_back` listens at the same ports."""
+        self.gone = True
+        for server in (self.front, self.cdn):
+            server.shutdown()
+            server.server_close()
+            server.cut_all()
+
+    def come_back(self):
+        self.gone = False
+        self.front = self._start("front", self.front.server_port)
+        self.cdn = self._start("cdn", self.cdn.server_port)
 
     def take_fault(self, path):
         with self.lock:
@@ -106,6 +123,26 @@ class FixtureHub:
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.open = set()  # connections
+
+    def process_request(self, request, client_address):
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self.open.discard(request)
+        super().shutdown_request(request)
+
+    def cut_all(self):
+        for request in list(self.open):
+            try:
+                request.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def handle_error(self, request, client_address):
         # Clients that are killed are what these tests are about.

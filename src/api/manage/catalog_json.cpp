@@ -202,6 +202,17 @@ json::object variants_json(const HubVariants& found) {
           {"variants", std::move(list)}};
 }
 
+json::object recommendation_json(const Recommendation& recommendation) {
+  const RecommendedModel& model = *recommendation.model;
+  return {{"id", text(model.id)},
+          {"purpose", text(model.purpose)},
+          {"note", text(model.note)},
+          {"active_parameters", model.active_parameters},
+          {"facts", facts_json(model.facts())},
+          {"fit", fit_json(recommendation.fit)},
+          {"recommended", recommendation.best}};
+}
+
 json::object download_json(const DownloadStatus& status) {
   const DownloadRecord& record = status.record;
   json::array files;

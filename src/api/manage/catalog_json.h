@@ -15,6 +15,7 @@
 #include "catalog/hub_variants.h"
 #include "catalog/memory_fit.h"
 #include "catalog/model_catalog.h"
+#include "catalog/recommended_models.h"
 
 namespace mlxd::api::manage {
 
@@ -30,6 +31,7 @@ boost::json::object model_json(const CatalogModel& model, const ModelStanding& s
                                bool whole);
 boost::json::object hub_model_json(const HubModel& model);
 boost::json::object variants_json(const HubVariants& found);
+boost::json::object recommendation_json(const Recommendation& recommendation);
 boost::json::object download_json(const DownloadStatus& status);
 boost::json::object removed_json(const Removed& removed);
 
