@@ -1,5 +1,9 @@
 # mlxd_web: the files of the web interface (web/) as src/server embeds them, in build/PRESET/web. The build of web/ needs Node and npm; tools/build.mjs does nothing where the sources
 # are those of an earlier build. With MLXD_WEB=OFF the table is empty, and the server says at / what is missing.
+
+# By the assembler, also those of /docs (src/server/docs_page), which every build has.
+enable_language(ASM)
+
 option(MLXD_WEB "Build the web interface (needs Node 20.19 or newer) and embed it" ON)
 
 set(mlxd_web_dir "${CMAKE_BINARY_DIR}/web")
@@ -34,5 +38,4 @@ if(MLXD_WEB)
     VERBATIM)
   add_custom_target(mlxd_web DEPENDS "${mlxd_web_dir}/web_files.bin" "${mlxd_web_dir}/web_files.inc"
     "${mlxd_web_dir}/web_pages.inc")
-  enable_language(ASM)
 endif()

@@ -95,15 +95,33 @@ Error refused_field(std::string_view name, std::string_view advice) {
       std::string(name)};
 }
 
-Error unknown_field(std::string_view name, std::span<const std::string> known) {
+Error unknown_field(std::string_view name, const std::vector<FieldInfo>& known, std::string_view path) {
   const std::string short_name(name.substr(0, kShownBytes));
-  std::string message = "unknown parameter '" + short_name + "'";
-  const auto nearest = nearest_names(name, known, 1);
+  const std::string field = path.empty() ? short_name : named(path, "." + short_name);
+  std::string message = "unknown parameter '" + field + "'";
+  std::vector<std::string> names;
+  for (const FieldInfo& each : known) names.emplace_back(each.name);
+  const auto nearest = nearest_names(name, names, 1);
   if (!nearest.empty() && is_slip(name, nearest[0]))
     message += ": did you mean '" + nearest[0] + "'?";
   else
     message += ": leave it out";
-  return invalid_argument(std::move(message), short_name);
+  return invalid_argument(std::move(message), field);
+}
+
+Error wrong_choice(const json::value& value, std::string_view field,
+                   std::span<const std::string_view> choices) {
+  std::string message = named(field, " is " + shown(value) + ", must be ");
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (i > 0) message += i + 1 == choices.size() ? " or " : ", ";
+    message += choices[i];
+  }
+  return invalid_argument(std::move(message), std::string(field));
+}
+
+const json::value* present(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  return value != nullptr && !value->is_null() ? value : nullptr;
 }
 
 Result<bool> read_boolean(const json::value& value, std::string_view field) {
@@ -131,6 +149,11 @@ Result<std::int64_t> read_integer(const json::value& value, std::string_view fie
   if (number < min || number > max)
     return out_of_range(value, field, std::to_string(min), std::to_string(max));
   return number;
+}
+
+Result<std::int32_t> read_int32(const json::value& value, std::string_view field) {
+  using Limits = std::numeric_limits<std::int32_t>;
+  return static_cast<std::int32_t>(TRY(read_integer(value, field, Limits::min(), Limits::max())));
 }
 
 Result<float> read_number(const json::value& value, std::string_view field, double min, double max) {
@@ -161,6 +184,42 @@ Result<const json::object*> read_object(const json::value& value, std::string_vi
 Result<const json::array*> read_array(const json::value& value, std::string_view field) {
   if (!value.is_array()) return wrong_type(value, field, "a list");
   return &value.get_array();
+}
+
+Result<void> check_shape(const json::value& value, std::string_view field, const ValueShape& shape) {
+  using Kind = ValueShape::Kind;
+  switch (shape.kind) {
+    case Kind::kAny:
+    case Kind::kTyped:
+      break;
+    case Kind::kBoolean:
+      TRY(read_boolean(value, field));
+      break;
+    case Kind::kInteger:
+      TRY(read_integer(value, field, shape.least_integer, shape.most_integer));
+      break;
+    case Kind::kNumber: {
+      const float number = TRY(read_number(value, field, shape.least, shape.most));
+      if (shape.above_least && !(static_cast<double>(number) > shape.least))
+        return invalid_argument(
+            named(field, " is " + shown(value) + ", must be above " + number_text(shape.least) +
+                             " and at most " + number_text(shape.most)),
+            std::string(field));
+      break;
+    }
+    case Kind::kText: {
+      if (!value.is_string()) return wrong_type(value, field, "a string");
+      const std::string_view said(value.get_string().data(), value.get_string().size());
+      if (!shape.choices.empty() &&
+          std::find(shape.choices.begin(), shape.choices.end(), said) == shape.choices.end())
+        return wrong_choice(value, field, shape.choices);
+      break;
+    }
+    case Kind::kObject:
+      TRY(read_object(value, field));
+      break;
+  }
+  return {};
 }
 
 }  // namespace mlxd::api

@@ -109,6 +109,20 @@ void append_json_number(std::string& out, std::int64_t value) {
   out.append(digits.data(), end);
 }
 
+void append_member(std::string& out, std::string_view key, std::string_view text) {
+  out += ",\"";
+  out += key;
+  out += "\":";
+  append_json_string(out, text);
+}
+
+void append_member(std::string& out, std::string_view key, std::int64_t number) {
+  out += ",\"";
+  out += key;
+  out += "\":";
+  append_json_number(out, number);
+}
+
 void append_json_value(std::string& out, const boost::json::value& value) {
   bool first = true;
   if (const auto* object = value.if_object()) {

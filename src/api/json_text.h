@@ -15,6 +15,10 @@ void append_json_string(std::string& out, std::string_view text);
 void append_json_number(std::string& out, float value);
 void append_json_number(std::string& out, std::int64_t value);
 
+/// ,"key":value of an object that has members already. `key` is written as it is.
+void append_member(std::string& out, std::string_view key, std::string_view text);
+void append_member(std::string& out, std::string_view key, std::int64_t number);
+
 /// Numbers as short as they go, keys in their order.
 void append_json_value(std::string& out, const boost::json::value& value);
 

@@ -1,9 +1,12 @@
-// Who may use which route: one row a route. A route without a row is refused to everybody, and a test finds
-// it.
+// All routes of the API: who may use each, and what it takes and gives, one row a route. A route without a
+// row is refused to everybody, and a test finds it. The document of the API (server/api_document.h) is made
+// of it.
 #pragma once
 
 #include <span>
 #include <string_view>
+
+#include "api/document/open_api.h"
 
 namespace mlxd {
 
@@ -23,6 +26,8 @@ struct AccessRule {
   std::string_view method;
   std::string_view pattern;  // as the router has it
   AccessNeed need = AccessNeed::kAdmin;
+  std::string_view about = {};  // what it does, as a sentence
+  api::RouteForm form = {};
 };
 
 std::span<const AccessRule> access_table();

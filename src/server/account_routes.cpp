@@ -21,7 +21,7 @@ std::string cookie(const std::string& token, std::int64_t max_age_s) {
 }
 
 Result<ManageAnswer> log_in(Accounts& accounts, const http::Request& request, int& retry_after_s) {
-  const auto fields = TRY(manage::decode_account(request.body, {"email", "password", "cookie"}));
+  const auto fields = TRY(manage::decode_account(request.body, manage::AccountRequest::kLogin));
   if (fields.email.empty()) return api::missing_field("email");
   if (fields.password.empty()) return api::missing_field("password");
   const std::string* agent = request.headers.find("user-agent");
@@ -66,8 +66,7 @@ void add_auth_routes(ManageRoutes& routes, Accounts& accounts) {
   routes.add_slow(
       "POST", "/api/v1/auth/register",
       [&accounts](const http::Request& request, const Caller& caller, int&) -> Result<ManageAnswer> {
-        const auto fields =
-            TRY(manage::decode_account(request.body, {"email", "password", "name", "setup_token"}));
+        const auto fields = TRY(manage::decode_account(request.body, manage::AccountRequest::kRegister));
         if (fields.email.empty()) return api::missing_field("email");
         if (fields.password.empty()) return api::missing_field("password");
         Caller who = caller;
@@ -104,7 +103,8 @@ void add_auth_routes(ManageRoutes& routes, Accounts& accounts) {
       "POST", "/api/v1/auth/password",
       [&accounts](const http::Request& request, const Caller& caller,
                   int& retry_after_s) -> Result<ManageAnswer> {
-        const auto fields = TRY(manage::decode_account(request.body, {"old_password", "new_password"}));
+        const auto fields =
+            TRY(manage::decode_account(request.body, manage::AccountRequest::kChangePassword));
         if (fields.old_password.empty()) return api::missing_field("old_password");
         if (fields.new_password.empty()) return api::missing_field("new_password");
         TRY(accounts.change_password(caller, fields.old_password, fields.new_password, retry_after_s));
@@ -137,7 +137,7 @@ void add_user_routes(ManageRoutes& routes, Accounts& accounts) {
   routes.add_slow(
       "POST", "/api/v1/users",
       [&accounts](const http::Request& request, const Caller& caller, int&) -> Result<ManageAnswer> {
-        const auto fields = TRY(manage::decode_account(request.body, {"email", "password", "name", "role"}));
+        const auto fields = TRY(manage::decode_account(request.body, manage::AccountRequest::kNewUser));
         if (fields.email.empty()) return api::missing_field("email");
         if (fields.password.empty()) return api::missing_field("password");
         const User user = TRY(accounts.register_user({.email = fields.email,
@@ -149,7 +149,8 @@ void add_user_routes(ManageRoutes& routes, Accounts& accounts) {
       });
   routes.add("PATCH", "/api/v1/users/{id}",
              [&accounts](const http::Request& request, const Caller&) -> Result<ManageAnswer> {
-               const auto fields = TRY(manage::decode_account(request.body, {"name", "role", "status"}));
+               const auto fields =
+                   TRY(manage::decode_account(request.body, manage::AccountRequest::kChangeUser));
                const User user = TRY(accounts.change_user(std::string(request.parameter("id")), fields.role,
                                                           fields.status, fields.name));
                return ManageAnswer{.body = manage::encode_user(user)};
@@ -163,7 +164,8 @@ void add_user_routes(ManageRoutes& routes, Accounts& accounts) {
              });
   routes.add_slow("POST", "/api/v1/users/{id}/password",
                   [&accounts](const http::Request& request, const Caller&, int&) -> Result<ManageAnswer> {
-                    const auto fields = TRY(manage::decode_account(request.body, {"new_password"}));
+                    const auto fields =
+                        TRY(manage::decode_account(request.body, manage::AccountRequest::kResetPassword));
                     if (fields.new_password.empty()) return api::missing_field("new_password");
                     TRY(accounts.reset_password(std::string(request.parameter("id")), fields.new_password));
                     return ManageAnswer{.status = 204};

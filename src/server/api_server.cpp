@@ -13,7 +13,9 @@
 #include "base/log.h"
 #include "http/origin_policy.h"
 #include "server/access_gate.h"
+#include "server/api_document.h"
 #include "server/catalog_handlers.h"
+#include "server/docs_page.h"
 #include "server/error_envelopes.h"
 #include "server/event_hub.h"
 #include "server/generation_handlers.h"
@@ -89,6 +91,7 @@ struct ApiServer::Impl {
             {.database = &management->database(),
              .workers = &workers,
              .retention_days = [this] { return management->settings().now()->response_retention_days(); },
+             .most_bytes = [this] { return management->settings().now()->response_storage_bytes(); },
              .clock = &management->clock()}) {}
 
   void add_routes(http::Router& router);
@@ -344,8 +347,10 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
       .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});
   TRY(impl->open_jobs(options));
   http::Router router;
+  add_document_route(router, TRY(api_document()));
   impl->add_routes(router);
   // After the gate has taken all others: the files of the page are for anyone.
+  add_docs_routes(router);
   WebFiles(embedded_web_files(), embedded_web_pages()).add_routes(router, MLXD_VERSION);
   options.http.render_error = render_error;
   options.http.on_record = [raw](const http::RequestRecord& record) { raw->metrics.observe_request(record); };

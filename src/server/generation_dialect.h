@@ -62,7 +62,8 @@ std::vector<GenerationDialect> token_dialects(bool strict);
 
 /// POST /v1/chat/completions and /v1/completions, and the same at LOW priority below /v1/batch.
 std::vector<GenerationDialect> openai_dialects(bool strict);
-/// POST /v1/responses, and the same at LOW priority. `archive` (not null) outlives them.
+/// POST /v1/responses, the same at LOW priority, and /v1/responses/input_tokens. `archive` (not null)
+/// outlives them.
 std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* archive);
 
 /// POST /api/chat and /api/generate.

@@ -9,6 +9,7 @@
 #include "api/error_status.h"
 #include "api/openai/profile_defaults.h"
 #include "base/clock.h"
+#include "base/fnv_hash.h"
 #include "http/request_id.h"
 #include "server/access_gate.h"
 #include "server/error_envelopes.h"
@@ -28,12 +29,9 @@ bool asks_to_explain_cache(const http::Request& request) {
   return value != nullptr && *value == "1";
 }
 
-// The same model on the same backend answers the same; a change of either shows (FNV-1a).
+// The same model on the same backend answers the same; a change of either shows.
 std::string fingerprint(const AskedModel& asked) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const std::string& part : {asked.name(), asked.model->engine->backend_info().name}) {
-    for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  }
+  const std::uint64_t hash = fnv_hash(asked.model->engine->backend_info().name, fnv_hash(asked.name()));
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "fp_%010llx",
                 static_cast<unsigned long long>(hash & 0xFFFFFFFFFFU));

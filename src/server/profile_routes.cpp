@@ -33,10 +33,8 @@ Result<ManageAnswer> create(ModelNames& names, const manage::ProfileFields& fiel
 }
 
 Result<ManageAnswer> import_toml(ModelNames& names, const http::Request& request, const Caller& caller) {
-  const json::object body = TRY(api::parse_request_object(request.body));
-  const json::value* text = body.if_contains("toml");
-  if (text == nullptr) return api::missing_field("toml");
-  return create(names, TRY(manage::profile_from_toml(TRY(api::read_string(*text, "toml")))), caller);
+  return create(names, TRY(manage::profile_from_toml(TRY(manage::decode_profile_file(request.body)))),
+                caller);
 }
 
 std::string free_name(const ModelNames& names, const std::string& wanted) {

@@ -21,10 +21,11 @@ ResponseOwner response_owner(const Caller& caller) {
   return owner;
 }
 
-void ResponseArchive::keep(StoredResponse response) {
+void ResponseArchive::keep(std::string id, ResponseOwner owner, std::function<StoredResponse()> write) {
   {
     const MutexLock lock(mutex_);
-    pending_.push_back(std::make_shared<const StoredResponse>(std::move(response)));
+    pending_.push_back(
+        std::make_shared<const Unwritten>(Unwritten{std::move(id), std::move(owner), std::move(write)}));
     if (std::exchange(queued_, true)) return;
   }
   if (options_.workers->try_post([this] { flush(); })) return;
@@ -43,16 +44,41 @@ void ResponseArchive::flush() {
     batch = pending_;
   }
   std::vector<StoredResponse> rows;
-  for (const Pending& each : batch) rows.push_back(*each);
+  std::int64_t bytes = 0;
+  for (const Pending& each : batch) {
+    rows.push_back(each->write());
+    bytes += rows.back().bytes();
+  }
   if (!rows.empty()) {
     if (const auto added = store_.add(rows); !added.ok())
       log::error("{} responses could not be kept: {}", rows.size(), added.error().message);
   }
   sweep();
+  keep_to_limit(bytes);
   const MutexLock lock(mutex_);
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(batch.size()));
   writing_ = false;
   written_.notify_all();
+}
+
+void ResponseArchive::keep_to_limit(std::int64_t added_bytes) {
+  // Down to somewhat less, as removing looks at all of them.
+  constexpr std::int64_t kRoom = 20;
+  const std::int64_t most = options_.most_bytes();
+  if (stored_bytes_ >= 0) stored_bytes_ += added_bytes;
+  if (stored_bytes_ >= 0 && stored_bytes_ <= most) return;
+  const auto count = [this] {
+    const auto total = store_.total_bytes();
+    stored_bytes_ = total.ok() ? *total : -1;
+    return total.ok() ? Result<void>() : Result<void>(total.error());
+  };
+  Result<void> done = count();
+  if (done.ok() && stored_bytes_ > most) {
+    const auto removed = store_.remove_beyond(most - most / kRoom);
+    if (removed.ok()) log::info("removed the {} oldest responses: {} bytes are kept", *removed, most);
+    done = removed.ok() ? count() : Result<void>(removed.error());
+  }
+  if (!done.ok()) log::error("old responses could not be removed: {}", done.error().message);
 }
 
 void ResponseArchive::sweep() {
@@ -78,13 +104,15 @@ Result<StoredResponse> ResponseArchive::find(const ResponseOwner& owner, std::st
 }
 
 Result<StoredResponse> ResponseArchive::look_up(const ResponseOwner& owner, std::string_view id) {
+  Pending unwritten;
   {
     const MutexLock lock(mutex_);
-    for (const Pending& each : pending_) {
-      if (each->id == id && each->owner == owner) return *each;
-    }
+    const auto found = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& each) {
+      return each->id == id && each->owner == owner;
+    });
+    if (found != pending_.end()) unwritten = *found;
   }
-  return store_.find(owner, id);
+  return unwritten != nullptr ? unwritten->write() : store_.find(owner, id);
 }
 
 Result<void> ResponseArchive::remove(const ResponseOwner& owner, std::string_view id) {

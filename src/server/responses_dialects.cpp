@@ -2,6 +2,8 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "api/openai/response_list.h"
 #include "api/openai/response_request.h"
 #include "server/generation_dialect.h"
+#include "server/prompt_tokens.h"
 #include "server/response_archive.h"
 
 namespace mlxd {
@@ -76,6 +79,13 @@ Result<void> resolve_references(json::array& input, const json::array& history, 
   return {};
 }
 
+Result<http::Response> count_tokens(const api::GenerationCall& call, const ServedModel& model) {
+  const TokenizedPrompts tokenized = TRY(tokenize_prompts(call, model, PromptSize::kAny));
+  http::Response response;
+  response.body = openai::encode_input_tokens(std::ssize(tokenized.prompts.front()));
+  return response;
+}
+
 Result<void> look_up(api::GenerationCall& call, const Caller& caller, ResponseArchive& archive) {
   auto& own = static_cast<openai::ResponseDetails&>(*call.details);
   own.owner = response_owner(caller);
@@ -107,10 +117,13 @@ std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* 
   };
   dialect.encoder = [archive](const api::GenerationCall& call,
                               api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
+    const auto details = std::static_pointer_cast<const openai::ResponseDetails>(call.details);
     return std::make_unique<openai::ResponseAnswerEncoder>(openai::ResponseAnswerEncoder::Options{
         .info = std::move(info),
-        .details = std::static_pointer_cast<const openai::ResponseDetails>(call.details),
-        .keep = [archive](StoredResponse response) { archive->keep(std::move(response)); }});
+        .details = details,
+        .keep = [archive, owner = details->owner](std::string id, std::function<StoredResponse()> write) {
+          archive->keep(std::move(id), owner, std::move(write));
+        }});
   };
   dialect.with_defaults = [](std::string_view body, const Profile& profile) {
     return openai::with_profile_defaults(body, profile.defaults, openai::ProfileUse::kResponse);
@@ -119,7 +132,11 @@ std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* 
   GenerationDialect batch = dialect;
   batch.path = "/v1/batch/responses";
   batch.priority = Priority::kLow;
-  return {std::move(dialect), std::move(batch)};
+  GenerationDialect count = dialect;
+  count.path = "/v1/responses/input_tokens";
+  count.encoder = {};
+  count.answer = count_tokens;
+  return {std::move(dialect), std::move(batch), std::move(count)};
 }
 
 }  // namespace mlxd

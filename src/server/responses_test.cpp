@@ -272,6 +272,33 @@ TEST_F(ResponsesOverHttp, are_kept_however_deep_their_values_are) {
   EXPECT_EQ(caller().call("GET", "/v1/responses/" + id + "/input_items").status, 200);
 }
 
+TEST_F(ResponsesOverHttp, have_their_tokens_counted_with_what_they_build_on) {
+  serve();
+  const ManageReply first = create(R"("Hi")");
+  const auto count = [&](const std::string& more) {
+    return caller().call("POST", "/v1/responses/input_tokens",
+                         R"({"model":"scripted","input":"Hi")" + more + "}");
+  };
+  const ManageReply counted = count("");
+  EXPECT_EQ(counted.status, 200) << counted.raw;
+  EXPECT_EQ(counted.at("/object"), "response.input_tokens");
+  EXPECT_EQ(counted.at("/input_tokens"), first.at("/usage/input_tokens"));
+  const std::string after = R"(,"previous_response_id":")" + first.at("/id") + "\"";
+  EXPECT_EQ(count(after).at("/input_tokens"), create(R"("Hi")", after.substr(1)).at("/usage/input_tokens"));
+  EXPECT_EQ(count(R"(,"previous_response_id":"resp_none")").status, 400);
+}
+
+TEST_F(ResponsesOverHttp, go_the_oldest_first_where_they_take_too_much) {
+  serve(std::string(testing::kAnswer), 4096, {.flags = {{"response-storage", {"20000"}}}});
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i)
+    ids.push_back(create(R"("Hi")", R"("instructions":")" + std::string(2000, 'i') + "\"").at("/id"));
+  // Deleting one waits until all others are written.
+  EXPECT_EQ(caller().call("DELETE", "/v1/responses/" + ids.back()).status, 200);
+  EXPECT_EQ(caller().get("/v1/responses/" + ids[0]).status, 404);
+  EXPECT_EQ(caller().get("/v1/responses/" + ids[10]).status, 200);
+}
+
 TEST_F(ResponsesOverHttp, are_not_kept_where_nothing_is) {
   serve(std::string(testing::kAnswer), 4096, {.flags = {{"response-retention", {"0"}}}});
   const ManageReply made = create(R"("Hi")");

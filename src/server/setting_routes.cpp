@@ -114,6 +114,21 @@ Result<ManageAnswer> rotate_key(SettingStore& store, SecretBox& box, const Clock
 
 }  // namespace
 
+std::vector<api::FieldInfo> setting_field_infos() {
+  std::vector<api::FieldInfo> fields;
+  for (const SettingInfo& info : setting_infos()) {
+    api::ValueShape shape = api::text();
+    if (info.kind == SettingKind::kNumber || info.kind == SettingKind::kSize)
+      shape = api::integer(info.min, info.max);
+    else if (info.kind == SettingKind::kSwitch)
+      shape = api::boolean();
+    else if (info.kind == SettingKind::kList)
+      shape = api::typed("string[]");
+    fields.push_back({info.name, api::FieldUse::kHonoured, {info.help, shape}});
+  }
+  return fields;
+}
+
 void add_setting_routes(ManageRoutes& routes, LiveSettings& settings, SettingStore store, SecretBox& box,
                         const Clock& clock) {
   routes.add("GET", "/api/v1/settings",

@@ -3,13 +3,19 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
+#include "api/field_shape.h"
 #include "security/secret_box.h"
 #include "server/live_settings.h"
 #include "server/manage_routes.h"
 #include "store/setting_store.h"
 
 namespace mlxd {
+
+/// The settings as fields of a request that changes them.
+std::vector<api::FieldInfo> setting_field_infos();
 
 void add_setting_routes(ManageRoutes& routes, LiveSettings& settings, SettingStore store, SecretBox& box,
                         const Clock& clock);

@@ -70,6 +70,7 @@ class Settings {
   std::int64_t request_timeout_s() const { return number("request-timeout"); }
   std::uint64_t max_body_bytes() const { return static_cast<std::uint64_t>(number("max-body")); }
   std::int64_t response_retention_days() const { return number("response-retention"); }
+  std::int64_t response_storage_bytes() const { return number("response-storage"); }
   std::int64_t drain_timeout_s() const { return number("drain-timeout"); }
   const std::vector<std::string>& allowed_origins() const { return value("allowed-origin").values; }
   bool open_browser() const { return number("open") != 0; }

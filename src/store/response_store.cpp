@@ -17,11 +17,11 @@ Result<void> ResponseStore::add(std::span<const StoredResponse> responses) {
   return database_.write([&](Sql& sql) -> Result<void> {
     for (const StoredResponse& each : responses)
       sql.execute(
-          "INSERT INTO responses SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 "
+          "INSERT INTO responses SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 "
           "WHERE (?2 IS NULL OR EXISTS (SELECT 1 FROM users WHERE id = ?2)) "
           "AND (?3 IS NULL OR EXISTS (SELECT 1 FROM api_keys WHERE id = ?3))",
           each.id, each.owner.user_id, each.owner.key_id, each.previous_id, each.input_json,
-          each.response_json, each.created_at);
+          each.response_json, each.created_at, each.bytes());
     return {};
   });
 }
@@ -63,6 +63,24 @@ Result<std::int64_t> ResponseStore::remove_before(std::int64_t time) {
                     "WHERE previous_id IS NOT NULL) "
                     "DELETE FROM responses WHERE created_at < ?1 AND id NOT IN (SELECT id FROM kept)",
                     time)};
+  });
+}
+
+Result<std::int64_t> ResponseStore::total_bytes() {
+  return database_.read([&](Sql& sql) -> Result<std::int64_t> {
+    return sql
+        .first("SELECT COALESCE(SUM(bytes), 0) FROM responses", [](const Row& row) { return row.integer(0); })
+        .value_or(0);
+  });
+}
+
+Result<std::int64_t> ResponseStore::remove_beyond(std::int64_t bytes) {
+  return database_.write([&](Sql& sql) -> Result<std::int64_t> {
+    return std::int64_t{
+        sql.execute("DELETE FROM responses WHERE rowid IN (SELECT rowid FROM ("
+                    "  SELECT rowid, SUM(bytes) OVER (ORDER BY created_at DESC, rowid DESC) AS total "
+                    "FROM responses) WHERE total > ?)",
+                    bytes)};
   });
 }
 

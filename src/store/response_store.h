@@ -28,6 +28,9 @@ struct StoredResponse {
   std::string input_json = "[]";     // the request's own items
   std::string response_json = "{}";  // as it was answered
   std::int64_t created_at = 0;       // seconds since 1970
+
+  /// What it takes, about.
+  std::int64_t bytes() const { return static_cast<std::int64_t>(input_json.size() + response_json.size()); }
 };
 
 /// Another owner's response is not found.
@@ -43,6 +46,10 @@ class ResponseStore {
   Result<void> remove(const ResponseOwner& owner, std::string_view id);
   /// Removes what was made before `time`, but for what a later response builds on. Returns how many.
   Result<std::int64_t> remove_before(std::int64_t time);
+  /// Of all owners' responses together.
+  Result<std::int64_t> total_bytes();
+  /// Removes the oldest, until the rest have at most `bytes`. Returns how many.
+  Result<std::int64_t> remove_beyond(std::int64_t bytes);
 
  private:
   Database& database_;

@@ -42,6 +42,19 @@ class ResponseStoreTest : public ::testing::Test {
   const ResponseOwner key_{.user_id = "u1", .key_id = "k1"};
 };
 
+TEST_F(ResponseStoreTest, removes_the_oldest_beyond_so_many_bytes) {
+  for (int i = 0; i < 6; ++i) add("resp_" + std::to_string(i), i % 2 == 0 ? local_ : user_, 10 - i);
+  const std::int64_t each = *store_.total_bytes() / 6;
+  EXPECT_GT(each, 10);
+  EXPECT_EQ(*store_.remove_beyond(6 * each), 0);
+  EXPECT_EQ(*store_.remove_beyond(3 * each + 1), 3);
+  EXPECT_EQ(*store_.total_bytes(), 3 * each);
+  EXPECT_TRUE(has("resp_0", local_));
+  EXPECT_TRUE(has("resp_2", local_));
+  EXPECT_FALSE(has("resp_3", user_));
+  EXPECT_EQ(*store_.remove_beyond(0), 3);
+}
+
 TEST_F(ResponseStoreTest, gives_back_what_was_added_to_its_owner_alone) {
   add("resp_1", key_, 5, "resp_0");
   const auto found = store_.find(key_, "resp_1");

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fnv_hash.h"
 #include "text/tool_prompt.h"
 
 namespace mlxd {
@@ -24,13 +25,12 @@ json::parse_options deep_options() {
   return options;
 }
 
-// The same id at the call and at its answer (FNV-1a).
+// The same id at the call and at its answer.
 std::string short_id(const std::string& id) {
   static constexpr std::string_view kDigits =
       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   if (id.size() == kShortIdSize && id.find_first_not_of(kDigits) == std::string::npos) return id;
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  std::uint64_t hash = fnv_hash(id);
   std::string text;
   for (std::size_t i = 0; i < kShortIdSize; ++i, hash /= kDigits.size())
     text += kDigits[hash % kDigits.size()];

@@ -11,6 +11,7 @@
 #include "api/error_status.h"
 #include "api/json_text.h"
 #include "api/openai/answer_parts.h"
+#include "base/fnv_hash.h"
 
 namespace mlxd::api::anthropic {
 namespace {
@@ -56,12 +57,10 @@ std::string message_head(const AnswerInfo& info) {
   return head;
 }
 
-/// Clients send it back with the block; nothing here has to prove where a thought comes from (FNV-1a).
+/// Clients send it back with the block; nothing here has to prove where a thought comes from.
 std::string signature_of(std::string_view thinking) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : thinking) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   std::array<char, 20> text{};
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(hash));
+  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(fnv_hash(thinking)));
   return text.data();
 }
 

@@ -25,12 +25,6 @@ constexpr std::string_view kBlockKeys[] = {"type",      "text",   "cache_control
                                            "source",    "title",  "context",       "thinking",    "data",
                                            "signature", "caller", "tool_name",     "toolset_name"};
 
-/// A member that is neither absent nor null.
-const json::value* present(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && !value->is_null() ? value : nullptr;
-}
-
 Result<const json::value*> required(const json::object& object, std::string_view key,
                                     const std::string& path) {
   if (const json::value* value = present(object, key)) return value;

@@ -22,19 +22,13 @@ Result<void> as_openai(const json::value& value, std::string_view field, Message
   return read(value, field, draft.common);
 }
 
-// `strict` is known only to the caller, so messages are read after the table has been walked.
-Result<void> note_messages(const json::value&, std::string_view, MessagesDraft& draft) {
-  draft.has_messages = true;
+Result<void> read_messages_field(const json::value& value, std::string_view, MessagesDraft& draft) {
+  draft.conversation().messages = TRY(read_messages(value, draft.common.strict));
   return {};
 }
 
 Result<void> read_system(const json::value& value, std::string_view field, MessagesDraft& draft) {
   draft.system = TRY(read_system_text(value, field));
-  return {};
-}
-
-Result<void> read_temperature(const json::value& value, std::string_view field, MessagesDraft& draft) {
-  draft.call().sampling.temperature = TRY(read_number(value, field, 0.0, 1.0));
   return {};
 }
 
@@ -85,78 +79,120 @@ Result<void> read_format(const json::value& value, std::string_view field, Messa
   return {};
 }
 
-Result<void> read_output_config(const json::value& value, std::string_view field, MessagesDraft& draft) {
-  for (const auto& [key, entry] : *TRY(read_object(value, field))) {
-    const std::string path = std::string(field) + "." + std::string(key).substr(0, 60);
-    if (entry.is_null() || key == "task_budget") continue;  // which only tells a model how far it may go
-    if (key == "format") {
-      TRY(read_format(entry, path, draft));
-      continue;
-    }
-    if (key != "effort") return invalid_argument("unknown parameter '" + path + "': leave it out", path);
-    static constexpr std::string_view kEfforts[] = {"low", "medium", "high", "xhigh", "max"};
-    const std::string effort = TRY(read_string(entry, path));
-    if (std::find(std::begin(kEfforts), std::end(kEfforts), effort) == std::end(kEfforts))
-      return invalid_argument(path + " is " + shown(entry) + ", must be low, medium, high, xhigh or max",
-                              path);
-    draft.call().reasoning_wish->effort = effort == "max" ? "xhigh" : effort;
-  }
+Result<void> read_effort(const json::value& value, std::string_view field, MessagesDraft& draft) {
+  const std::string effort = TRY(read_string(value, field));
+  draft.call().reasoning_wish->effort = effort == "max" ? "xhigh" : effort;
   return {};
 }
 
-Result<void> allow_empty_list(const json::value& value, std::string_view field, MessagesDraft&) {
-  if (value.is_array() && value.get_array().empty()) return {};
-  return refused_field(field, "use tools with an input_schema; leave it out");
+constexpr std::string_view kEfforts[] = {"low", "medium", "high", "xhigh", "max"};
+constexpr Meaning kFormatMeaning{"A schema that the answer's text is to match; it is enforced.",
+                                 typed("SchemaFormat")};
+constexpr Field<MessagesDraft> kOutputFields[] = {
+    {"format", FieldUse::kHonoured, read_format, kFormatMeaning},
+    {"effort",
+     FieldUse::kHonoured,
+     read_effort,
+     {"How much the model thinks; what it does not know is told in x-mlxd-ignored.", one_of(kEfforts)}},
+    {"task_budget", FieldUse::kInforms, nullptr, meaning::kInformsOnly},
+};
+
+Result<void> read_output_config(const json::value& value, std::string_view field, MessagesDraft& draft) {
+  return read_fields<MessagesDraft>(*TRY(read_object(value, field)), kOutputFields, draft, field);
 }
 
+constexpr std::string_view kNoServers = "use tools with an input_schema; leave it out";
+
+Result<void> allow_empty_list(const json::value& value, std::string_view field, MessagesDraft&) {
+  if (value.is_array() && value.get_array().empty()) return {};
+  return refused_field(field, kNoServers);
+}
+
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 constexpr auto kRefused = FieldUse::kRefused;
 
 constexpr Field<MessagesDraft> kFields[] = {
-    {"model", kHonoured, as_openai<openai::read_model>},
-    {"messages", kHonoured, note_messages},
-    {"system", kHonoured, read_system},
-    {"max_tokens", kHonoured, as_openai<openai::read_max_tokens>},
-    {"stop_sequences", kHonoured, read_stop_sequences},
-    {"temperature", kHonoured, read_temperature},
-    {"top_p", kHonoured, as_openai<openai::read_top_p>},
-    {"top_k", kHonoured, as_openai<openai::read_top_k>},
-    {"stream", kHonoured, as_openai<openai::read_stream>},
-    {"tools", kHonoured, read_tools},
-    {"tool_choice", kHonoured, read_tool_choice},
-    {"thinking", kHonoured, read_thinking},
-    {"output_config", kHonoured, read_output_config},
-    {"output_format", kHonoured, read_format},
+    {"model", kRequired, as_openai<openai::read_model>, meaning::kModel},
+    {"messages",
+     kRequired,
+     read_messages_field,
+     {"The chat so far; an assistant's message at the end is what the answer goes on from.",
+      typed("MessageParam[]")}},
+    {"system", kHonoured, read_system, {"The system prompt.", typed("string|TextBlock[]")}},
+    {"max_tokens",
+     kRequired,
+     as_openai<openai::read_max_tokens>,
+     {"The most tokens of the answer.", count_from(1)}},
+    {"stop_sequences",
+     kHonoured,
+     read_stop_sequences,
+     {"Texts that end the answer; they are not part of it.", typed("string[]")}},
+    {"temperature",
+     kHonoured,
+     as_openai<openai::read_temperature>,
+     {meaning::kTemperature.about, number(0.0, 1.0).by_default("1")}},
+    {"top_p", kHonoured, as_openai<openai::read_top_p>, meaning::kTopP},
+    {"top_k", kHonoured, as_openai<openai::read_top_k>, meaning::kTopK},
+    {"stream", kHonoured, as_openai<openai::read_stream>, meaning::kStream},
+    {"tools",
+     kHonoured,
+     read_tools,
+     {"Tools that the model may call; those that Anthropic's servers run are told in x-mlxd-ignored.",
+      typed("MessageTool[]")}},
+    {"tool_choice",
+     kHonoured,
+     read_tool_choice,
+     {"Whether tools are called: if the model wants, at least one, the named one, or none.",
+      typed("ToolChoice")}},
+    {"thinking",
+     kHonoured,
+     read_thinking,
+     {"Whether the model thinks before it answers, and how long.", typed("Thinking")}},
+    {"output_config", kHonoured, read_output_config, {"How the answer is made.", object_of([] {
+                                                        return infos_of<MessagesDraft>(kOutputFields);
+                                                      })}},
+    {"output_format", kHonoured, read_format, kFormatMeaning},
     // Not Anthropic's: what the other APIs have.
-    {"adapter", kHonoured, as_openai<openai::read_adapter>},
-    {"min_p", kHonoured, as_openai<openai::read_min_p>},
-    {"seed", kHonoured, as_openai<openai::read_seed>},
-    {"presence_penalty", kHonoured, as_openai<openai::read_presence_penalty>},
-    {"frequency_penalty", kHonoured, as_openai<openai::read_frequency_penalty>},
-    {"repetition_penalty", kHonoured, as_openai<openai::read_repetition_penalty>},
-    {"logit_bias", kHonoured, as_openai<openai::read_logit_bias>},
-    {"cache_salt", kHonoured, as_openai<openai::read_cache_salt>},
-    {"keep_alive", kHonoured, as_openai<openai::read_keep_alive>},
-    {"chat_template_kwargs", kHonoured, as_openai<openai::read_chat_template_kwargs>},
-    {"metadata", kInforms},
-    {"service_tier", kInforms},
-    {"cache_control", kInforms},
-    {"betas", kInforms},
-    {"context_management", kInforms},
-    {"compaction", kInforms},
-    {"diagnostics", kInforms},
-    {"inference_geo", kInforms},
-    {"speed", kInforms},
-    {"billing_policy", kInforms},
-    {"fallbacks", kInforms},
-    {"fallback_credit_token", kInforms},
-    {"user_profile_id", kInforms},
-    {"workspace_id", kInforms},
-    {"mcp_servers", kRefused, allow_empty_list},
-    {"container", kRefused, nullptr, "no code is run here; leave it out"},
-    {"thread", kRefused, nullptr, "send the whole conversation in messages"},
+    {"adapter", kHonoured, as_openai<openai::read_adapter>, meaning::kAdapter},
+    {"min_p", kHonoured, as_openai<openai::read_min_p>, meaning::kMinP},
+    {"seed", kHonoured, as_openai<openai::read_seed>, meaning::kSeed},
+    {"presence_penalty", kHonoured, as_openai<openai::read_presence_penalty>, meaning::kPresencePenalty},
+    {"frequency_penalty", kHonoured, as_openai<openai::read_frequency_penalty>, meaning::kFrequencyPenalty},
+    {"repetition_penalty", kHonoured, as_openai<openai::read_repetition_penalty>,
+     meaning::kRepetitionPenalty},
+    {"logit_bias", kHonoured, as_openai<openai::read_logit_bias>, meaning::kLogitBias},
+    {"cache_salt", kHonoured, as_openai<openai::read_cache_salt>, meaning::kCacheSalt},
+    {"keep_alive", kHonoured, as_openai<openai::read_keep_alive>, meaning::kKeepAlive},
+    {"chat_template_kwargs", kHonoured, as_openai<openai::read_chat_template_kwargs>,
+     meaning::kTemplateVariables},
+    {"metadata", kInforms, nullptr, meaning::kInformsOnly},
+    {"service_tier", kInforms, nullptr, meaning::kInformsOnly},
+    {"cache_control", kInforms, nullptr, {"Prefixes are cached without being asked."}},
+    {"betas", kInforms, nullptr, meaning::kInformsOnly},
+    {"context_management", kInforms, nullptr, meaning::kInformsOnly},
+    {"compaction", kInforms, nullptr, meaning::kInformsOnly},
+    {"diagnostics", kInforms, nullptr, meaning::kInformsOnly},
+    {"inference_geo", kInforms, nullptr, meaning::kInformsOnly},
+    {"speed", kInforms, nullptr, meaning::kInformsOnly},
+    {"billing_policy", kInforms, nullptr, meaning::kInformsOnly},
+    {"fallbacks", kInforms, nullptr, meaning::kInformsOnly},
+    {"fallback_credit_token", kInforms, nullptr, meaning::kInformsOnly},
+    {"user_profile_id", kInforms, nullptr, meaning::kInformsOnly},
+    {"workspace_id", kInforms, nullptr, meaning::kInformsOnly},
+    {"mcp_servers", kRefused, allow_empty_list, {kNoServers}},
+    {"container", kRefused, nullptr, {"no code is run here; leave it out"}},
+    {"thread", kRefused, nullptr, {"send the whole conversation in messages"}},
 };
+
+// To count needs no ceiling.
+std::vector<Field<MessagesDraft>> fields_to_count() {
+  std::vector<Field<MessagesDraft>> fields(std::begin(kFields), std::end(kFields));
+  for (Field<MessagesDraft>& field : fields)
+    if (field.name == "max_tokens") field.use = kHonoured;
+  return fields;
+}
 
 // An assistant's message at the end is what the answer goes on from.
 Result<void> take_answer_beginning(MessagesDraft& draft) {
@@ -187,27 +223,24 @@ json::object parse_object(std::string_view text) {
   return object.ok() ? object.take_value() : json::object();
 }
 
-bool says(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && !value->is_null();
-}
-
 }  // namespace
 
-std::span<const Field<MessagesDraft>> messages_fields() { return kFields; }
+std::span<const Field<MessagesDraft>> messages_fields(Purpose purpose) {
+  static const std::vector<Field<MessagesDraft>> to_count = fields_to_count();
+  if (purpose == Purpose::kCount) return to_count;
+  return kFields;
+}
 
 Result<GenerationCall> decode_messages_request(std::string_view body, bool strict, Purpose purpose) {
   const json::object object = TRY(parse_request_object(body));
   MessagesDraft draft;
   draft.call().reasoning_wish =
       ReasoningWish{.thinks = {}, .thinking_field = "thinking", .effort_field = "output_config.effort"};
-  TRY(read_fields(object, messages_fields(), draft));
+  draft.common.strict = strict;
+  TRY(read_fields(object, messages_fields(purpose), draft));
   TRY(openai::check_common(draft.common));
-  if (!draft.has_messages) return missing_field("messages");
   GenerationCall& call = draft.call();
-  if (call.max_tokens == 0 && purpose == Purpose::kAnswer) return missing_field("max_tokens");
   Conversation& conversation = draft.conversation();
-  conversation.messages = TRY(read_messages(object.at("messages"), strict));
   TRY(take_answer_beginning(draft));
   if (!draft.system.empty()) {
     if (Message& first = conversation.messages.front(); first.role == Role::kSystem)
@@ -237,7 +270,7 @@ std::string with_profile_defaults(std::string_view body, const std::string& defa
       continue;
     }
     const std::string name = key == "stop" ? "stop_sequences" : std::string(key);
-    if (says(request, name)) continue;
+    if (present(request, name) != nullptr) continue;
     if (key == "stop" && value.is_string())
       request[name] = json::array{value};
     else if (key == "temperature" && value.is_number() && value.to_number<double>() > 1.0)

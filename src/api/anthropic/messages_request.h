@@ -23,7 +23,7 @@ Result<GenerationCall> decode_messages_request(std::string_view body, bool stric
                                                Purpose purpose = Purpose::kAnswer);
 
 /// All fields of the request and how each is used.
-std::span<const Field<MessagesDraft>> messages_fields();
+std::span<const Field<MessagesDraft>> messages_fields(Purpose purpose);
 
 /// A body with what a profile says where it says nothing itself; temperature as far as this API's range goes.
 /// A body that is no JSON object comes back as it is: its decoder says what is wrong.

@@ -16,7 +16,6 @@ namespace mlxd::api::anthropic {
 struct MessagesDraft {
   openai::RequestDraft common;
   std::string system;
-  bool has_messages = false;
   bool no_tools = false;                       // none may be called
   std::vector<std::string> absent_tools = {};  // names of tools that Anthropic itself would run
 

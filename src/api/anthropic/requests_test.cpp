@@ -122,7 +122,9 @@ TEST(MessagesRequest, refuses_by_name) {
   check_refused(decode_messages_request(R"({"model":"m","messages":[{"role":"user","content":"x"}]})", false),
                 "max_tokens", "missing");
   check_refused(decode_messages_request(R"({"model":"m","max_tokens":1})", false), "messages", "missing");
-  check_refused(decode_messages_request(R"({"max_tokens":1,"messages":[]})", false), "model", "missing");
+  check_refused(
+      decode_messages_request(R"({"max_tokens":1,"messages":[{"role":"user","content":"x"}]})", false),
+      "model", "missing");
 }
 
 TEST(MessagesRequest, refuses_messages_by_their_place) {

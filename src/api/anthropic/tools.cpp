@@ -15,11 +15,6 @@ namespace json = boost::json;
 
 namespace {
 
-const json::value* present(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && !value->is_null() ? value : nullptr;
-}
-
 // The declaration in the form that templates know.
 Result<Tool> read_tool(const json::object& object, const std::string& path) {
   const json::value* name = present(object, "name");

@@ -73,28 +73,73 @@ Result<void> read_role(const json::value& value, std::string_view field, Account
   return {};
 }
 Result<void> read_status(const json::value& value, std::string_view field, AccountFields& fields) {
-  const std::string status = TRY(read_string(value, field));
-  if (status == "active") {
-    fields.status = UserStatus::kActive;
-  } else if (status == "disabled") {
-    fields.status = UserStatus::kDisabled;
-  } else {
-    return invalid_argument("status is '" + status.substr(0, 40) + "', must be active or disabled", "status");
+  fields.status = TRY(read_string(value, field)) == "active" ? UserStatus::kActive : UserStatus::kDisabled;
+  return {};
+}
+
+constexpr std::string_view kStatuses[] = {"active", "disabled"};
+constexpr std::string_view kRoles[] = {"admin", "user", "viewer"};
+
+constexpr Field<AccountFields> kAccountFields[] = {
+    {"email", FieldUse::kHonoured, read_email, {"The account's address.", mlxd::api::text()}},
+    {"password", FieldUse::kHonoured, read_password, {"Its password.", mlxd::api::text()}},
+    {"old_password", FieldUse::kHonoured, read_old_password, {"The password so far.", mlxd::api::text()}},
+    {"new_password",
+     FieldUse::kHonoured,
+     read_new_password,
+     {"The password from now on.", mlxd::api::text()}},
+    {"setup_token",
+     FieldUse::kHonoured,
+     read_setup_token,
+     {"What the program printed for its first account.", mlxd::api::text()}},
+    {"cookie",
+     FieldUse::kHonoured,
+     read_cookie,
+     {"Whether the session's token comes as a cookie; else in the answer.", boolean().by_default("true")}},
+    {"name", FieldUse::kHonoured, read_name, {"What the account is called.", mlxd::api::text()}},
+    {"role",
+     FieldUse::kHonoured,
+     read_role,
+     {"What the account may do.", one_of(kRoles)}},
+    {"status", FieldUse::kHonoured, read_status, {"Whether it may log in.", one_of(kStatuses)}},
+};
+
+/// A field of one of the requests.
+struct AccountField {
+  std::string_view name;
+  FieldUse use = FieldUse::kHonoured;
+};
+
+std::vector<AccountField> fields_of(AccountRequest request) {
+  constexpr auto kRequired = FieldUse::kRequired;
+  switch (request) {
+    case AccountRequest::kRegister:
+      return {{"email", kRequired}, {"password", kRequired}, {"name"}, {"setup_token"}};
+    case AccountRequest::kLogin:
+      return {{"email", kRequired}, {"password", kRequired}, {"cookie"}};
+    case AccountRequest::kChangePassword:
+      return {{"old_password", kRequired}, {"new_password", kRequired}};
+    case AccountRequest::kNewUser:
+      return {{"email", kRequired}, {"password", kRequired}, {"name"}, {"role"}};
+    case AccountRequest::kChangeUser:
+      return {{"name"}, {"role"}, {"status"}};
+    case AccountRequest::kResetPassword:
+      return {{"new_password", kRequired}};
   }
   return {};
 }
 
-constexpr Field<AccountFields> kAccountFields[] = {
-    {"email", FieldUse::kHonoured, read_email},
-    {"password", FieldUse::kHonoured, read_password},
-    {"old_password", FieldUse::kHonoured, read_old_password},
-    {"new_password", FieldUse::kHonoured, read_new_password},
-    {"setup_token", FieldUse::kHonoured, read_setup_token},
-    {"cookie", FieldUse::kHonoured, read_cookie},
-    {"name", FieldUse::kHonoured, read_name},
-    {"role", FieldUse::kHonoured, read_role},
-    {"status", FieldUse::kHonoured, read_status},
-};
+std::vector<Field<AccountFields>> table_of(AccountRequest request) {
+  std::vector<Field<AccountFields>> table;
+  for (const AccountField& field : fields_of(request)) {
+    for (Field<AccountFields> row : kAccountFields) {
+      if (row.name != field.name) continue;
+      row.use = field.use;
+      table.push_back(row);
+    }
+  }
+  return table;
+}
 
 Result<std::vector<std::string>> read_texts(const json::value& value, std::string_view field) {
   std::vector<std::string> list;
@@ -140,12 +185,8 @@ Result<void> read_admin(const json::value& value, std::string_view field, KeyFie
 Result<void> read_priority(const json::value& value, std::string_view field, KeyFields& fields) {
   const std::string name = TRY(read_string(value, field));
   for (const Priority priority : {Priority::kHigh, Priority::kNormal, Priority::kLow})
-    if (priority_name(priority) == name) {
-      fields.key.priority = priority;
-      return {};
-    }
-  return invalid_argument("priority is '" + name.substr(0, 40) + "', must be high, normal or low",
-                          "priority");
+    if (priority_name(priority) == name) fields.key.priority = priority;
+  return {};
 }
 Result<void> read_salt(const json::value& value, std::string_view field, KeyFields& fields) {
   fields.key.cache_salt = TRY(read_string(value, field));
@@ -153,40 +194,71 @@ Result<void> read_salt(const json::value& value, std::string_view field, KeyFiel
   return invalid_argument("cache_salt has more than 128 bytes", "cache_salt");
 }
 Result<void> read_requests(const json::value& value, std::string_view field, KeyFields& fields) {
-  fields.key.requests_per_minute = TRY(read_integer(value, field, 0, 100'000));
+  fields.key.requests_per_minute = TRY(read_integer(value, field));
   return {};
 }
 Result<void> read_tokens(const json::value& value, std::string_view field, KeyFields& fields) {
-  fields.key.tokens_per_minute = TRY(read_integer(value, field, 0, kMaxNumber));
+  fields.key.tokens_per_minute = TRY(read_integer(value, field));
   return {};
 }
 Result<void> read_concurrent(const json::value& value, std::string_view field, KeyFields& fields) {
-  fields.key.max_concurrent = TRY(read_integer(value, field, 0, 100'000));
+  fields.key.max_concurrent = TRY(read_integer(value, field));
   return {};
 }
 Result<void> read_month_tokens(const json::value& value, std::string_view field, KeyFields& fields) {
-  fields.key.tokens_per_month = TRY(read_integer(value, field, 0, kMaxNumber));
+  fields.key.tokens_per_month = TRY(read_integer(value, field));
   return {};
 }
 Result<void> read_expiry(const json::value& value, std::string_view field, KeyFields& fields) {
-  fields.key.expires_at = TRY(read_integer(value, field, 1, kMaxNumber));
+  fields.key.expires_at = TRY(read_integer(value, field));
   return {};
 }
 
+constexpr std::string_view kPriorities[] = {"high", "normal", "low"};
+constexpr ValueShape kFewPerMinute = integer(0, 100'000).by_default("0");
+constexpr ValueShape kTokens = integer(0, kMaxNumber).by_default("0");
+
 constexpr Field<KeyFields> kKeyFields[] = {
-    {"name", FieldUse::kHonoured, read_key_name},
-    {"user", FieldUse::kHonoured, read_user},
-    {"models", FieldUse::kHonoured, read_models},
-    {"endpoints", FieldUse::kHonoured, read_endpoints},
-    {"cloud", FieldUse::kHonoured, read_cloud},
-    {"admin", FieldUse::kHonoured, read_admin},
-    {"priority", FieldUse::kHonoured, read_priority},
-    {"cache_salt", FieldUse::kHonoured, read_salt},
-    {"requests_per_minute", FieldUse::kHonoured, read_requests},
-    {"tokens_per_minute", FieldUse::kHonoured, read_tokens},
-    {"max_concurrent", FieldUse::kHonoured, read_concurrent},
-    {"tokens_per_month", FieldUse::kHonoured, read_month_tokens},
-    {"expires_at", FieldUse::kHonoured, read_expiry},
+    {"name", FieldUse::kRequired, read_key_name, {"What the key is called.", mlxd::api::text()}},
+    {"user",
+     FieldUse::kHonoured,
+     read_user,
+     {"Whose it is: id or address; absent: one's own.", mlxd::api::text()}},
+    {"models",
+     FieldUse::kHonoured,
+     read_models,
+     {"Names that it may ask for, with * for any part; none: all.", typed("string[]")}},
+    {"endpoints",
+     FieldUse::kHonoured,
+     read_endpoints,
+     {"Paths that it may ask for; none: all that generate.", typed("string[]")}},
+    {"cloud",
+     FieldUse::kHonoured,
+     read_cloud,
+     {"Whether it may ask for what leaves this machine.", boolean().by_default("false")}},
+    {"admin",
+     FieldUse::kHonoured,
+     read_admin,
+     {"Whether it may manage the server.", boolean().by_default("false")}},
+    {"priority",
+     FieldUse::kHonoured,
+     read_priority,
+     {"Who goes first; high is an administrator's to give.", one_of(kPriorities).by_default("\"normal\"")}},
+    {"cache_salt",
+     FieldUse::kHonoured,
+     read_salt,
+     {"Cached prefixes are shared only with requests of the same salt.", mlxd::api::text()}},
+    {"requests_per_minute", FieldUse::kHonoured, read_requests, {"0: any number.", kFewPerMinute}},
+    {"tokens_per_minute", FieldUse::kHonoured, read_tokens, {"0: any number.", kTokens}},
+    {"max_concurrent",
+     FieldUse::kHonoured,
+     read_concurrent,
+     {"Requests at a time; 0: any number.", kFewPerMinute}},
+    {"tokens_per_month", FieldUse::kHonoured, read_month_tokens, {"0: any number.", kTokens}},
+    {"expires_at",
+     FieldUse::kHonoured,
+     read_expiry,
+     {"Seconds since 1970; absent: never.", integer(1, kMaxNumber)}},
 };
 
 }  // namespace
@@ -241,14 +313,17 @@ json::object encode_usage(const KeyUsage& usage) {
           {"completion_tokens", usage.completion_tokens}};
 }
 
-Result<AccountFields> decode_account(std::string_view body, const std::vector<std::string_view>& allowed) {
-  std::vector<Field<AccountFields>> table;
-  for (const Field<AccountFields>& row : kAccountFields)
-    if (std::find(allowed.begin(), allowed.end(), row.name) != allowed.end()) table.push_back(row);
+std::vector<FieldInfo> account_infos(AccountRequest request) {
+  return infos_of<AccountFields>(table_of(request));
+}
+
+Result<AccountFields> decode_account(std::string_view body, AccountRequest request) {
   AccountFields fields;
-  TRY(read_fields<AccountFields>(TRY(parse_request_object(body)), table, fields));
+  TRY(read_fields<AccountFields>(TRY(parse_request_object(body)), table_of(request), fields));
   return fields;
 }
+
+std::vector<FieldInfo> key_infos() { return infos_of<KeyFields>(kKeyFields); }
 
 Result<KeyFields> decode_key(std::string_view body) {
   KeyFields fields;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 #include "store/key_store.h"
 #include "store/user_store.h"
@@ -32,14 +33,17 @@ struct AccountFields {
   std::optional<UserRole> role = {};
   std::optional<UserStatus> status = {};
 };
-/// Errors name the field; one that is none of `allowed` is unknown.
-Result<AccountFields> decode_account(std::string_view body, const std::vector<std::string_view>& allowed);
+enum class AccountRequest { kRegister, kLogin, kChangePassword, kNewUser, kChangeUser, kResetPassword };
+std::vector<FieldInfo> account_infos(AccountRequest request);
+/// Errors name the field; one that is not the request's is unknown.
+Result<AccountFields> decode_account(std::string_view body, AccountRequest request);
 
 /// A new key, and whose: `user` is an id or an address, empty for oneself.
 struct KeyFields {
   ApiKey key;
   std::string user;
 };
+std::vector<FieldInfo> key_infos();
 Result<KeyFields> decode_key(std::string_view body);
 
 }  // namespace mlxd::api::manage

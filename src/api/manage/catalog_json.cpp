@@ -1,7 +1,6 @@
 #include "api/manage/catalog_json.h"
 
 #include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <cmath>
 #include <utility>
@@ -85,6 +84,33 @@ Result<void> read_files(const json::value& value, std::string_view field, Downlo
         TRY(read_string((*list)[i], std::string(field) + "[" + std::to_string(i) + "]")));
   return {};
 }
+
+Result<void> read_token(const json::value& value, std::string_view field, std::string& token) {
+  token = TRY(read_string(value, field));
+  return {};
+}
+
+constexpr Field<std::string> kTokenTestFields[] = {
+    {"token",
+     FieldUse::kHonoured,
+     read_token,
+     {"The hub's token to try; absent: the one that is kept.", mlxd::api::text()}},
+};
+
+constexpr Field<DownloadRequest> kDownloadFields[] = {
+    {"model",
+     FieldUse::kRequired,
+     read_model_name,
+     {"A repository of the hub, org/name or org/name@revision.", mlxd::api::text()}},
+    {"revision",
+     FieldUse::kHonoured,
+     read_revision,
+     {"A branch, tag or commit.", mlxd::api::text().by_default("\"main\"")}},
+    {"files",
+     FieldUse::kHonoured,
+     read_files,
+     {"Patterns of the files to get; absent: what a model needs.", typed("string[]")}},
+};
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -258,31 +284,19 @@ json::object hub_account_json(const HubAccount& account) {
           {"from", text(account.token_source)}};
 }
 
+std::vector<FieldInfo> token_test_infos() { return infos_of<std::string>(kTokenTestFields); }
+
 Result<std::string> decode_token_test(std::string_view body) {
-  struct Wish {
-    std::string token;
-  };
-  static constexpr std::array<Field<Wish>, 1> kFields = {{
-      {.name = "token",
-       .read = [](const json::value& value, std::string_view field, Wish& wish) -> Result<void> {
-         wish.token = TRY(read_string(value, field));
-         return {};
-       }},
-  }};
-  Wish wish;
-  TRY(read_fields<Wish>(TRY(parse_request_object(body)), kFields, wish));
-  return wish.token;
+  std::string token;
+  TRY(read_fields<std::string>(TRY(parse_request_object(body)), kTokenTestFields, token));
+  return token;
 }
 
+std::vector<FieldInfo> download_infos() { return infos_of<DownloadRequest>(kDownloadFields); }
+
 Result<DownloadRequest> decode_download_request(std::string_view body) {
-  static constexpr std::array<Field<DownloadRequest>, 3> kFields = {{
-      {.name = "model", .read = read_model_name},
-      {.name = "revision", .read = read_revision},
-      {.name = "files", .read = read_files},
-  }};
-  const json::object object = TRY(parse_request_object(body));
   DownloadRequest request;
-  TRY(read_fields<DownloadRequest>(object, kFields, request));
+  TRY(read_fields<DownloadRequest>(TRY(parse_request_object(body)), kDownloadFields, request));
   if (request.repository.empty()) return missing_field("model");
   return request;
 }

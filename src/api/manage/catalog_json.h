@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 #include "catalog/download.h"
 #include "catalog/hub_client.h"
@@ -36,6 +37,8 @@ boost::json::object download_json(const DownloadStatus& status);
 boost::json::object removed_json(const Removed& removed);
 
 boost::json::object hub_account_json(const HubAccount& account);
+std::vector<FieldInfo> token_test_infos(), download_infos();
+
 /// {"token"?: "hf_…"}; empty: the one that is kept.
 Result<std::string> decode_token_test(std::string_view body);
 

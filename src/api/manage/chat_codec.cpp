@@ -49,11 +49,17 @@ Result<void> read_current(const json::value& value, std::string_view field, Chat
   return {};
 }
 constexpr Field<Chat> kChatFields[] = {
-    {"title", FieldUse::kHonoured, read_title},
-    {"model", FieldUse::kHonoured, read_model},
-    {"folder_id", FieldUse::kHonoured, read_folder},
-    {"pinned", FieldUse::kHonoured, read_pinned},
-    {"current_message", FieldUse::kHonoured, read_current},
+    {"title", FieldUse::kHonoured, read_title, {"What the chat is called.", mlxd::api::text()}},
+    {"model", FieldUse::kHonoured, read_model, {"The model that it was last asked of.", mlxd::api::text()}},
+    {"folder_id",
+     FieldUse::kHonoured,
+     read_folder,
+     {"The folder it lies in; \"\": none.", mlxd::api::text()}},
+    {"pinned", FieldUse::kHonoured, read_pinned, {"Whether it stands first.", boolean()}},
+    {"current_message",
+     FieldUse::kHonoured,
+     read_current,
+     {"The end of the branch that is shown.", mlxd::api::text()}},
 };
 
 Result<void> read_parent(const json::value& value, std::string_view field, ChatMessage& message) {
@@ -62,10 +68,7 @@ Result<void> read_parent(const json::value& value, std::string_view field, ChatM
 }
 Result<void> read_role(const json::value& value, std::string_view field, ChatMessage& message) {
   message.role = TRY(read_string(value, field));
-  for (const char* role : {"system", "user", "assistant", "tool"})
-    if (message.role == role) return {};
-  return invalid_argument(
-      "role is '" + message.role.substr(0, 40) + "', must be system, user, assistant or tool", "role");
+  return {};
 }
 Result<void> read_text(const json::value& value, std::string_view field, ChatMessage& message) {
   message.text = TRY(read_string(value, field));
@@ -75,18 +78,23 @@ Result<void> read_details(const json::value& value, std::string_view field, Chat
   message.details = json::serialize(*TRY(read_object(value, field)));
   return {};
 }
+constexpr std::string_view kRoles[] = {"system", "user", "assistant", "tool"};
 constexpr Field<ChatMessage> kMessageFields[] = {
-    {"parent_id", FieldUse::kHonoured, read_parent},
-    {"role", FieldUse::kHonoured, read_role},
-    {"text", FieldUse::kHonoured, read_text},
-    {"details", FieldUse::kHonoured, read_details},
+    {"parent_id",
+     FieldUse::kHonoured,
+     read_parent,
+     {"The message before it; absent: it begins a branch.", mlxd::api::text()}},
+    {"role", FieldUse::kRequired, read_role, {"Who says it.", one_of(kRoles)}},
+    {"text", FieldUse::kRequired, read_text, {"What it says.", mlxd::api::text()}},
+    {"details", FieldUse::kHonoured, read_details, {"What else the page keeps of it.", object_of()}},
 };
 
 Result<void> read_folder_name(const json::value& value, std::string_view field, std::string& name) {
   name = TRY(read_name(value, field));
   return {};
 }
-constexpr Field<std::string> kFolderFields[] = {{"name", FieldUse::kHonoured, read_folder_name}};
+constexpr Field<std::string> kFolderFields[] = {
+    {"name", FieldUse::kRequired, read_folder_name, {"What the folder is called.", mlxd::api::text()}}};
 
 }  // namespace
 
@@ -110,16 +118,17 @@ json::object encode_folder(const ChatFolder& folder) {
   return {{"id", text(folder.id)}, {"name", text(folder.name)}, {"created_at", folder.created_at}};
 }
 
+std::vector<FieldInfo> chat_infos() { return infos_of<Chat>(kChatFields); }
+std::vector<FieldInfo> message_infos() { return infos_of<ChatMessage>(kMessageFields); }
+std::vector<FieldInfo> folder_infos() { return infos_of<std::string>(kFolderFields); }
+
 Result<void> decode_chat(std::string_view body, Chat& chat) {
   return read_fields<Chat>(TRY(parse_request_object(body)), kChatFields, chat);
 }
 
 Result<ChatMessage> decode_message(std::string_view body) {
   ChatMessage message;
-  const json::object object = TRY(parse_request_object(body));
-  TRY(read_fields<ChatMessage>(object, kMessageFields, message));
-  if (message.role.empty()) return missing_field("role");
-  if (!object.contains("text")) return missing_field("text");
+  TRY(read_fields<ChatMessage>(TRY(parse_request_object(body)), kMessageFields, message));
   return message;
 }
 

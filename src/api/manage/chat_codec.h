@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 #include "store/chat_store.h"
 
@@ -14,6 +16,8 @@ namespace mlxd::api::manage {
 boost::json::object encode_chat(const Chat& chat);
 boost::json::object encode_message(const ChatMessage& message);
 boost::json::object encode_folder(const ChatFolder& folder);
+
+std::vector<FieldInfo> chat_infos(), message_infos(), folder_infos();
 
 /// A new chat, or what to change of one: `chat` has what was before.
 Result<void> decode_chat(std::string_view body, Chat& chat);

@@ -33,8 +33,8 @@ Result<void> read_parameters(const json::value& value, std::string_view field, J
 }
 
 constexpr Field<JobRequest> kFields[] = {
-    {"kind", FieldUse::kHonoured, read_kind},
-    {"parameters", FieldUse::kHonoured, read_parameters},
+    {"kind", FieldUse::kRequired, read_kind, {"what is to be done: a name of /api/v1/jobs/kinds", text()}},
+    {"parameters", FieldUse::kHonoured, read_parameters, {"of the kind, as it lists them", object_of()}},
 };
 
 }  // namespace
@@ -64,6 +64,8 @@ json::object encode_job(const JobRecord& record, const JobStanding& standing) {
 json::object encode_job_log_line(const JobLogLine& line) {
   return {{"number", line.number}, {"at", line.at}, {"text", line.text}};
 }
+
+std::vector<FieldInfo> job_infos() { return infos_of<JobRequest>(kFields); }
 
 Result<JobRequest> decode_job_request(std::string_view body) {
   JobRequest request;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 #include "store/job_store.h"
 
@@ -23,6 +24,7 @@ struct JobRequest {
   std::string kind;
   boost::json::object parameters;
 };
+std::vector<FieldInfo> job_infos();
 /// {"kind": …, "parameters"?: {…}}. Errors name the field.
 Result<JobRequest> decode_job_request(std::string_view body);
 

@@ -42,8 +42,7 @@ Result<void> read_memory(const json::value& value, std::string_view field, PoolC
 
 Result<void> read_eviction(const json::value& value, std::string_view field, PoolChange& change) {
   change.eviction = TRY(read_string(value, field));
-  if (change.eviction == "lru" || change.eviction == "lfu" || change.eviction == "ttl") return {};
-  return invalid_argument("eviction is " + shown(value) + ", must be lru, lfu or ttl", std::string(field));
+  return {};
 }
 
 Result<void> read_change_keep_alive(const json::value& value, std::string_view field, PoolChange& change) {
@@ -57,20 +56,35 @@ Result<void> read_swap_wait(const json::value& value, std::string_view field, Po
   return invalid_argument("swap_wait is " + shown(value) + ", must not be negative", std::string(field));
 }
 
+constexpr Meaning kKeepAliveMeaning{
+    "How long models stay loaded that nobody uses: seconds or a text like \"5m\"; negative: for good.",
+    typed("number|string")};
+constexpr std::string_view kEvictions[] = {"lru", "lfu", "ttl"};
+
 constexpr Field<PoolLoad> kLoadFields[] = {
-    {"model", FieldUse::kHonoured, read_model},
-    {"keep_alive", FieldUse::kHonoured, read_load_keep_alive},
-    {"pin", FieldUse::kHonoured, read_pin},
+    {"model", FieldUse::kRequired, read_model, {"The model to load.", text()}},
+    {"keep_alive", FieldUse::kHonoured, read_load_keep_alive, kKeepAliveMeaning},
+    {"pin", FieldUse::kHonoured, read_pin, {"Whether it stays whatever else is asked for.", boolean()}},
 };
 
 constexpr Field<PoolChange> kChangeFields[] = {
-    {"memory", FieldUse::kHonoured, read_memory},
-    {"eviction", FieldUse::kHonoured, read_eviction},
-    {"keep_alive", FieldUse::kHonoured, read_change_keep_alive},
-    {"swap_wait", FieldUse::kHonoured, read_swap_wait},
+    {"memory",
+     FieldUse::kHonoured,
+     read_memory,
+     {"What models may take together: bytes, \"8GB\" or \"50%\"; 0: chosen by the program.",
+      typed("integer|string")}},
+    {"eviction", FieldUse::kHonoured, read_eviction, {"Which model goes first.", one_of(kEvictions)}},
+    {"keep_alive", FieldUse::kHonoured, read_change_keep_alive, kKeepAliveMeaning},
+    {"swap_wait",
+     FieldUse::kHonoured,
+     read_swap_wait,
+     {"How long a request waits for the room that its model needs.", typed("number|string")}},
 };
 
 }  // namespace
+
+std::vector<FieldInfo> pool_load_infos() { return infos_of<PoolLoad>(kLoadFields); }
+std::vector<FieldInfo> pool_change_infos() { return infos_of<PoolChange>(kChangeFields); }
 
 Result<PoolLoad> decode_pool_load(std::string_view body) {
   PoolLoad load;

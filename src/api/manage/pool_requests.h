@@ -5,12 +5,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "api/field_shape.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/size_text.h"
 
 namespace mlxd::api::manage {
+
+std::vector<FieldInfo> pool_load_infos(), pool_change_infos();
 
 /// POST: {"model": "…", "keep_alive": "5m", "pin": true}
 struct PoolLoad {

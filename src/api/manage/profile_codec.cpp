@@ -53,25 +53,40 @@ Result<void> read_auto_load(const json::value& value, std::string_view field, Pr
   fields.auto_load = TRY(read_boolean(value, field));
   return {};
 }
-// What an answer has beside these, so that one can be sent back.
+constexpr Meaning kOfTheAnswer{"What an answer has, so that one can be sent back; let be."};
+
 constexpr Field<ProfileFields> kProfileFields[] = {
-    {"name", FieldUse::kHonoured, read_name},
-    {"description", FieldUse::kHonoured, read_description},
-    {"model", FieldUse::kHonoured, read_model},
-    {"defaults", FieldUse::kHonoured, read_defaults},
-    {"auto_load", FieldUse::kHonoured, read_auto_load},
-    {"id", FieldUse::kInforms},
-    {"created_at", FieldUse::kInforms},
-    {"changed_at", FieldUse::kInforms},
+    {"name", FieldUse::kHonoured, read_name, {"The name by which requests ask for it.", text()}},
+    {"description", FieldUse::kHonoured, read_description, {"What it is for.", text()}},
+    {"model", FieldUse::kHonoured, read_model, {"The model that it uses.", text()}},
+    {"defaults",
+     FieldUse::kHonoured,
+     read_defaults,
+     {"What requests say that leave it open.", object_of(openai::profile_default_infos)}},
+    {"auto_load",
+     FieldUse::kHonoured,
+     read_auto_load,
+     {"Whether its model is loaded when the program starts.", boolean().by_default("false")}},
+    {"id", FieldUse::kInforms, nullptr, kOfTheAnswer},
+    {"created_at", FieldUse::kInforms, nullptr, kOfTheAnswer},
+    {"changed_at", FieldUse::kInforms, nullptr, kOfTheAnswer},
 };
 
 Result<void> read_alias_model(const json::value& value, std::string_view field, std::string& model) {
   model = TRY(read_short(value, field));
   return {};
 }
+Result<void> read_file(const json::value& value, std::string_view field, std::string& text) {
+  text = TRY(read_string(value, field));
+  return {};
+}
+constexpr Field<std::string> kFileFields[] = {
+    {"toml", FieldUse::kRequired, read_file, {"A profile's file.", text()}},
+};
+
 constexpr Field<std::string> kAliasFields[] = {
-    {"model", FieldUse::kHonoured, read_alias_model},
-    {"name", FieldUse::kInforms},
+    {"model", FieldUse::kRequired, read_alias_model, {"What the name stands for.", text()}},
+    {"name", FieldUse::kInforms, nullptr, kOfTheAnswer},
 };
 
 json::object parse_defaults(const std::string& text) {
@@ -200,6 +215,16 @@ Result<ProfileFields> profile_from_toml(std::string_view text) {
   } catch (const std::exception& failure) {
     return invalid_argument(std::string("the profile cannot be read: ") + failure.what());
   }
+}
+
+std::vector<FieldInfo> profile_infos() { return infos_of<ProfileFields>(kProfileFields); }
+std::vector<FieldInfo> profile_file_infos() { return infos_of<std::string>(kFileFields); }
+std::vector<FieldInfo> alias_infos() { return infos_of<std::string>(kAliasFields); }
+
+Result<std::string> decode_profile_file(std::string_view body) {
+  std::string text;
+  TRY(read_fields<std::string>(TRY(parse_request_object(body)), kFileFields, text));
+  return text;
 }
 
 Result<std::string> decode_alias_model(std::string_view body) {

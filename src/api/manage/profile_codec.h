@@ -5,7 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 #include "store/profile_store.h"
 
@@ -31,6 +33,11 @@ void apply(const ProfileFields& fields, Profile& profile);
 /// line.
 std::string profile_to_toml(const Profile& profile);
 Result<ProfileFields> profile_from_toml(std::string_view text);
+
+std::vector<FieldInfo> profile_infos(), profile_file_infos(), alias_infos();
+
+/// {"toml": …}
+Result<std::string> decode_profile_file(std::string_view body);
 
 /// {"model": …} of an alias.
 Result<std::string> decode_alias_model(std::string_view body);

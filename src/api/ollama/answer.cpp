@@ -19,13 +19,6 @@ void append_text(std::string& out, std::string_view key, std::string_view text) 
   append_json_string(out, text);
 }
 
-void append_member(std::string& out, std::string_view key, std::int64_t value) {
-  out += ",\"";
-  out += key;
-  out += "\":";
-  append_json_number(out, value);
-}
-
 // Arguments are an object here; what a model wrote as something else still arrives.
 void append_arguments(std::string& out, const std::string& arguments) {
   boost::json::error_code code;

@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 
 #include "api/field_reader.h"
+#include "api/shared_meanings.h"
 #include "catalog/hub_names.h"
 
 namespace mlxd::api::ollama {
@@ -13,6 +14,7 @@ namespace json = boost::json;
 
 namespace {
 
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 
@@ -38,29 +40,39 @@ Result<void> ignore(const json::value&, std::string_view field, Draft& draft) {
   return {};
 }
 
+constexpr Meaning kName{"As model, which it was called before.", text()};
+constexpr Meaning kToldAsIgnored{"Changes nothing here: told in x-mlxd-ignored."};
+constexpr Meaning kNotNeeded{"Accepted and let be: the hub has its own token."};
+
 constexpr Field<Draft> kDeleteFields[] = {
-    {"model", kHonoured, read_text<&Draft::model>},
-    {"name", kHonoured, read_text<&Draft::name>},
+    {"model", kHonoured, read_text<&Draft::model>, {"The model to remove from the disk.", text()}},
+    {"name", kHonoured, read_text<&Draft::name>, kName},
 };
 constexpr Field<Draft> kShowFields[] = {
-    {"model", kHonoured, read_text<&Draft::model>},
-    {"name", kHonoured, read_text<&Draft::name>},
-    {"verbose", kInforms},
-    {"system", kInforms, ignore},
-    {"template", kInforms, ignore},
-    {"options", kInforms, ignore},
+    {"model", kHonoured, read_text<&Draft::model>, {"The model to describe.", text()}},
+    {"name", kHonoured, read_text<&Draft::name>, kName},
+    {"verbose", kInforms, nullptr, meaning::kInformsOnly},
+    {"system", kInforms, ignore, kToldAsIgnored},
+    {"template", kInforms, ignore, kToldAsIgnored},
+    {"options", kInforms, ignore, kToldAsIgnored},
 };
 constexpr Field<Draft> kPullFields[] = {
-    {"model", kHonoured, read_text<&Draft::model>},
-    {"name", kHonoured, read_text<&Draft::name>},
-    {"stream", kHonoured, read_stream},
-    {"insecure", kInforms},
-    {"username", kInforms},
-    {"password", kInforms},
+    {"model",
+     kHonoured,
+     read_text<&Draft::model>,
+     {"A repository of the hub, or a model that is here.", text()}},
+    {"name", kHonoured, read_text<&Draft::name>, kName},
+    {"stream",
+     kHonoured,
+     read_stream,
+     {"Send how far it is, a line of JSON each.", boolean().by_default("true")}},
+    {"insecure", kInforms, nullptr, kNotNeeded},
+    {"username", kInforms, nullptr, kNotNeeded},
+    {"password", kInforms, nullptr, kNotNeeded},
 };
 constexpr Field<Draft> kCopyFields[] = {
-    {"source", kHonoured, read_text<&Draft::source>},
-    {"destination", kHonoured, read_text<&Draft::destination>},
+    {"source", kRequired, read_text<&Draft::source>, {"A model.", text()}},
+    {"destination", kRequired, read_text<&Draft::destination>, {"Another name for it.", text()}},
 };
 
 Result<Draft> read(std::string_view body, std::span<const Field<Draft>> fields) {
@@ -78,6 +90,11 @@ Result<Draft> read_named(std::string_view body, std::span<const Field<Draft>> fi
 }
 
 }  // namespace
+
+std::vector<FieldInfo> delete_infos() { return infos_of<Draft>(kDeleteFields); }
+std::vector<FieldInfo> show_infos() { return infos_of<Draft>(kShowFields); }
+std::vector<FieldInfo> pull_infos() { return infos_of<Draft>(kPullFields); }
+std::vector<FieldInfo> copy_infos() { return infos_of<Draft>(kCopyFields); }
 
 Result<std::string> decode_delete(std::string_view body) {
   return TRY(read_named(body, kDeleteFields)).model;

@@ -5,9 +5,13 @@
 #include <string_view>
 #include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 
 namespace mlxd::api::ollama {
+
+/// All fields of each request.
+std::vector<FieldInfo> delete_infos(), show_infos(), pull_infos(), copy_infos();
 
 /// `model`, or `name` as it was called before.
 Result<std::string> decode_delete(std::string_view body);

@@ -12,16 +12,10 @@ namespace json = boost::json;
 
 namespace {
 
-// null means absent, as everywhere.
-bool says(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
-  return value != nullptr && !value->is_null();
-}
-
 void add_system(json::object& request, const json::value& system, ProfileUse use) {
   if (use == ProfileUse::kGenerate) {
     const json::value* raw = request.if_contains("raw");
-    if (!says(request, "system") && (raw == nullptr || *raw != true)) request["system"] = system;
+    if (present(request, "system") == nullptr && (raw == nullptr || *raw != true)) request["system"] = system;
     return;
   }
   json::value* messages = request.if_contains("messages");
@@ -40,7 +34,7 @@ void add_system(json::object& request, const json::value& system, ProfileUse use
 void add_member(json::object& request, const char* parent, std::string_view key, const json::value& value) {
   json::value& object = request[parent];
   if (object.is_null()) object = json::object();
-  if (object.is_object() && !says(object.get_object(), key))
+  if (object.is_object() && present(object.get_object(), key) == nullptr)
     object.get_object()[json::string_view(key.data(), key.size())] = value;
 }
 

@@ -28,8 +28,7 @@ using openai::read_top_p;
 // -1 and -2 are "until it ends" and "until the context is full", which here are one: an answer ends with the
 // context.
 Result<void> read_num_predict(const json::value& value, std::string_view field, RequestDraft& draft) {
-  const std::int64_t tokens = TRY(read_integer(value, field, -2, std::numeric_limits<std::int32_t>::max()));
-  draft.call().max_tokens = static_cast<std::int32_t>(std::max<std::int64_t>(tokens, 0));
+  draft.call().max_tokens = std::max(TRY(read_int32(value, field)), 0);
   return {};
 }
 
@@ -39,18 +38,9 @@ Result<void> read_seed(const json::value& value, std::string_view field, Request
   return openai::read_seed(value, field, draft.common);
 }
 
-Result<void> read_repeat_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
-  const float penalty = TRY(read_number(value, field, 0.0, 2.0));
-  if (!(penalty > 0.0F))
-    return invalid_argument(std::string(field) + " is " + shown(value) + ", must be above 0 and at most 2",
-                            std::string(field));
-  draft.call().sampling.repetition_penalty = penalty;
-  return {};
-}
-
 // How much of the text counts as repeated. Here it is all of it or, as 0 says, nothing.
 Result<void> read_repeat_last_n(const json::value& value, std::string_view field, RequestDraft& draft) {
-  const std::int64_t tokens = TRY(read_integer(value, field, -1, std::numeric_limits<std::int32_t>::max()));
+  const std::int32_t tokens = TRY(read_int32(value, field));
   draft.no_penalties = tokens == 0;
   draft.penalty_window = tokens > 0;
   return {};
@@ -71,72 +61,84 @@ Result<void> read_stop_strings(const json::value& value, std::string_view field,
   return read_as_openai<read_stop>(stops, field, draft);
 }
 
-/// An option, and the value of it that asks for nothing; the latter only of those that are ignored.
-struct Option {
-  std::string_view name;
-  FieldUse use = FieldUse::kHonoured;
-  ReadField* read = nullptr;
-  double neutral = -1.0;
-};
+Result<void> ignore(std::string_view field, RequestDraft& draft) {
+  if (draft.strict) return refused_field(field, "leave it out");
+  draft.call().ignored.emplace_back(field);
+  return {};
+}
+
+/// Of a way of sampling that there is not here; only `off` asks for nothing.
+template <int off>
+Result<void> ignore_unless(const json::value& value, std::string_view field, RequestDraft& draft) {
+  if (value.is_number() && value.to_number<double>() == off) return {};
+  return ignore(field, draft);
+}
+Result<void> ignore_always(const json::value&, std::string_view field, RequestDraft& draft) {
+  return ignore(field, draft);
+}
 
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 constexpr auto kRefused = FieldUse::kRefused;
 
-constexpr Option kOptions[] = {
-    {"num_predict", kHonoured, read_num_predict},
-    {"temperature", kHonoured, read_as_openai<read_temperature>},
-    {"top_k", kHonoured, read_as_openai<read_top_k>},
-    {"top_p", kHonoured, read_as_openai<read_top_p>},
-    {"min_p", kHonoured, read_as_openai<read_min_p>},
-    {"seed", kHonoured, read_seed},
-    {"stop", kHonoured, read_stop_strings},
-    {"repeat_penalty", kHonoured, read_repeat_penalty},
-    {"repeat_last_n", kHonoured, read_repeat_last_n},
-    {"presence_penalty", kHonoured, read_as_openai<read_presence_penalty>},
-    {"frequency_penalty", kHonoured, read_as_openai<read_frequency_penalty>},
-    {"logit_bias", kHonoured, read_as_openai<read_logit_bias>},
-    // How a model is run, which this server decides for all its clients.
-    {"num_ctx", kInforms},
-    {"num_keep", kInforms},
-    {"num_batch", kInforms},
-    {"num_gpu", kInforms},
-    {"main_gpu", kInforms},
-    {"num_thread", kInforms},
-    {"use_mmap", kInforms},
-    {"use_mlock", kInforms},
-    {"low_vram", kInforms},
-    {"f16_kv", kInforms},
-    {"numa", kInforms},
-    {"draft_num_predict", kInforms},
-    // Ways of sampling that there are not here.
-    {"typical_p", kRefused, nullptr, 1.0},
-    {"tfs_z", kRefused, nullptr, 1.0},
-    {"mirostat", kRefused, nullptr, 0.0},
-    {"mirostat_tau", kRefused},
-    {"mirostat_eta", kRefused},
-    {"penalize_newline", kRefused},
+constexpr Meaning kServersOwn{"Decided by the server, for all its clients; accepted and let be."};
+constexpr Meaning kNotSampled{
+    "there is no such sampling here: told in x-mlxd-ignored, or refused where unknown "
+    "parameters are"};
+
+constexpr Field<RequestDraft> kOptions[] = {
+    {"num_predict",
+     kHonoured,
+     read_num_predict,
+     {"The most tokens of the answer; -1 and -2: until it ends or the context is full.",
+      count_from(-2).by_default("-1")}},
+    {"temperature", kHonoured, read_as_openai<read_temperature>, meaning::kTemperature},
+    {"top_k", kHonoured, read_as_openai<read_top_k>, meaning::kTopK},
+    {"top_p", kHonoured, read_as_openai<read_top_p>, meaning::kTopP},
+    {"min_p", kHonoured, read_as_openai<read_min_p>, meaning::kMinP},
+    {"seed",
+     kHonoured,
+     read_seed,
+     {"The same seed and request give the same text; -1: another each time.", typed("integer")}},
+    {"stop", kHonoured, read_stop_strings, meaning::kStop},
+    {"repeat_penalty", kHonoured, read_as_openai<openai::read_repetition_penalty>,
+     meaning::kRepetitionPenalty},
+    {"repeat_last_n",
+     kHonoured,
+     read_repeat_last_n,
+     {"0: no penalties. Another window than the whole text is told in x-mlxd-ignored.",
+      count_from(-1).by_default("-1")}},
+    {"presence_penalty", kHonoured, read_as_openai<read_presence_penalty>, meaning::kPresencePenalty},
+    {"frequency_penalty", kHonoured, read_as_openai<read_frequency_penalty>, meaning::kFrequencyPenalty},
+    {"logit_bias", kHonoured, read_as_openai<read_logit_bias>, meaning::kLogitBias},
+    {"num_ctx", kInforms, nullptr, kServersOwn},
+    {"num_keep", kInforms, nullptr, kServersOwn},
+    {"num_batch", kInforms, nullptr, kServersOwn},
+    {"num_gpu", kInforms, nullptr, kServersOwn},
+    {"main_gpu", kInforms, nullptr, kServersOwn},
+    {"num_thread", kInforms, nullptr, kServersOwn},
+    {"use_mmap", kInforms, nullptr, kServersOwn},
+    {"use_mlock", kInforms, nullptr, kServersOwn},
+    {"low_vram", kInforms, nullptr, kServersOwn},
+    {"f16_kv", kInforms, nullptr, kServersOwn},
+    {"numa", kInforms, nullptr, kServersOwn},
+    {"draft_num_predict", kInforms, nullptr, kServersOwn},
+    {"typical_p", kRefused, ignore_unless<1>, kNotSampled},
+    {"tfs_z", kRefused, ignore_unless<1>, kNotSampled},
+    {"mirostat", kRefused, ignore_unless<0>, kNotSampled},
+    {"mirostat_tau", kRefused, ignore_always, kNotSampled},
+    {"mirostat_eta", kRefused, ignore_always, kNotSampled},
+    {"penalize_newline", kRefused, ignore_always, kNotSampled},
 };
-
-Result<void> ignore(const std::string& field, RequestDraft& draft) {
-  if (draft.strict) return refused_field(field, "leave it out");
-  draft.call().ignored.push_back(field);
-  return {};
-}
-
-bool is_number(const json::value& value, double number) {
-  return value.is_number() && value.to_number<double>() == number;
-}
 
 Result<void> read_option(const json::value& value, const std::string& name, RequestDraft& draft) {
   const std::string field = "options." + name.substr(0, 60);
   const auto* const option = std::find_if(std::begin(kOptions), std::end(kOptions),
-                                          [&](const Option& each) { return each.name == name; });
+                                          [&](const Field<RequestDraft>& each) { return each.name == name; });
+  // Ollama itself only warns of those that it does not know.
   if (option == std::end(kOptions)) return ignore(field, draft);
-  if (option->use == kInforms) return {};
-  if (option->use == kRefused)
-    return is_number(value, option->neutral) ? Result<void>() : ignore(field, draft);
-  return option->read(value, field, draft);
+  TRY(check_shape(value, field, option->meaning.shape));
+  return option->read == nullptr ? Result<void>() : option->read(value, field, draft);
 }
 
 }  // namespace
@@ -145,6 +147,8 @@ Conversation& RequestDraft::conversation() {
   if (!call().conversation) call().conversation.emplace();
   return *call().conversation;
 }
+
+std::vector<FieldInfo> option_infos() { return infos_of<RequestDraft>(kOptions); }
 
 Result<void> read_options(const json::value& value, std::string_view field, RequestDraft& draft) {
   for (const auto& [key, entry] : *TRY(read_object(value, field))) {
@@ -205,7 +209,7 @@ Result<void> read_logprobs(const json::value& value, std::string_view field, Req
 }
 
 Result<void> read_top_logprobs(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call().sampling.top_logprobs = static_cast<std::int32_t>(TRY(read_integer(value, field, 0, 20)));
+  draft.call().sampling.top_logprobs = TRY(read_int32(value, field));
   draft.has_top_logprobs = draft.call().sampling.top_logprobs > 0;
   return {};
 }
@@ -215,16 +219,10 @@ Result<void> allow_nothing(const json::value& value, std::string_view field, Req
       (value.is_bool() && !value.get_bool()) || (value.is_string() && value.get_string().empty()) ||
       (value.is_array() && value.get_array().empty()) || (value.is_object() && value.get_object().empty());
   if (asks_for_nothing) return {};
-  if (field == "template")
-    return refused_field(
-        field, "the model's own template is used; leave it out, or send raw: true and all of the prompt");
-  if (field == "context") return refused_field(field, "send the turns so far as messages to /api/chat");
+  if (field == "template") return refused_field(field, kOwnTemplate);
+  if (field == "context") return refused_field(field, kNoContext);
+  if (field == "images") return refused_field(field, kTextOnly);
   return refused_field(field, "leave it out");
-}
-
-Result<void> allow_no_images(const json::value& value, std::string_view field, RequestDraft&) {
-  if (value.is_array() && value.get_array().empty()) return {};
-  return refused_field(field, "this model takes text only");
 }
 
 RequestDraft new_draft(bool strict) {

@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/field_reader.h"
 #include "api/openai/request_fields.h"
@@ -15,7 +16,6 @@ namespace mlxd::api::ollama {
 struct RequestDraft {
   openai::RequestDraft common;  // what the APIs read alike
   bool strict = false;
-  bool has_messages = false;
   bool has_top_logprobs = false;
   bool raw = false;
   bool thinks = false;          // it asks for reasoning
@@ -40,6 +40,7 @@ Result<void> read_as_openai(const boost::json::value& value, std::string_view fi
 /// `options`: an object of sampling and runner settings. Those that nothing here can follow are noted as
 /// ignored, or, if strict, refused.
 ReadField read_options;
+std::vector<FieldInfo> option_infos();
 /// "json" or a JSON schema.
 ReadField read_format;
 /// true, false or a level.
@@ -47,8 +48,10 @@ ReadField read_think;
 ReadField read_logprobs, read_top_logprobs;
 /// Only values that ask for nothing: false, "", [], {}.
 ReadField allow_nothing;
-/// As allow_nothing, of images.
-ReadField allow_no_images;
+inline constexpr std::string_view kOwnTemplate =
+    "the model's own template is used; leave it out, or send raw: true and all of the prompt";
+inline constexpr std::string_view kNoContext = "send the turns so far as messages to /api/chat";
+inline constexpr std::string_view kTextOnly = "this model takes text only";
 
 /// A draft with this API's defaults. `strict`: options that nothing here can follow are refused.
 RequestDraft new_draft(bool strict);

@@ -14,10 +14,7 @@ namespace json = boost::json;
 namespace {
 
 // Read after the table has been walked, as they are taken over whole.
-Result<void> note_messages(const json::value&, std::string_view, RequestDraft& draft) {
-  draft.has_messages = true;
-  return {};
-}
+Result<void> note_messages(const json::value&, std::string_view, RequestDraft&) { return {}; }
 
 Result<void> read_tools(const json::value& value, std::string_view, RequestDraft& draft) {
   draft.conversation().tools = TRY(openai::read_tools(value));
@@ -39,51 +36,72 @@ Result<void> read_raw(const json::value& value, std::string_view field, RequestD
   return {};
 }
 
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 constexpr auto kRefused = FieldUse::kRefused;
 
+constexpr Meaning kFormat{"\"json\" or a JSON schema that the answer is to match; it is enforced.",
+                          typed("'json'|''|object")};
+constexpr Meaning kOptions{"How tokens are chosen, and how many.", open_object_of(option_infos)};
+constexpr Meaning kThink{"Whether the model thinks before it answers, or how much.",
+                         typed("boolean|'low'|'medium'|'high'|'max'")};
+constexpr Meaning kStream{"Send the answer piece by piece, a line of JSON each.",
+                          boolean().by_default("true")};
+constexpr Meaning kNoWindow{"Accepted: a prompt that does not fit is always refused."};
+
 constexpr Field<RequestDraft> kChatFields[] = {
-    {"model", kHonoured, read_as_openai<openai::read_model>},
-    {"adapter", kHonoured, read_as_openai<openai::read_adapter>},
-    {"messages", kHonoured, note_messages},
-    {"tools", kHonoured, read_tools},
-    {"format", kHonoured, read_format},
-    {"options", kHonoured, read_options},
-    {"think", kHonoured, read_think},
-    {"stream", kHonoured, read_as_openai<openai::read_stream>},
-    {"keep_alive", kHonoured, read_as_openai<openai::read_keep_alive>},
-    {"logprobs", kHonoured, read_logprobs},
-    {"top_logprobs", kHonoured, read_top_logprobs},
-    {"cache_salt", kHonoured, read_as_openai<openai::read_cache_salt>},
-    {"chat_template_kwargs", kHonoured, read_as_openai<openai::read_chat_template_kwargs>},
-    {"truncate", kInforms},
-    {"shift", kInforms},
-    {"_debug_render_only", kRefused, allow_nothing},
+    {"model", kRequired, read_as_openai<openai::read_model>, meaning::kModel},
+    {"adapter", kHonoured, read_as_openai<openai::read_adapter>, meaning::kAdapter},
+    {"messages",
+     kHonoured,
+     note_messages,
+     {"The chat so far; none: the model is only loaded, or let go.", typed("OllamaMessage[]")}},
+    {"tools", kHonoured, read_tools, meaning::kTools},
+    {"format", kHonoured, read_format, kFormat},
+    {"options", kHonoured, read_options, kOptions},
+    {"think", kHonoured, read_think, kThink},
+    {"stream", kHonoured, read_as_openai<openai::read_stream>, kStream},
+    {"keep_alive", kHonoured, read_as_openai<openai::read_keep_alive>, meaning::kKeepAlive},
+    {"logprobs", kHonoured, read_logprobs, meaning::kLogprobs},
+    {"top_logprobs", kHonoured, read_top_logprobs, meaning::kTopLogprobs},
+    {"cache_salt", kHonoured, read_as_openai<openai::read_cache_salt>, meaning::kCacheSalt},
+    {"chat_template_kwargs", kHonoured, read_as_openai<openai::read_chat_template_kwargs>,
+     meaning::kTemplateVariables},
+    {"truncate", kInforms, nullptr, kNoWindow},
+    {"shift", kInforms, nullptr, kNoWindow},
+    {"_debug_render_only", kRefused, allow_nothing, meaning::kToRefuse},
 };
 
 constexpr Field<RequestDraft> kGenerateFields[] = {
-    {"model", kHonoured, read_as_openai<openai::read_model>},
-    {"adapter", kHonoured, read_as_openai<openai::read_adapter>},
-    {"prompt", kHonoured, read_prompt},
-    {"system", kHonoured, read_system},
-    {"raw", kHonoured, read_raw},
-    {"format", kHonoured, read_format},
-    {"options", kHonoured, read_options},
-    {"think", kHonoured, read_think},
-    {"stream", kHonoured, read_as_openai<openai::read_stream>},
-    {"keep_alive", kHonoured, read_as_openai<openai::read_keep_alive>},
-    {"logprobs", kHonoured, read_logprobs},
-    {"top_logprobs", kHonoured, read_top_logprobs},
-    {"cache_salt", kHonoured, read_as_openai<openai::read_cache_salt>},
-    {"chat_template_kwargs", kHonoured, read_as_openai<openai::read_chat_template_kwargs>},
-    {"truncate", kInforms},
-    {"shift", kInforms},
-    {"suffix", kRefused, allow_nothing},
-    {"template", kRefused, allow_nothing},
-    {"context", kRefused, allow_nothing},
-    {"images", kRefused, allow_no_images},
-    {"_debug_render_only", kRefused, allow_nothing},
+    {"model", kRequired, read_as_openai<openai::read_model>, meaning::kModel},
+    {"adapter", kHonoured, read_as_openai<openai::read_adapter>, meaning::kAdapter},
+    {"prompt",
+     kHonoured,
+     read_prompt,
+     {"What the model answers; none: it is only loaded, or let go.", text()}},
+    {"system", kHonoured, read_system, {"The system prompt.", text()}},
+    {"raw",
+     kHonoured,
+     read_raw,
+     {"The prompt goes to the model as it stands, without its template.", boolean().by_default("false")}},
+    {"format", kHonoured, read_format, kFormat},
+    {"options", kHonoured, read_options, kOptions},
+    {"think", kHonoured, read_think, kThink},
+    {"stream", kHonoured, read_as_openai<openai::read_stream>, kStream},
+    {"keep_alive", kHonoured, read_as_openai<openai::read_keep_alive>, meaning::kKeepAlive},
+    {"logprobs", kHonoured, read_logprobs, meaning::kLogprobs},
+    {"top_logprobs", kHonoured, read_top_logprobs, meaning::kTopLogprobs},
+    {"cache_salt", kHonoured, read_as_openai<openai::read_cache_salt>, meaning::kCacheSalt},
+    {"chat_template_kwargs", kHonoured, read_as_openai<openai::read_chat_template_kwargs>,
+     meaning::kTemplateVariables},
+    {"truncate", kInforms, nullptr, kNoWindow},
+    {"shift", kInforms, nullptr, kNoWindow},
+    {"suffix", kRefused, allow_nothing, meaning::kToRefuse},
+    {"template", kRefused, allow_nothing, {kOwnTemplate}},
+    {"context", kRefused, allow_nothing, {kNoContext}},
+    {"images", kRefused, allow_nothing, {kTextOnly}},
+    {"_debug_render_only", kRefused, allow_nothing, meaning::kToRefuse},
 };
 
 // The keys of a message that OpenAI's has by another name, or not.

@@ -15,16 +15,19 @@ namespace json = boost::json;
 
 namespace {
 
-// `strict` is known only to the caller, so messages are read after the table has been walked.
-Result<void> note_messages(const json::value&, std::string_view, RequestDraft& draft) {
-  draft.has_messages = true;
+Conversation& conversation(RequestDraft& draft) {
+  if (!draft.call.conversation) draft.call.conversation.emplace();
+  return *draft.call.conversation;
+}
+
+Result<void> read_messages_field(const json::value& value, std::string_view, RequestDraft& draft) {
+  conversation(draft).messages = TRY(read_messages(value, draft.strict));
   return {};
 }
 
 Result<void> read_max_completion_tokens(const json::value& value, std::string_view field,
                                         RequestDraft& draft) {
-  draft.max_completion_tokens =
-      static_cast<std::int32_t>(TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max())));
+  draft.max_completion_tokens = TRY(read_int32(value, field));
   return {};
 }
 
@@ -34,7 +37,7 @@ Result<void> read_logprobs(const json::value& value, std::string_view field, Req
 }
 
 Result<void> read_top_logprobs(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.top_logprobs = static_cast<std::int32_t>(TRY(read_integer(value, field, 0, 20)));
+  draft.call.sampling.top_logprobs = TRY(read_int32(value, field));
   draft.has_top_logprobs = draft.call.sampling.top_logprobs > 0;
   return {};
 }
@@ -55,18 +58,14 @@ Result<void> read_prediction(const json::value& value, std::string_view field, R
   return {};
 }
 
-constexpr std::string_view kNoFunctions = "use tools";
-
 Result<void> read_tools_field(const json::value& value, std::string_view, RequestDraft& draft) {
-  if (!draft.call.conversation) draft.call.conversation.emplace();
-  draft.call.conversation->tools = TRY(read_tools(value));
+  conversation(draft).tools = TRY(read_tools(value));
   return {};
 }
 
 Result<void> read_tool_choice(const json::value& value, std::string_view field, RequestDraft& draft) {
   const std::string path(field);
-  if (!draft.call.conversation) draft.call.conversation.emplace();
-  Conversation& conversation = *draft.call.conversation;
+  Conversation& chat = conversation(draft);
   if (value.is_object()) {
     const json::object& choice = value.get_object();
     const json::value* type = choice.if_contains("type");
@@ -77,8 +76,8 @@ Result<void> read_tool_choice(const json::value& value, std::string_view field, 
     if (function == nullptr) return missing_field(path + ".function");
     const json::value* name = TRY(read_object(*function, path + ".function"))->if_contains("name");
     if (name == nullptr) return missing_field(path + ".function.name");
-    conversation.tool_to_call = TRY(read_string(*name, path + ".function.name"));
-    conversation.must_call = true;
+    chat.tool_to_call = TRY(read_string(*name, path + ".function.name"));
+    chat.must_call = true;
     return {};
   }
   const std::string choice = TRY(read_string(value, field));
@@ -86,7 +85,7 @@ Result<void> read_tool_choice(const json::value& value, std::string_view field, 
     return invalid_argument(path + " is " + shown(value) + ", must be none, auto, required or a function",
                             path);
   draft.no_tools = choice == "none";
-  conversation.must_call = choice == "required";
+  chat.must_call = choice == "required";
   return {};
 }
 
@@ -110,9 +109,13 @@ Result<void> read_parallel_tool_calls(const json::value& value, std::string_view
 }
 
 Result<void> read_reasoning_effort(const json::value& value, std::string_view field, RequestDraft& draft) {
-  if (!draft.call.conversation) draft.call.conversation.emplace();
-  return read_effort(value, field, *draft.call.conversation);
+  return read_effort(value, field, conversation(draft));
 }
+
+constexpr std::string_view kNoFunctions = "use tools";
+constexpr std::string_view kNoFunctionCall = "use tool_choice";
+constexpr std::string_view kTextOnly = "only [\"text\"] can be made";
+constexpr std::string_view kNoVerbosity = "leave it out";
 
 Result<void> allow_empty_list(const json::value& value, std::string_view field, RequestDraft&) {
   if (value.is_array() && value.get_array().empty()) return {};
@@ -121,7 +124,7 @@ Result<void> allow_empty_list(const json::value& value, std::string_view field, 
 
 Result<void> allow_no_function_call(const json::value& value, std::string_view field, RequestDraft&) {
   if (value.is_string() && (value.get_string() == "none" || value.get_string() == "auto")) return {};
-  return refused_field(field, "use tool_choice");
+  return refused_field(field, kNoFunctionCall);
 }
 
 Result<void> read_response_format(const json::value& value, std::string_view field, RequestDraft& draft) {
@@ -162,62 +165,82 @@ Result<void> allow_text_modality(const json::value& value, std::string_view fiel
   const json::array& list = *TRY(read_array(value, field));
   if (std::all_of(list.begin(), list.end(), [](const json::value& entry) { return entry == "text"; }))
     return {};
-  return refused_field(field, "only [\"text\"] can be made");
+  return refused_field(field, kTextOnly);
 }
 
 Result<void> allow_medium(const json::value& value, std::string_view field, RequestDraft&) {
   if (value.is_string() && value.get_string() == "medium") return {};
-  return refused_field(field, "leave it out");
+  return refused_field(field, kNoVerbosity);
 }
 
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 constexpr auto kRefused = FieldUse::kRefused;
 
 constexpr Field<RequestDraft> kFields[] = {
-    {"model", kHonoured, read_model},
-    {"adapter", kHonoured, read_adapter},
-    {"messages", kHonoured, note_messages},
-    {"temperature", kHonoured, read_temperature},
-    {"top_p", kHonoured, read_top_p},
-    {"top_k", kHonoured, read_top_k},
-    {"min_p", kHonoured, read_min_p},
-    {"seed", kHonoured, read_seed},
-    {"n", kHonoured, read_n},
-    {"stop", kHonoured, read_stop},
-    {"max_tokens", kHonoured, read_max_tokens},
-    {"max_completion_tokens", kHonoured, read_max_completion_tokens},
-    {"presence_penalty", kHonoured, read_presence_penalty},
-    {"frequency_penalty", kHonoured, read_frequency_penalty},
-    {"repetition_penalty", kHonoured, read_repetition_penalty},
-    {"logit_bias", kHonoured, read_logit_bias},
-    {"logprobs", kHonoured, read_logprobs},
-    {"top_logprobs", kHonoured, read_top_logprobs},
-    {"stream", kHonoured, read_stream},
-    {"stream_options", kHonoured, read_stream_options},
-    {"cache_salt", kHonoured, read_cache_salt},
-    {"keep_alive", kHonoured, read_keep_alive},
-    {"chat_template_kwargs", kHonoured, read_chat_template_kwargs},
-    {"prediction", kHonoured, read_prediction},
-    {"tools", kHonoured, read_tools_field},
-    {"tool_choice", kHonoured, read_tool_choice},
-    {"parallel_tool_calls", kHonoured, read_parallel_tool_calls},
-    {"reasoning_effort", kHonoured, read_reasoning_effort},
-    {"thinking_budget", kHonoured, read_thinking_budget},
-    {"response_format", kHonoured, read_response_format},
-    {"user", kInforms},
-    {"metadata", kInforms},
-    {"store", kInforms},
-    {"service_tier", kInforms},
-    {"safety_identifier", kInforms},
-    {"prompt_cache_key", kInforms},
-    {"prompt_cache_retention", kInforms},
-    {"functions", kRefused, allow_empty_list, kNoFunctions},
-    {"function_call", kRefused, allow_no_function_call},
-    {"modalities", kRefused, allow_text_modality},
-    {"audio", kRefused, nullptr, "this model makes text only; leave it out"},
-    {"verbosity", kRefused, allow_medium},
-    {"web_search_options", kRefused, nullptr, "leave it out"},
+    {"model", kRequired, read_model, meaning::kModel},
+    {"adapter", kHonoured, read_adapter, meaning::kAdapter},
+    {"messages",
+     kRequired,
+     read_messages_field,
+     {"The chat so far. Keys that are not the API's own go to the model's template.",
+      typed("ChatMessage[]")}},
+    {"temperature", kHonoured, read_temperature, meaning::kTemperature},
+    {"top_p", kHonoured, read_top_p, meaning::kTopP},
+    {"top_k", kHonoured, read_top_k, meaning::kTopK},
+    {"min_p", kHonoured, read_min_p, meaning::kMinP},
+    {"seed", kHonoured, read_seed, meaning::kSeed},
+    {"n", kHonoured, read_n, kChoicesMeaning},
+    {"stop", kHonoured, read_stop, meaning::kStop},
+    {"max_tokens", kHonoured, read_max_tokens, meaning::kMaxTokens},
+    {"max_completion_tokens", kHonoured, read_max_completion_tokens, meaning::kMaxTokens},
+    {"presence_penalty", kHonoured, read_presence_penalty, meaning::kPresencePenalty},
+    {"frequency_penalty", kHonoured, read_frequency_penalty, meaning::kFrequencyPenalty},
+    {"repetition_penalty", kHonoured, read_repetition_penalty, meaning::kRepetitionPenalty},
+    {"logit_bias", kHonoured, read_logit_bias, meaning::kLogitBias},
+    {"logprobs", kHonoured, read_logprobs, meaning::kLogprobs},
+    {"top_logprobs", kHonoured, read_top_logprobs, meaning::kTopLogprobs},
+    {"stream", kHonoured, read_stream, meaning::kStream},
+    {"stream_options", kHonoured, read_stream_options, kStreamOptionsMeaning},
+    {"cache_salt", kHonoured, read_cache_salt, meaning::kCacheSalt},
+    {"keep_alive", kHonoured, read_keep_alive, meaning::kKeepAlive},
+    {"chat_template_kwargs", kHonoured, read_chat_template_kwargs, meaning::kTemplateVariables},
+    {"prediction",
+     kHonoured,
+     read_prediction,
+     {"Text that the answer is likely to have in it: it comes sooner where it does, and is the same.",
+      typed("Prediction")}},
+    {"tools", kHonoured, read_tools_field, meaning::kTools},
+    {"tool_choice",
+     kHonoured,
+     read_tool_choice,
+     {"Whether tools are called: none, if the model wants, at least one, or the one that is named.",
+      typed("'none'|'auto'|'required'|NamedTool")}},
+    {"parallel_tool_calls", kHonoured, read_parallel_tool_calls, meaning::kParallelToolCalls},
+    {"reasoning_effort",
+     kHonoured,
+     read_reasoning_effort,
+     {"How much the model thinks before it answers; what it does not know is told in x-mlxd-ignored.",
+      one_of(kEfforts)}},
+    {"thinking_budget", kHonoured, read_thinking_budget, meaning::kThinkingBudget},
+    {"response_format",
+     kHonoured,
+     read_response_format,
+     {"What the answer's text is to match; it is enforced.", typed("ResponseFormat")}},
+    {"user", kInforms, nullptr, meaning::kInformsOnly},
+    {"metadata", kInforms, nullptr, meaning::kInformsOnly},
+    {"store", kInforms, nullptr, meaning::kInformsOnly},
+    {"service_tier", kInforms, nullptr, meaning::kInformsOnly},
+    {"safety_identifier", kInforms, nullptr, meaning::kInformsOnly},
+    {"prompt_cache_key", kInforms, nullptr, meaning::kInformsOnly},
+    {"prompt_cache_retention", kInforms, nullptr, meaning::kInformsOnly},
+    {"functions", kRefused, allow_empty_list, {kNoFunctions}},
+    {"function_call", kRefused, allow_no_function_call, {kNoFunctionCall}},
+    {"modalities", kRefused, allow_text_modality, {kTextOnly}},
+    {"audio", kRefused, nullptr, {"this model makes text only; leave it out"}},
+    {"verbosity", kRefused, allow_medium, {kNoVerbosity}},
+    {"web_search_options", kRefused, nullptr, meaning::kToRefuse},
 };
 
 }  // namespace
@@ -230,18 +253,16 @@ Result<GenerationCall> decode_chat_request(std::string_view body, bool strict) {
 
 Result<GenerationCall> decode_chat_object(const json::object& object, bool strict) {
   RequestDraft draft;
+  draft.strict = strict;
   TRY(read_fields(object, chat_fields(), draft));
   TRY(check_common(draft));
   GenerationCall& call = draft.call;
-  if (!draft.has_messages) return missing_field("messages");
   if (draft.has_top_logprobs && !call.sampling.logprobs)
     return invalid_argument("top_logprobs is only taken together with logprobs: true", "top_logprobs");
   // Two ceilings: both hold.
   if (call.max_tokens == 0 ||
       (draft.max_completion_tokens > 0 && draft.max_completion_tokens < call.max_tokens))
     call.max_tokens = draft.max_completion_tokens;
-  if (!call.conversation) call.conversation.emplace();
-  call.conversation->messages = TRY(read_messages(object.at("messages"), strict));
   TRY(check_tools(draft));
   if (draft.no_tools) call.conversation->tools.clear();
   call.prompt_field = "messages";

@@ -26,7 +26,6 @@ Result<std::vector<TokenId>> read_tokens(const json::array& list, const std::str
 }
 
 Result<void> read_prompt(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.has_prompt = true;
   std::vector<RawPrompt>& prompts = draft.call.prompts;
   if (value.is_string()) {
     prompts.emplace_back(TRY(read_string(value, field)));
@@ -57,7 +56,7 @@ Result<void> read_prompt(const json::value& value, std::string_view field, Reque
 }
 
 Result<void> read_logprobs(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.top_logprobs = static_cast<std::int32_t>(TRY(read_integer(value, field, 0, 20)));
+  draft.call.sampling.top_logprobs = TRY(read_int32(value, field));
   draft.call.sampling.logprobs = true;
   return {};
 }
@@ -75,52 +74,65 @@ Result<void> read_suffix(const json::value& value, std::string_view field, Reque
 
 // Nothing at all may be asked for, beside the prompt itself.
 Result<void> read_completion_tokens(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.max_tokens =
-      static_cast<std::int32_t>(TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())));
+  draft.call.max_tokens = TRY(read_int32(value, field));
   draft.call.echo_alone = draft.call.max_tokens == 0;
   return {};
 }
 
 Result<void> read_best_of(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.best_of =
-      static_cast<std::int32_t>(TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max())));
+  draft.best_of = TRY(read_int32(value, field));
   return {};
 }
 
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 constexpr auto kRefused = FieldUse::kRefused;
 
 constexpr Field<RequestDraft> kFields[] = {
-    {"model", kHonoured, read_model},
-    {"adapter", kHonoured, read_adapter},
-    {"prompt", kHonoured, read_prompt},
-    {"max_tokens", kHonoured, read_completion_tokens},
-    {"temperature", kHonoured, read_temperature},
-    {"top_p", kHonoured, read_top_p},
-    {"top_k", kHonoured, read_top_k},
-    {"min_p", kHonoured, read_min_p},
-    {"seed", kHonoured, read_seed},
-    {"n", kHonoured, read_n},
-    {"stop", kHonoured, read_stop},
-    {"presence_penalty", kHonoured, read_presence_penalty},
-    {"frequency_penalty", kHonoured, read_frequency_penalty},
-    {"repetition_penalty", kHonoured, read_repetition_penalty},
-    {"logit_bias", kHonoured, read_logit_bias},
-    {"logprobs", kHonoured, read_logprobs},
-    {"echo", kHonoured, read_echo},
-    {"stream", kHonoured, read_stream},
-    {"stream_options", kHonoured, read_stream_options},
-    {"cache_salt", kHonoured, read_cache_salt},
-    {"keep_alive", kHonoured, read_keep_alive},
-    {"user", kInforms},
-    {"metadata", kInforms},
-    {"store", kInforms},
-    {"service_tier", kInforms},
-    {"safety_identifier", kInforms},
-    {"prompt_cache_key", kInforms},
-    {"suffix", kHonoured, read_suffix},
-    {"best_of", kRefused, read_best_of},
+    {"model", kRequired, read_model, meaning::kModel},
+    {"adapter", kHonoured, read_adapter, meaning::kAdapter},
+    {"prompt",
+     kRequired,
+     read_prompt,
+     {"What to go on from, as it stands: a text or token ids, or several of them.",
+      typed("string|string[]|integer[]|integer[][]")}},
+    {"max_tokens",
+     kHonoured,
+     read_completion_tokens,
+     {"The most tokens of the answer; 0 with echo: true gives the prompt alone.",
+      count_from(0).by_default("16")}},
+    {"temperature", kHonoured, read_temperature, meaning::kTemperature},
+    {"top_p", kHonoured, read_top_p, meaning::kTopP},
+    {"top_k", kHonoured, read_top_k, meaning::kTopK},
+    {"min_p", kHonoured, read_min_p, meaning::kMinP},
+    {"seed", kHonoured, read_seed, meaning::kSeed},
+    {"n", kHonoured, read_n, kChoicesMeaning},
+    {"stop", kHonoured, read_stop, meaning::kStop},
+    {"presence_penalty", kHonoured, read_presence_penalty, meaning::kPresencePenalty},
+    {"frequency_penalty", kHonoured, read_frequency_penalty, meaning::kFrequencyPenalty},
+    {"repetition_penalty", kHonoured, read_repetition_penalty, meaning::kRepetitionPenalty},
+    {"logit_bias", kHonoured, read_logit_bias, meaning::kLogitBias},
+    {"logprobs",
+     kHonoured,
+     read_logprobs,
+     {"Each token comes with its log-probability, and so many of the likeliest beside it.", integer(0, 20)}},
+    {"echo", kHonoured, read_echo, {"The answer begins with the prompt.", boolean().by_default("false")}},
+    {"suffix",
+     kHonoured,
+     read_suffix,
+     {"What comes after the answer, for models that can fill in the middle.", text()}},
+    {"stream", kHonoured, read_stream, meaning::kStream},
+    {"stream_options", kHonoured, read_stream_options, kStreamOptionsMeaning},
+    {"cache_salt", kHonoured, read_cache_salt, meaning::kCacheSalt},
+    {"keep_alive", kHonoured, read_keep_alive, meaning::kKeepAlive},
+    {"user", kInforms, nullptr, meaning::kInformsOnly},
+    {"metadata", kInforms, nullptr, meaning::kInformsOnly},
+    {"store", kInforms, nullptr, meaning::kInformsOnly},
+    {"service_tier", kInforms, nullptr, meaning::kInformsOnly},
+    {"safety_identifier", kInforms, nullptr, meaning::kInformsOnly},
+    {"prompt_cache_key", kInforms, nullptr, meaning::kInformsOnly},
+    {"best_of", kRefused, read_best_of, {"use n", count_from(1)}},
 };
 
 }  // namespace
@@ -133,7 +145,6 @@ Result<GenerationCall> decode_completion_request(std::string_view body) {
   draft.call.max_tokens = kDefaultCompletionTokens;
   TRY(read_fields(object, completion_fields(), draft));
   TRY(check_common(draft));
-  if (!draft.has_prompt) return missing_field("prompt");
   if (draft.call.echo && draft.call.sampling.logprobs)
     return refused_field("echo",
                          "log-probabilities of the prompt cannot be given; leave out echo or logprobs");

@@ -23,12 +23,6 @@ bool is_known(std::string_view key) {
   return std::find(std::begin(kKnownKeys), std::end(kKnownKeys), key) != std::end(kKnownKeys);
 }
 
-/// A member that is neither absent nor null.
-const json::value* present(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && !value->is_null() ? value : nullptr;
-}
-
 Result<ToolCall> read_tool_call(const json::value& value, const std::string& path) {
   const json::object& object = *TRY(read_object(value, path));
   ToolCall call;

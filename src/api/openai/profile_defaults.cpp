@@ -14,47 +14,30 @@ namespace json = boost::json;
 
 namespace {
 
-Result<void> read_system(const json::value& value, std::string_view field, RequestDraft&) {
-  TRY(read_string(value, field));
-  return {};
-}
-Result<void> read_template(const json::value& value, std::string_view field, RequestDraft&) {
-  TRY(read_object(value, field));
-  return {};
-}
-Result<void> read_context(const json::value& value, std::string_view field, RequestDraft&) {
-  TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max()));
-  return {};
-}
-
 constexpr auto kHonoured = FieldUse::kHonoured;
 
+constexpr ValueShape kContext = count_from(1);
+
 constexpr Field<RequestDraft> kFields[] = {
-    {"system", kHonoured, read_system},
-    {"template", kHonoured, read_template},
-    {"context_tokens", kHonoured, read_context},
-    {"temperature", kHonoured, read_temperature},
-    {"top_p", kHonoured, read_top_p},
-    {"top_k", kHonoured, read_top_k},
-    {"min_p", kHonoured, read_min_p},
-    {"seed", kHonoured, read_seed},
-    {"stop", kHonoured, read_stop},
-    {"max_tokens", kHonoured, read_max_tokens},
-    {"presence_penalty", kHonoured, read_presence_penalty},
-    {"frequency_penalty", kHonoured, read_frequency_penalty},
-    {"repetition_penalty", kHonoured, read_repetition_penalty},
-    {"logit_bias", kHonoured, read_logit_bias},
+    {"system", kHonoured, nullptr, {"The system prompt of chats that have none.", text()}},
+    {"template", kHonoured, nullptr, meaning::kTemplateVariables},
+    {"context_tokens", kHonoured, nullptr, {"The most tokens of prompt and answer together.", kContext}},
+    {"temperature", kHonoured, read_temperature, meaning::kTemperature},
+    {"top_p", kHonoured, read_top_p, meaning::kTopP},
+    {"top_k", kHonoured, read_top_k, meaning::kTopK},
+    {"min_p", kHonoured, read_min_p, meaning::kMinP},
+    {"seed", kHonoured, read_seed, meaning::kSeed},
+    {"stop", kHonoured, read_stop, meaning::kStop},
+    {"max_tokens", kHonoured, read_max_tokens, meaning::kMaxTokens},
+    {"presence_penalty", kHonoured, read_presence_penalty, meaning::kPresencePenalty},
+    {"frequency_penalty", kHonoured, read_frequency_penalty, meaning::kFrequencyPenalty},
+    {"repetition_penalty", kHonoured, read_repetition_penalty, meaning::kRepetitionPenalty},
+    {"logit_bias", kHonoured, read_logit_bias, meaning::kLogitBias},
 };
 
 json::object parse_object(std::string_view text) {
   auto object = parse_request_object(text);
   return object.ok() ? object.take_value() : json::object();
-}
-
-// null means absent, as everywhere.
-bool says(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
-  return value != nullptr && !value->is_null();
 }
 
 bool has_system(const json::array& messages) {
@@ -75,7 +58,7 @@ void add_system_message(json::object& request, const json::value& system) {
 void add_instructions(json::object& request, const json::value& system) {
   const json::value* input = request.if_contains("input");
   const bool has_own = input != nullptr && input->is_array() && has_system(input->get_array());
-  if (!has_own && !says(request, "instructions")) request["instructions"] = system;
+  if (!has_own && present(request, "instructions") == nullptr) request["instructions"] = system;
 }
 
 void add_template_switches(json::object& request, const json::object& switches) {
@@ -87,6 +70,8 @@ void add_template_switches(json::object& request, const json::object& switches) 
 }
 
 }  // namespace
+
+std::vector<FieldInfo> profile_default_infos() { return infos_of<RequestDraft>(kFields); }
 
 Result<void> check_profile_defaults(const json::object& defaults) {
   RequestDraft draft;
@@ -111,11 +96,11 @@ std::string with_profile_defaults(std::string_view body, const std::string& defa
       if (use != ProfileUse::kCompletion && value.is_object())
         add_template_switches(request, value.get_object());
     } else if (key == "max_tokens" && use == ProfileUse::kResponse) {
-      if (!says(request, "max_output_tokens")) request["max_output_tokens"] = value;
+      if (present(request, "max_output_tokens") == nullptr) request["max_output_tokens"] = value;
     } else if (key == "max_tokens") {
-      if (!says(request, "max_tokens") && !says(request, "max_completion_tokens"))
+      if (present(request, "max_tokens") == nullptr && present(request, "max_completion_tokens") == nullptr)
         request["max_tokens"] = value;
-    } else if (!says(request, std::string_view(key.data(), key.size()))) {
+    } else if (present(request, std::string_view(key.data(), key.size())) == nullptr) {
       request[key] = value;
     }
   }
@@ -132,8 +117,8 @@ std::int32_t profile_context_tokens(const std::string& defaults_json) {
   const json::object defaults = parse_object(defaults_json);
   const json::value* context = defaults.if_contains("context_tokens");
   if (context == nullptr) return 0;
-  const auto number = read_integer(*context, "context_tokens", 1, std::numeric_limits<std::int32_t>::max());
-  return number.ok() ? static_cast<std::int32_t>(*number) : 0;
+  const auto number = read_int32(*context, "context_tokens");
+  return number.ok() ? std::max(*number, 0) : 0;
 }
 
 }  // namespace mlxd::api::openai

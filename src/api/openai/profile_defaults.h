@@ -6,10 +6,14 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "api/field_shape.h"
 #include "base/result.h"
 
 namespace mlxd::api::openai {
+
+std::vector<FieldInfo> profile_default_infos();
 
 /// Checks a profile's defaults: "system" (text), "template" (an object of the template's switches),
 /// "context_tokens" and the sampling fields of a request by their names there. Errors name the field.

@@ -30,24 +30,23 @@ Result<void> read_adapter(const json::value& value, std::string_view field, Requ
 }
 
 Result<void> read_temperature(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.temperature = TRY(read_number(value, field, 0.0, 2.0));
+  draft.call.sampling.temperature = TRY(read_number(value, field));
   return {};
 }
 
 Result<void> read_top_p(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.top_p = TRY(read_number(value, field, 0.0, 1.0));
+  draft.call.sampling.top_p = TRY(read_number(value, field));
   return {};
 }
 
 Result<void> read_top_k(const json::value& value, std::string_view field, RequestDraft& draft) {
   // Other servers write "off" as -1.
-  const std::int64_t top_k = TRY(read_integer(value, field, -1, std::numeric_limits<std::int32_t>::max()));
-  draft.call.sampling.top_k = static_cast<std::int32_t>(std::max<std::int64_t>(top_k, 0));
+  draft.call.sampling.top_k = std::max(TRY(read_int32(value, field)), 0);
   return {};
 }
 
 Result<void> read_min_p(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.min_p = TRY(read_number(value, field, 0.0, 1.0));
+  draft.call.sampling.min_p = TRY(read_number(value, field));
   return {};
 }
 
@@ -56,14 +55,12 @@ Result<void> read_seed(const json::value& value, std::string_view field, Request
     draft.call.sampling.seed = value.get_uint64();
     return {};
   }
-  const std::int64_t seed = TRY(read_integer(value, field, std::numeric_limits<std::int64_t>::min(),
-                                             std::numeric_limits<std::int64_t>::max()));
-  draft.call.sampling.seed = static_cast<std::uint64_t>(seed);
+  draft.call.sampling.seed = static_cast<std::uint64_t>(TRY(read_integer(value, field)));
   return {};
 }
 
 Result<void> read_n(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.num_choices = static_cast<std::int32_t>(TRY(read_integer(value, field, 1, kMaxChoices)));
+  draft.call.num_choices = TRY(read_int32(value, field));
   return {};
 }
 
@@ -97,26 +94,23 @@ Result<void> read_stop(const json::value& value, std::string_view field, Request
 }
 
 Result<void> read_max_tokens(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.max_tokens =
-      static_cast<std::int32_t>(TRY(read_integer(value, field, 1, std::numeric_limits<std::int32_t>::max())));
+  draft.call.max_tokens = TRY(read_int32(value, field));
   return {};
 }
 
 Result<void> read_presence_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.presence_penalty = TRY(read_number(value, field, -2.0, 2.0));
+  draft.call.sampling.presence_penalty = TRY(read_number(value, field));
   return {};
 }
 
 Result<void> read_frequency_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.frequency_penalty = TRY(read_number(value, field, -2.0, 2.0));
+  draft.call.sampling.frequency_penalty = TRY(read_number(value, field));
   return {};
 }
 
 Result<void> read_repetition_penalty(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.sampling.repetition_penalty = TRY(read_number(value, field, 0.0, 2.0));
-  if (draft.call.sampling.repetition_penalty > 0.0F) return {};
-  return invalid_argument("repetition_penalty is " + shown(value) + ", must be above 0 and at most 2",
-                          "repetition_penalty");
+  draft.call.sampling.repetition_penalty = TRY(read_number(value, field));
+  return {};
 }
 
 Result<void> read_logit_bias(const json::value& value, std::string_view field, RequestDraft& draft) {
@@ -159,20 +153,28 @@ Result<void> read_stream(const json::value& value, std::string_view field, Reque
   return {};
 }
 
+namespace {
+
+Result<void> read_include_usage(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.include_usage = TRY(read_boolean(value, field));
+  return {};
+}
+
+constexpr Field<RequestDraft> kStreamOptions[] = {
+    {"include_usage",
+     FieldUse::kHonoured,
+     read_include_usage,
+     {"One more chunk at the end, with what the request has used.", boolean().by_default("false")}},
+    kObfuscation<RequestDraft>,
+};
+
+}  // namespace
+
+std::vector<FieldInfo> stream_option_infos() { return infos_of<RequestDraft>(kStreamOptions); }
+
 Result<void> read_stream_options(const json::value& value, std::string_view field, RequestDraft& draft) {
   draft.has_stream_options = true;
-  for (const auto& [key, entry] : *TRY(read_object(value, field))) {
-    const std::string path = std::string(field) + "." + std::string(key).substr(0, 60);
-    if (entry.is_null()) continue;
-    // Obfuscation pads events against listeners on the line; nobody listens between two programs of one
-    // machine.
-    const bool flag = TRY(read_boolean(entry, path));
-    if (key == "include_usage")
-      draft.call.include_usage = flag;
-    else if (key != "include_obfuscation")
-      return invalid_argument("unknown parameter '" + path + "': leave it out", path);
-  }
-  return {};
+  return read_fields<RequestDraft>(*TRY(read_object(value, field)), kStreamOptions, draft, field);
 }
 
 Result<void> read_chat_template_kwargs(const json::value& value, std::string_view field,
@@ -190,19 +192,12 @@ Result<void> read_chat_template_kwargs(const json::value& value, std::string_vie
 }
 
 Result<void> read_thinking_budget(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.thinking_budget =
-      static_cast<std::int32_t>(TRY(read_integer(value, field, 0, std::numeric_limits<std::int32_t>::max())));
+  draft.call.thinking_budget = TRY(read_int32(value, field));
   return {};
 }
 
 Result<void> read_effort(const json::value& value, std::string_view field, Conversation& conversation) {
-  static constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
-  const std::string effort = TRY(read_string(value, field));
-  if (std::find(std::begin(kEfforts), std::end(kEfforts), effort) == std::end(kEfforts))
-    return invalid_argument(
-        std::string(field) + " is " + shown(value) + ", must be none, minimal, low, medium, high or xhigh",
-        std::string(field));
-  conversation.reasoning_effort = effort;
+  conversation.reasoning_effort = TRY(read_string(value, field));
   return {};
 }
 

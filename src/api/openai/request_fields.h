@@ -8,11 +8,19 @@
 
 #include "api/field_reader.h"
 #include "api/generation_call.h"
+#include "api/shared_meanings.h"
 #include "base/result.h"
 
 namespace mlxd::api::openai {
 
 inline constexpr std::int64_t kMaxChoices = 16;
+/// Members of stream_options.
+std::vector<FieldInfo> stream_option_infos();
+
+inline constexpr Meaning kChoicesMeaning{"How many answers to make.",
+                                         integer(1, kMaxChoices).by_default("1")};
+inline constexpr Meaning kStreamOptionsMeaning{"How to stream; only together with stream: true.",
+                                               object_of(stream_option_infos)};
 inline constexpr std::size_t kMaxStopStrings = 64;
 inline constexpr std::size_t kMaxStopBytes = 16 * 1024;
 
@@ -20,8 +28,6 @@ inline constexpr std::size_t kMaxStopBytes = 16 * 1024;
 struct RequestDraft {
   GenerationCall call;
   bool strict = false;
-  bool has_messages = false;
-  bool has_prompt = false;
   bool has_stream_options = false;
   std::int32_t max_completion_tokens = 0;
   bool has_top_logprobs = false;
@@ -36,7 +42,15 @@ ReadField read_model, read_adapter, read_temperature, read_top_p, read_top_k, re
     read_logit_bias, read_stream, read_stream_options, read_cache_salt, read_keep_alive,
     read_chat_template_kwargs, read_thinking_budget;
 
-/// How much a chat is to think.
+/// Obfuscation pads events against listeners on the line; nobody listens between two programs of one machine.
+template <typename Target>
+inline constexpr Field<Target> kObfuscation = {"include_obfuscation",
+                                               FieldUse::kInforms,
+                                               nullptr,
+                                               {"Accepted: events are never padded here.", boolean()}};
+
+inline constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+/// How much a chat is to think: one of kEfforts.
 Result<void> read_effort(const boost::json::value& value, std::string_view field, Conversation& conversation);
 
 /// A list of stop strings, within the limits above.

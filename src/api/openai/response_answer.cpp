@@ -16,20 +16,6 @@ using Kind = AnswerPiece::Kind;
 constexpr std::string_view kInProgress = "in_progress";
 constexpr std::size_t kMostUntoldPieces = 16;
 
-void append_member(std::string& out, std::string_view key, std::string_view text) {
-  out += ",\"";
-  out += key;
-  out += "\":";
-  append_json_string(out, text);
-}
-
-void append_member(std::string& out, std::string_view key, std::int64_t number) {
-  out += ",\"";
-  out += key;
-  out += "\":";
-  append_json_number(out, number);
-}
-
 void append_response_usage(std::string& out, const Usage& usage) {
   out += R"({"input_tokens":)";
   append_json_number(out, std::int64_t{usage.prompt_tokens});
@@ -73,12 +59,21 @@ void ResponseAnswerEncoder::begin(std::string& out) {
 void ResponseAnswerEncoder::event(std::string& out, std::int32_t /*choice*/, const TextEvent& event,
                                   const Usage& /*so_far*/) {
   // Log-probabilities go with the first delta of the content.
-  std::string logprobs = options_.details->logprobs ? content_logprobs(event) : std::string();
+  std::string logprobs = std::exchange(late_logprobs_, {});
+  if (options_.details->logprobs) {
+    const std::string own = content_logprobs(event);
+    if (!logprobs.empty() && !own.empty()) logprobs += ',';
+    logprobs += own;
+  }
   for (const AnswerPiece& each : event.pieces) {
     const bool is_content = each.kind == Kind::kContent || each.kind == Kind::kCallBroken;
     piece(out, each, is_content ? std::exchange(logprobs, {}) : std::string());
   }
-  if (!logprobs.empty()) append_text(out, ItemKind::kMessage, {}, logprobs);
+  // Those of a text that is over may come while a call or a thought is being written, which goes on.
+  if (!logprobs.empty() && (item_.kind == ItemKind::kMessage || item_.kind == ItemKind::kNone))
+    append_text(out, ItemKind::kMessage, {}, logprobs);
+  else
+    late_logprobs_ = std::move(logprobs);
   if (event.finish) take_finish(out, *event.finish);
 }
 
@@ -415,17 +410,21 @@ std::string ResponseAnswerEncoder::response_json(std::string_view status, const 
   return out + "}";
 }
 
+// A long conversation takes its time to be written down: not on this thread.
 void ResponseAnswerEncoder::keep(const std::string& response) const {
-  const ResponseDetails& details = *options_.details;
-  if (!details.store || !options_.keep) return;
-  boost::json::array input = details.input;
-  number_items(input, options_.info.id);
-  StoredResponse stored{.id = "resp_" + options_.info.id, .owner = details.owner, .response_json = response};
-  if (!details.previous_id.empty()) stored.previous_id = details.previous_id;
-  stored.input_json.clear();
-  append_json_value(stored.input_json, input);
-  stored.created_at = options_.info.created;
-  options_.keep(std::move(stored));
+  if (!options_.details->store || !options_.keep) return;
+  std::string id = "resp_" + options_.info.id;
+  options_.keep(id, [id, number = options_.info.id, created = options_.info.created, response,
+                     details = options_.details] {
+    boost::json::array input = details->input;
+    number_items(input, number);
+    StoredResponse stored{.id = id, .owner = details->owner, .response_json = response};
+    if (!details->previous_id.empty()) stored.previous_id = details->previous_id;
+    stored.input_json.clear();
+    append_json_value(stored.input_json, input);
+    stored.created_at = created;
+    return stored;
+  });
 }
 
 }  // namespace mlxd::api::openai

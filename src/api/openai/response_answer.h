@@ -23,8 +23,10 @@ class ResponseAnswerEncoder : public AnswerEncoder {
   struct Options {
     AnswerInfo info;
     std::shared_ptr<const ResponseDetails> details;
-    /// Takes what is to be kept of a finished answer, before its last bytes are out; may be empty.
-    std::function<void(StoredResponse)> keep = {};
+    /// Takes what is to be kept of a finished answer, before its last bytes are out; may be empty. `write`
+    /// makes the whole of it, on any thread and as often as it is called.
+    using Keep = std::function<void(std::string id, std::function<StoredResponse()> write)>;
+    Keep keep = {};
     const Clock* clock = &Clock::real();
   };
   explicit ResponseAnswerEncoder(Options options);
@@ -81,7 +83,8 @@ class ResponseAnswerEncoder : public AnswerEncoder {
   std::vector<std::string> items_;  // finished ones
   Item item_;
   FinishReason finish_ = FinishReason::kStop;
-  bool pure_content_ = true;  // nothing but content so far
+  bool pure_content_ = true;   // nothing but content so far
+  std::string late_logprobs_;  // of content, to go with the next of it
   /// Text whose tokens have not come yet, and whether it is content.
   std::deque<std::pair<bool, std::string>> untold_;
 };

@@ -19,11 +19,6 @@ namespace {
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
-const json::value* present(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(json::string_view(key.data(), key.size()));
-  return value != nullptr && !value->is_null() ? value : nullptr;
-}
-
 Result<std::string> required_string(const json::object& object, std::string_view key,
                                     const std::string& path) {
   const std::string field = path + "." + std::string(key);

@@ -51,4 +51,10 @@ Result<std::string> encode_item_list(std::string_view items_json, const ItemPage
   return out;
 }
 
+std::string encode_input_tokens(std::int64_t count) {
+  std::string out = R"({"object":"response.input_tokens","input_tokens":)";
+  append_json_number(out, count);
+  return out + "}";
+}
+
 }  // namespace mlxd::api::openai

@@ -26,4 +26,7 @@ struct ItemPage {
 /// first. Errors: kInvalidArgument (no item has the id `after`), kCorruptData.
 Result<std::string> encode_item_list(std::string_view items_json, const ItemPage& page);
 
+/// {"object":"response.input_tokens","input_tokens":…}
+std::string encode_input_tokens(std::int64_t count);
+
 }  // namespace mlxd::api::openai

@@ -29,7 +29,6 @@ Conversation& conversation(ResponseDraft& draft) {
 
 Result<void> read_input_field(const json::value& value, std::string_view, ResponseDraft& draft) {
   draft.own->input = TRY(read_input(value));
-  draft.has_input = true;
   return {};
 }
 
@@ -62,7 +61,7 @@ Result<void> read_max_output_tokens(const json::value& value, std::string_view f
 
 Result<void> read_top_logprobs(const json::value& value, std::string_view field, ResponseDraft& draft) {
   SamplingParams& sampling = draft.call.sampling;
-  sampling.top_logprobs = static_cast<std::int32_t>(TRY(read_integer(value, field, 0, 20)));
+  sampling.top_logprobs = TRY(read_int32(value, field));
   if (sampling.top_logprobs > 0) sampling.logprobs = true;
   return {};
 }
@@ -90,27 +89,33 @@ Result<void> read_include(const json::value& value, std::string_view field, Resp
   return {};
 }
 
-Result<void> read_reasoning(const json::value& value, std::string_view field, ResponseDraft& draft) {
-  for (const auto& [key, entry] : *TRY(read_object(value, field))) {
-    const std::string name(key);
-    const std::string path = std::string(field) + "." + name.substr(0, 60);
-    if (entry.is_null()) continue;
-    if (name == "effort") {
-      TRY(read_effort(entry, path, conversation(draft)));
-    } else if (name == "summary" || name == "generate_summary") {
-      const std::string kind = TRY(read_string(entry, path));
-      if (kind != "auto" && kind != "concise" && kind != "detailed" && kind != "none")
-        return invalid_argument(path + " is " + shown(entry) + ", must be auto, concise, detailed or none",
-                                path);
-      draft.own->summary = kind != "none";
-    } else {
-      return invalid_argument("unknown parameter '" + path + "': leave it out", path);
-    }
-  }
+Result<void> read_reasoning_effort(const json::value& value, std::string_view field, ResponseDraft& draft) {
+  return read_effort(value, field, conversation(draft));
+}
+
+Result<void> read_summary(const json::value& value, std::string_view field, ResponseDraft& draft) {
+  draft.own->summary = TRY(read_string(value, field)) != "none";
   return {};
 }
 
-Result<void> read_format(const json::value& value, const std::string& path, ResponseDraft& draft) {
+constexpr std::string_view kSummaries[] = {"auto", "concise", "detailed", "none"};
+constexpr Meaning kSummaryMeaning{"Unless none: the reasoning is given, whole, as its summary.",
+                                  one_of(kSummaries)};
+constexpr Field<ResponseDraft> kReasoningFields[] = {
+    {"effort",
+     FieldUse::kHonoured,
+     read_reasoning_effort,
+     {"How much the model thinks before it answers.", one_of(kEfforts)}},
+    {"summary", FieldUse::kHonoured, read_summary, kSummaryMeaning},
+    {"generate_summary", FieldUse::kHonoured, read_summary, kSummaryMeaning},
+};
+
+Result<void> read_reasoning(const json::value& value, std::string_view field, ResponseDraft& draft) {
+  return read_fields<ResponseDraft>(*TRY(read_object(value, field)), kReasoningFields, draft, field);
+}
+
+Result<void> read_format(const json::value& value, std::string_view field, ResponseDraft& draft) {
+  const std::string path(field);
   const json::object& format = *TRY(read_object(value, path));
   const json::value* type = format.if_contains("type");
   if (type == nullptr) return missing_field(path + ".type");
@@ -131,22 +136,20 @@ Result<void> read_format(const json::value& value, const std::string& path, Resp
   return {};
 }
 
+constexpr std::string_view kVerbosities[] = {"low", "medium", "high"};
+constexpr Field<ResponseDraft> kTextFields[] = {
+    {"format",
+     FieldUse::kHonoured,
+     read_format,
+     {"What the answer's text is to match; it is enforced.", typed("TextFormat")}},
+    {"verbosity",
+     FieldUse::kInforms,
+     nullptr,
+     {"Repeated in the answer; it changes nothing here.", one_of(kVerbosities).by_default("\"medium\"")}},
+};
+
 Result<void> read_text(const json::value& value, std::string_view field, ResponseDraft& draft) {
-  for (const auto& [key, entry] : *TRY(read_object(value, field))) {
-    const std::string name(key);
-    const std::string path = std::string(field) + "." + name.substr(0, 60);
-    if (entry.is_null()) continue;
-    if (name == "format") {
-      TRY(read_format(entry, path, draft));
-    } else if (name == "verbosity") {
-      const std::string how = TRY(read_string(entry, path));
-      if (how != "low" && how != "medium" && how != "high")
-        return invalid_argument(path + " is " + shown(entry) + ", must be low, medium or high", path);
-    } else {
-      return invalid_argument("unknown parameter '" + path + "': leave it out", path);
-    }
-  }
-  return {};
+  return read_fields<ResponseDraft>(*TRY(read_object(value, field)), kTextFields, draft, field);
 }
 
 Result<void> read_tools_field(const json::value& value, std::string_view, ResponseDraft& draft) {
@@ -166,76 +169,126 @@ Result<void> read_parallel_tool_calls(const json::value& value, std::string_view
 }
 
 Result<void> read_truncation(const json::value& value, std::string_view field, ResponseDraft& draft) {
-  const std::string how = TRY(read_string(value, field));
-  if (how != "auto" && how != "disabled")
-    return invalid_argument(std::string(field) + " is " + shown(value) + ", must be auto or disabled",
-                            std::string(field));
-  draft.call.drop_oldest = how == "auto";
+  draft.call.drop_oldest = TRY(read_string(value, field)) == "auto";
   return {};
 }
 
-Result<void> read_stream_options(const json::value& value, std::string_view field, ResponseDraft& draft) {
-  TRY(openai::read_stream_options(value, field, draft));
-  if (!draft.call.include_usage) return {};
-  return refused_field("stream_options.include_usage", "a response's last event always has its usage");
+constexpr std::string_view kUsageAlways = "a response's last event always has its usage";
+
+Result<void> allow_no_usage(const json::value& value, std::string_view field, ResponseDraft&) {
+  if (!TRY(read_boolean(value, field))) return {};
+  return refused_field(field, kUsageAlways);
 }
+
+constexpr Field<ResponseDraft> kStreamOptions[] = {
+    {"include_usage", FieldUse::kRefused, allow_no_usage, {kUsageAlways, boolean()}},
+    kObfuscation<ResponseDraft>,
+};
+
+Result<void> read_stream_options(const json::value& value, std::string_view field, ResponseDraft& draft) {
+  draft.has_stream_options = true;
+  return read_fields<ResponseDraft>(*TRY(read_object(value, field)), kStreamOptions, draft, field);
+}
+
+constexpr std::string_view kForeground = "take stream: true, or send the request from another task";
 
 Result<void> allow_foreground(const json::value& value, std::string_view field, ResponseDraft&) {
   if (!TRY(read_boolean(value, field))) return {};
-  return refused_field(field, "take stream: true, or send the request from another task");
+  return refused_field(field, kForeground);
 }
 
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 constexpr auto kInforms = FieldUse::kInforms;
 constexpr auto kRefused = FieldUse::kRefused;
 
+constexpr std::string_view kTruncations[] = {"auto", "disabled"};
+
 constexpr Field<ResponseDraft> kFields[] = {
-    {"model", kHonoured, shared<read_model>},
-    {"adapter", kHonoured, shared<read_adapter>},
-    {"input", kHonoured, read_input_field},
-    {"instructions", kHonoured, read_instructions},
-    {"previous_response_id", kHonoured, read_previous},
-    {"store", kHonoured, read_store},
-    {"max_output_tokens", kHonoured, read_max_output_tokens},
-    {"temperature", kHonoured, shared<read_temperature>},
-    {"top_p", kHonoured, shared<read_top_p>},
-    {"top_logprobs", kHonoured, read_top_logprobs},
-    {"include", kHonoured, read_include},
-    {"reasoning", kHonoured, read_reasoning},
-    {"text", kHonoured, read_text},
-    {"tools", kHonoured, read_tools_field},
-    {"tool_choice", kHonoured, note_tool_choice},
-    {"parallel_tool_calls", kHonoured, read_parallel_tool_calls},
-    {"truncation", kHonoured, read_truncation},
-    {"stream", kHonoured, shared<read_stream>},
-    {"stream_options", kHonoured, read_stream_options},
+    {"model", kRequired, shared<read_model>, meaning::kModel},
+    {"adapter", kHonoured, shared<read_adapter>, meaning::kAdapter},
+    {"input",
+     kRequired,
+     read_input_field,
+     {"A text, or items: the chat so far.", typed("string|InputItem[]")}},
+    {"instructions", kHonoured, read_instructions, {"The system prompt; of this request alone.", text()}},
+    {"previous_response_id",
+     kHonoured,
+     read_previous,
+     {"The kept response that this one goes on from.", text()}},
+    {"store",
+     kHonoured,
+     read_store,
+     {"Whether the response is kept for later requests.", boolean().by_default("true")}},
+    {"max_output_tokens", kHonoured, read_max_output_tokens, meaning::kMaxTokens},
+    {"temperature", kHonoured, shared<read_temperature>, meaning::kTemperature},
+    {"top_p", kHonoured, shared<read_top_p>, meaning::kTopP},
+    {"top_logprobs",
+     kHonoured,
+     read_top_logprobs,
+     {"How many of the likeliest tokens stand beside each; above 0 each token comes with its "
+      "log-probability.",
+      integer(0, 20).by_default("0")}},
+    {"include",
+     kHonoured,
+     read_include,
+     {"What else the answer has: message.output_text.logprobs, reasoning.encrypted_content.",
+      typed("string[]")}},
+    {"reasoning", kHonoured, read_reasoning, {"How the model thinks.", object_of([] {
+                                                return infos_of<ResponseDraft>(kReasoningFields);
+                                              })}},
+    {"text", kHonoured, read_text, {"How the answer's text is made.", object_of([] {
+                                      return infos_of<ResponseDraft>(kTextFields);
+                                    })}},
+    {"tools",
+     kHonoured,
+     read_tools_field,
+     {"Functions and tools that take text; others, which run elsewhere, are told in x-mlxd-ignored.",
+      typed("ResponseTool[]")}},
+    {"tool_choice",
+     kHonoured,
+     note_tool_choice,
+     {"Whether tools are called: none, if the model wants, at least one, or the one that is named.",
+      typed("'none'|'auto'|'required'|object")}},
+    {"parallel_tool_calls", kHonoured, read_parallel_tool_calls, meaning::kParallelToolCalls},
+    {"truncation",
+     kHonoured,
+     read_truncation,
+     {"auto: a chat that does not fit the context begins later.",
+      one_of(kTruncations).by_default("\"disabled\"")}},
+    {"stream", kHonoured, shared<read_stream>, meaning::kStream},
+    {"stream_options",
+     kHonoured,
+     read_stream_options,
+     {"How to stream; only together with stream: true.",
+      object_of([] { return infos_of<ResponseDraft>(kStreamOptions); })}},
     // Not OpenAI's here, but of its other routes or of this server.
-    {"top_k", kHonoured, shared<read_top_k>},
-    {"min_p", kHonoured, shared<read_min_p>},
-    {"seed", kHonoured, shared<read_seed>},
-    {"stop", kHonoured, shared<read_stop>},
-    {"presence_penalty", kHonoured, shared<read_presence_penalty>},
-    {"frequency_penalty", kHonoured, shared<read_frequency_penalty>},
-    {"repetition_penalty", kHonoured, shared<read_repetition_penalty>},
-    {"logit_bias", kHonoured, shared<read_logit_bias>},
-    {"cache_salt", kHonoured, shared<read_cache_salt>},
-    {"keep_alive", kHonoured, shared<read_keep_alive>},
-    {"chat_template_kwargs", kHonoured, shared<read_chat_template_kwargs>},
-    {"thinking_budget", kHonoured, shared<read_thinking_budget>},
-    {"metadata", kInforms, read_metadata},
-    {"user", kInforms},
-    {"service_tier", kInforms},
-    {"safety_identifier", kInforms},
-    {"prompt_cache_key", kInforms},
-    {"prompt_cache_retention", kInforms},
-    {"prompt_cache_options", kInforms},
-    {"client_metadata", kInforms},
-    {"max_tool_calls", kInforms},  // of built-in tools, of which there are none
-    {"background", kRefused, allow_foreground},
-    {"conversation", kRefused, nullptr, "take previous_response_id, or send the items"},
-    {"prompt", kRefused, nullptr, "send its text as instructions"},
-    {"moderation", kRefused, nullptr, "leave it out"},
-    {"context_management", kRefused, nullptr, "take truncation: auto"},
+    {"top_k", kHonoured, shared<read_top_k>, meaning::kTopK},
+    {"min_p", kHonoured, shared<read_min_p>, meaning::kMinP},
+    {"seed", kHonoured, shared<read_seed>, meaning::kSeed},
+    {"stop", kHonoured, shared<read_stop>, meaning::kStop},
+    {"presence_penalty", kHonoured, shared<read_presence_penalty>, meaning::kPresencePenalty},
+    {"frequency_penalty", kHonoured, shared<read_frequency_penalty>, meaning::kFrequencyPenalty},
+    {"repetition_penalty", kHonoured, shared<read_repetition_penalty>, meaning::kRepetitionPenalty},
+    {"logit_bias", kHonoured, shared<read_logit_bias>, meaning::kLogitBias},
+    {"cache_salt", kHonoured, shared<read_cache_salt>, meaning::kCacheSalt},
+    {"keep_alive", kHonoured, shared<read_keep_alive>, meaning::kKeepAlive},
+    {"chat_template_kwargs", kHonoured, shared<read_chat_template_kwargs>, meaning::kTemplateVariables},
+    {"thinking_budget", kHonoured, shared<read_thinking_budget>, meaning::kThinkingBudget},
+    {"metadata", kInforms, read_metadata, {"Texts by name, repeated in the answer.", typed("object")}},
+    {"user", kInforms, nullptr, meaning::kInformsOnly},
+    {"service_tier", kInforms, nullptr, meaning::kInformsOnly},
+    {"safety_identifier", kInforms, nullptr, meaning::kInformsOnly},
+    {"prompt_cache_key", kInforms, nullptr, meaning::kInformsOnly},
+    {"prompt_cache_retention", kInforms, nullptr, meaning::kInformsOnly},
+    {"prompt_cache_options", kInforms, nullptr, meaning::kInformsOnly},
+    {"client_metadata", kInforms, nullptr, meaning::kInformsOnly},
+    {"max_tool_calls", kInforms, nullptr, {"Of built-in tools, of which there are none."}},
+    {"background", kRefused, allow_foreground, {kForeground, boolean()}},
+    {"conversation", kRefused, nullptr, {"take previous_response_id, or send the items"}},
+    {"prompt", kRefused, nullptr, {"send its text as instructions"}},
+    {"moderation", kRefused, nullptr, meaning::kToRefuse},
+    {"context_management", kRefused, nullptr, {"take truncation: auto"}},
 };
 
 /// What an answer repeats of its request, with OpenAI's defaults for the rest.
@@ -305,7 +358,6 @@ Result<GenerationCall> decode_response_request(std::string_view body, bool stric
   TRY(check_common(draft));
   GenerationCall& call = draft.call;
   ResponseDetails& own = *draft.own;
-  if (!draft.has_input) return missing_field("input");
   conversation(draft).messages = TRY(read_items(own.input, {.strict = strict}, call.ignored));
   const std::vector<Message>& messages = call.conversation->messages;
   const bool may_be_empty = !own.previous_id.empty() || !own.input.empty();

@@ -20,7 +20,6 @@ namespace mlxd::api::openai {
 struct ResponseDraft : RequestDraft {
   std::shared_ptr<ResponseDetails> own = std::make_shared<ResponseDetails>();
   ResponseTools tools;
-  bool has_input = false;
   const boost::json::value* tool_choice = nullptr;
 };
 

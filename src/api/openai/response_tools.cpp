@@ -44,11 +44,6 @@ bool is_built_in(std::string_view type) {
   });
 }
 
-const json::value* present(const json::object& object, const char* key) {
-  const json::value* value = object.if_contains(key);
-  return value != nullptr && !value->is_null() ? value : nullptr;
-}
-
 Result<std::string> name_of(const json::object& tool, const std::string& path) {
   const json::value* name = present(tool, "name");
   if (name == nullptr) return missing_field(path + ".name");

@@ -325,7 +325,11 @@ class ResponseAnswer : public ::testing::Test {
   ResponseAnswerEncoder encoder() {
     return ResponseAnswerEncoder({.info = {.id = "R", .created = 7, .model = "m", .fingerprint = {}},
                                   .details = details_,
-                                  .keep = [this](StoredResponse kept) { kept_.push_back(std::move(kept)); },
+                                  .keep =
+                                      [this](std::string id, const std::function<StoredResponse()>& write) {
+                                        kept_.push_back(write());
+                                        EXPECT_EQ(kept_.back().id, id);
+                                      },
                                   .clock = &clock_});
   }
 

@@ -56,27 +56,35 @@ Result<void> read_pieces(const json::value& value, std::string_view field, Reque
   return {};
 }
 
+constexpr auto kRequired = FieldUse::kRequired;
 constexpr auto kHonoured = FieldUse::kHonoured;
 
+constexpr Meaning kPieces{"Whether each token's text is given too.", boolean().by_default("false")};
+
 constexpr Field<RequestDraft> kTextFields[] = {
-    {"model", kHonoured, openai::read_model},
-    {"text", kHonoured, read_text},
-    {"add_special_tokens", kHonoured, read_add_special_tokens},
-    {"pieces", kHonoured, read_pieces},
-    {"keep_alive", kHonoured, openai::read_keep_alive},
+    {"model", kRequired, openai::read_model, meaning::kModel},
+    {"text", kRequired, read_text, {"What to tokenize.", mlxd::api::text()}},
+    {"add_special_tokens",
+     kHonoured,
+     read_add_special_tokens,
+     {"Whether the tokens are there that the tokenizer puts around a text.", boolean().by_default("true")}},
+    {"pieces", kHonoured, read_pieces, kPieces},
+    {"keep_alive", kHonoured, openai::read_keep_alive, meaning::kKeepAlive},
 };
 
 constexpr Field<RequestDraft> kTokenFields[] = {
-    {"model", kHonoured, openai::read_model},
-    {"tokens", kHonoured, read_tokens},
-    {"skip_special_tokens", kHonoured, read_skip_special_tokens},
-    {"keep_alive", kHonoured, openai::read_keep_alive},
+    {"model", kRequired, openai::read_model, meaning::kModel},
+    {"tokens", kRequired, read_tokens, {"The ids.", typed("integer[]")}},
+    {"skip_special_tokens",
+     kHonoured,
+     read_skip_special_tokens,
+     {"Whether tokens that are no text are left out.", boolean().by_default("false")}},
+    {"keep_alive", kHonoured, openai::read_keep_alive, meaning::kKeepAlive},
 };
 
 Result<GenerationCall> decode_chat(json::object object, bool strict) {
   RequestDraft draft;
-  if (const json::value* pieces = object.if_contains("pieces"); pieces != nullptr && !pieces->is_null())
-    TRY(read_pieces(*pieces, "pieces", draft));
+  if (const json::value* pieces = present(object, "pieces")) TRY(read_pieces(*pieces, "pieces", draft));
   object.erase("pieces");
   GenerationCall call = TRY(openai::decode_chat_object(object, strict));
   call.token_view = draft.call.token_view;
@@ -84,6 +92,14 @@ Result<GenerationCall> decode_chat(json::object object, bool strict) {
 }
 
 }  // namespace
+
+std::vector<FieldInfo> text_infos() { return infos_of<RequestDraft>(kTextFields); }
+std::vector<FieldInfo> token_infos() { return infos_of<RequestDraft>(kTokenFields); }
+std::vector<FieldInfo> chat_infos() {
+  std::vector<FieldInfo> infos = infos_of(openai::chat_fields());
+  infos.push_back({"pieces", kHonoured, kPieces});
+  return infos;
+}
 
 Result<GenerationCall> decode_tokenize_request(std::string_view body, bool strict) {
   json::object object = TRY(parse_request_object(body));
@@ -93,7 +109,6 @@ Result<GenerationCall> decode_tokenize_request(std::string_view body, bool stric
   RequestDraft draft;
   TRY(read_fields<RequestDraft>(object, kTextFields, draft));
   TRY(openai::check_common(draft));
-  if (draft.call.prompts.empty()) return missing_field("text");
   draft.call.prompt_field = "text";
   return std::move(draft.call);
 }
@@ -103,7 +118,6 @@ Result<GenerationCall> decode_detokenize_request(std::string_view body) {
   RequestDraft draft;
   TRY(read_fields<RequestDraft>(object, kTokenFields, draft));
   TRY(openai::check_common(draft));
-  if (draft.call.prompts.empty()) return missing_field("tokens");
   draft.call.prompt_field = "tokens";
   return std::move(draft.call);
 }

@@ -7,11 +7,15 @@
 #include <string_view>
 #include <vector>
 
+#include "api/field_shape.h"
 #include "api/generation_call.h"
 #include "base/result.h"
 #include "generation/token.h"
 
 namespace mlxd::api::tokens {
+
+/// All fields of requests to tokenize a text or a chat, and of those the other way.
+std::vector<FieldInfo> text_infos(), chat_infos(), token_infos();
 
 /// {"model", "text"}, or a chat request; "add_special_tokens" (of a text), "pieces". Errors name the field.
 Result<GenerationCall> decode_tokenize_request(std::string_view body, bool strict);
