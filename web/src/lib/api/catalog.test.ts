@@ -9,6 +9,7 @@ describe('what the server pushes', () => {
       kind: 'server',
       load: { model: 'm', step: 'reading', fraction: 0.5, elapsed_s: 1 },
     });
+    expect(newsOf('job_gone', '{"id":"j"}')).toEqual({ kind: 'work', job: { kind: 'job_gone', id: 'j' } });
     expect(newsOf('downloads', '{"downloads":[]}')).toEqual({ kind: 'downloads', downloads: [] });
   });
 

@@ -1,5 +1,6 @@
 // /api/v1/models, /api/v1/hub/models, /api/v1/downloads and their events.
 import { json, pathOf, send } from './http';
+import type { Job, JobLine, JobNews } from './jobs';
 import { eventsOf } from './sse';
 
 export interface Facts {
@@ -172,7 +173,8 @@ export type ServerNews =
   | { kind: 'downloads'; downloads: Download[] }
   | { kind: 'download'; download: Download }
   | { kind: 'models' | 'users' | 'profiles' | 'settings' }
-  | { kind: 'server'; load: LoadStep };
+  | { kind: 'server'; load: LoadStep }
+  | { kind: 'work'; job: JobNews };
 
 /** A step of a model's load. `step` ends with "ready", "failed" or "unloaded". */
 export interface LoadStep {
@@ -192,6 +194,14 @@ export function newsOf(event: string, data: string): ServerNews | null {
       return { kind: event, download: JSON.parse(data) as Download };
     case 'server':
       return { kind: event, load: JSON.parse(data) as LoadStep };
+    case 'jobs':
+      return { kind: 'work', job: { kind: event, jobs: (JSON.parse(data) as { jobs: Job[] }).jobs } };
+    case 'job':
+      return { kind: 'work', job: { kind: event, job: JSON.parse(data) as Job } };
+    case 'job_log':
+      return { kind: 'work', job: { kind: event, ...(JSON.parse(data) as { id: string; line: JobLine }) } };
+    case 'job_gone':
+      return { kind: 'work', job: { kind: event, ...(JSON.parse(data) as { id: string }) } };
     case 'models':
     case 'users':
     case 'profiles':

@@ -1,5 +1,6 @@
 // What the server pushes: downloads, loads of models, and that a list has changed. Comes again by itself when the connection breaks.
 import { news as stream, type Download, type LoadStep } from '$lib/api/catalog';
+import { jobList } from './jobs.svelte';
 import { models } from './models.svelte';
 
 const AGAIN_MS = 2000;
@@ -90,6 +91,7 @@ class News {
           if (event.kind === 'downloads') this.downloads = event.downloads;
           else if (event.kind === 'download') this.take(event.download);
           else if (event.kind === 'server') this.takeLoad(event.load);
+          else if (event.kind === 'work') jobList.take(event.job);
           else if (event.kind === 'models') this.#changed();
           else this.#tell(event.kind);
         }
