@@ -6,7 +6,7 @@ namespace mlxd {
 
 std::vector<JobKind> job_kinds(const JobEnvironment& environment) {
   return {import_kind(environment), convert_kind(environment), perplexity_kind(environment),
-          bench_kind(environment)};
+          bench_kind(environment), probe_kind(environment)};
 }
 
 Result<std::filesystem::path> find_job_model(const JobEnvironment& environment, const std::string& model,

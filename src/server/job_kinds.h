@@ -31,6 +31,7 @@ JobKind import_kind(const JobEnvironment& environment);
 JobKind convert_kind(const JobEnvironment& environment);
 JobKind perplexity_kind(const JobEnvironment& environment);
 JobKind bench_kind(const JobEnvironment& environment);
+JobKind probe_kind(const JobEnvironment& environment);
 
 /// The folder that a job's `model` names: a model's name as everywhere, or, for administrators, a path that
 /// begins with '/'. Errors: kNotFound with the nearest names, kForbidden.
