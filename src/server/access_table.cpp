@@ -9,6 +9,7 @@
 #include "api/manage/account_codec.h"
 #include "api/manage/catalog_json.h"
 #include "api/manage/chat_codec.h"
+#include "api/manage/job_codec.h"
 #include "api/manage/pool_requests.h"
 #include "api/manage/profile_codec.h"
 #include "api/ollama/model_requests.h"

@@ -104,11 +104,9 @@ Result<JobWish> read_job_parameters(const JobKind& kind, const json::object& giv
   for (const auto& [key, value] : given) {
     const std::string name(key.data(), key.size());
     if (find(name) != kind.parameters.end()) continue;
-    std::vector<std::string> known;
-    for (const JobParameter& parameter : kind.parameters) known.emplace_back(parameter.name);
-    Error error = api::unknown_field(name, known);
-    error.field = "parameters." + name;
-    return error;
+    std::vector<api::FieldInfo> known;
+    for (const JobParameter& parameter : kind.parameters) known.push_back({.name = parameter.name});
+    return api::unknown_field(name, known, "parameters");
   }
   JobWish wish;
   for (const JobParameter& parameter : kind.parameters) {
