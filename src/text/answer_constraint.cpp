@@ -18,6 +18,9 @@ void set(std::span<std::uint32_t> mask, TokenId token, bool allowed) {
     mask[word] &= ~bit;
 }
 
+/// After reasoning, as OutputParser takes them.
+constexpr std::size_t kMostBreaks = 2;
+
 }  // namespace
 
 Result<std::shared_ptr<AnswerConstraint>> AnswerConstraint::create(Options options) {
@@ -32,6 +35,12 @@ AnswerConstraint::AnswerConstraint(Options options, std::vector<TokenId> closing
       closing_(std::move(closing)),
       num_words_((static_cast<std::size_t>(std::max(options_.vocab_size, 0)) + 31) / 32) {
   if (!options_.reasoning.open.empty()) open_token_ = options_.tokenizer->token_id(options_.reasoning.open);
+  for (const std::string_view breaks : {"\n", "\n\n"}) {
+    const auto tokens = options_.tokenizer->encode(breaks, false);
+    if (tokens.ok() && tokens.value().size() == 1 &&
+        options_.tokenizer->token_bytes(tokens.value()[0]) == breaks)
+      breaks_.push_back(tokens.value()[0]);
+  }
   if (options_.start != Start::kContent)
     begin_reasoning(place_);
   else if (options_.reasoning.open.empty())
@@ -133,6 +142,11 @@ Result<bool> AnswerConstraint::fill(const Place& place, GrammarMatcher* grammar,
   }
   TRY(grammar->compute_mask(words));
   if (place.phase == Phase::kOpening) set(words, open_token_, true);
+  if (place.phase == Phase::kBreak) {
+    for (const TokenId token : breaks_)
+      if (place.text.size() + options_.tokenizer->token_bytes(token).size() <= kMostBreaks)
+        set(words, token, true);
+  }
   return true;
 }
 
@@ -146,6 +160,13 @@ Result<void> AnswerConstraint::advance(Place& place, GrammarMatcher* grammar, To
     case Phase::kClosing:
       if (++place.num_closed == closing_.size()) place.phase = Phase::kAnswer;
       return {};
+    case Phase::kBreak:
+      if (std::find(breaks_.begin(), breaks_.end(), token) != breaks_.end()) {
+        place.text += options_.tokenizer->token_bytes(token);
+        if (place.text.size() <= kMostBreaks) return {};
+      }
+      place.phase = Phase::kAnswer;
+      break;
     case Phase::kAnswer:
       break;
   }
@@ -186,7 +207,8 @@ void AnswerConstraint::advance_reasoning(Place& place, TokenId token) const {
   ++place.num_thought;
   place.text += options_.tokenizer->token_bytes(token);
   if (place.text.find(close) != std::string::npos) {
-    place.phase = Phase::kAnswer;
+    place.phase = Phase::kBreak;
+    place.text.clear();
     return;
   }
   if (place.text.size() >= close.size()) place.text.erase(0, place.text.size() - close.size() + 1);

@@ -43,6 +43,7 @@ class AnswerConstraint : public TokenConstraint {
     kOpening,  // reasoning may begin, or the answer
     kReasoning,
     kClosing,  // the closing marker is written, whatever the model would say
+    kBreak,    // the model has closed its reasoning: line breaks that are layout may come, or the answer
     kAnswer,
   };
   /// How far the answer has come, but for the grammar.
@@ -65,6 +66,7 @@ class AnswerConstraint : public TokenConstraint {
   Options options_;
   std::vector<TokenId> closing_;   // the marker's tokens
   TokenId open_token_ = kNoToken;  // if the opening marker is one token
+  std::vector<TokenId> breaks_;    // the tokens of one line break and of two
   Place place_;
   std::optional<Error> error_;
 

@@ -248,10 +248,20 @@ TEST_F(AnswerConstraintTest, the_grammar_begins_when_reasoning_has_ended) {
   for (int round = 0; round < 20; ++round) {
     const std::string said = say(*make(kSchema, {}, Start::kReasoning), "hm {7} \n</think>", random);
     ASSERT_TRUE(said.starts_with("hm {7} \n</think>")) << said;
-    EXPECT_TRUE(is_answer(said.substr(said.find("</think>") + 8))) << said;
+    const std::size_t begin = said.find_first_not_of('\n', said.find("</think>") + 8);
+    EXPECT_LE(begin, said.find("</think>") + 10) << said;
+    EXPECT_TRUE(is_answer(said.substr(begin))) << said;
   }
   const auto constraint = make(kSchema, {}, Start::kReasoning);
   EXPECT_FALSE(allows(next_mask(*constraint), speaker_.end)) << "nothing has been answered yet";
+  // The layout that models write after their own marker is theirs, and no more than that.
+  for (const TokenId token : speaker_.spell("hm</think>\n\n")) {
+    ASSERT_TRUE(allows(next_mask(*constraint), token));
+    constraint->advance(token);
+  }
+  EXPECT_FALSE(allows(next_mask(*constraint), speaker_.spell("\n").front()));
+  EXPECT_FALSE(allows(next_mask(*constraint), speaker_.end));
+  EXPECT_TRUE(is_answer(say(*constraint, "", random)));
 }
 
 TEST_F(AnswerConstraintTest, reasoning_ends_within_its_budget) {
