@@ -15,8 +15,8 @@
 namespace mlxd {
 
 struct AnswerWish {
-  /// What the content matches; null: any text. Beside tools or channels it becomes a part of another grammar: one
-  /// that is no grammar by itself has to be refused before.
+  /// What the content matches; null: any text. Beside tools or channels it becomes a part of another grammar:
+  /// one that is no grammar by itself has to be refused before.
   const Grammar* content = nullptr;
   std::span<const Tool> tools = {};  // that may be called; empty: none
   bool must_call = false;            // the answer is calls; else calls or content
