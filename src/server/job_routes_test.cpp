@@ -273,6 +273,18 @@ TEST_F(JobRoutesTest, a_job_that_runs_stops_when_told_to_and_the_next_begins) {
   EXPECT_EQ(owner().get("/api/v1/servers").at("/budget/job_bytes"), "0");
 }
 
+TEST_F(JobRoutesTest, a_model_is_probed_apart_from_what_is_served) {
+  const ManageReply job = wait_for_end(begin("probe", {{"model", "tiny"}}));
+  ASSERT_EQ(job.at("/state"), "done") << job.raw;
+  EXPECT_EQ(job.at("/result/model"), "tiny");
+  const json::object& result = job.body.at("result").as_object();
+  EXPECT_FALSE(result.at("context").at("trials").as_array().empty());
+  EXPECT_EQ(result.at("speed").as_array().size(), 2U) << job.raw;
+  const ManageReply log = owner().get("/api/v1/jobs/" + job.at("/id") + "/log");
+  EXPECT_THAT(log.raw, HasSubstr("context: "));
+  EXPECT_EQ(owner().get("/api/v1/servers").at("/budget/job_bytes"), "0");
+}
+
 TEST_F(JobRoutesTest, what_waits_holds_its_name_and_leaves_nothing_if_it_is_cancelled) {
   const std::string running = begin("bench", long_bench());
   const std::string import = begin("import", {{"file", gguf().string()}});
@@ -343,7 +355,7 @@ TEST_F(JobRoutesTest, kinds_are_told_for_those_who_fill_in_a_form) {
   std::map<std::string, json::value> by_name;
   for (const json::value& kind : kinds.body.at("kinds").as_array())
     by_name[std::string(kind.at("kind").as_string())] = kind;
-  EXPECT_EQ(by_name.size(), 4U);
+  EXPECT_EQ(by_name.size(), 5U);
   EXPECT_TRUE(by_name.at("import").at("admin_only").as_bool());
   EXPECT_FALSE(by_name.at("bench").at("admin_only").as_bool());
   EXPECT_EQ(json::serialize(by_name.at("bench").at("parameters").at(1)),

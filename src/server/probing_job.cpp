@@ -31,7 +31,8 @@ Result<json::object> run_probe(const JobEnvironment& environment, const JobWish&
   options.max_running = kStreams;
   options.context_tokens = static_cast<std::int32_t>(
       std::min<std::int64_t>(details.context_tokens, wish.integer("context", kUsualContext)));
-  options.kv_bytes = static_cast<std::size_t>(details.kv_bytes_per_token * options.context_tokens);
+  options.kv_bytes =
+      static_cast<std::size_t>(details.kv_bytes_per_token * kv_tokens_to_probe(options.context_tokens));
   // As run_bench wants it.
   options.gap_ratio = std::numeric_limits<double>::infinity();
   if (options.draft_model.empty()) options.speculation = "off";

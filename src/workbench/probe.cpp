@@ -42,6 +42,15 @@ Tool weather_tool() {
           .parameters_json = parameters};
 }
 
+BenchPlan speed_plan(std::int32_t context_tokens) {
+  BenchPlan plan;
+  plan.prompt_tokens = std::min(256, context_tokens / 4);
+  plan.tokens = std::min(32, context_tokens / 4);
+  plan.concurrency = {1, 4};
+  plan.rounds = 1;
+  return plan;
+}
+
 struct Answer {
   std::vector<AnswerPiece> pieces;
   std::string raw;  // special tokens too
@@ -333,11 +342,7 @@ class Probe {
   }
 
   Result<std::string> try_speed() {
-    BenchPlan plan;
-    plan.prompt_tokens = std::min(256, model_.limits().context_tokens / 4);
-    plan.tokens = std::min(32, model_.limits().context_tokens / 4);
-    plan.concurrency = {1, 4};
-    plan.rounds = 1;
+    const BenchPlan plan = speed_plan(model_.limits().context_tokens);
     for (const BenchResult& result : TRY(run_bench(model_, plan, {})))
       report_.speed.push_back({result.concurrency, result.prefill_tokens_per_s, result.decode_tokens_per_s});
     return std::to_string(std::lround(report_.speed.front().decode_tokens_per_s)) + " tokens/s alone";
@@ -373,6 +378,10 @@ std::string word(const std::optional<bool>& value) { return value ? (*value ? "y
 
 Result<ProbeReport> probe_model(const ModelHost& model, const ProbeOptions& options) {
   return Probe(model, options).run();
+}
+
+std::int64_t kv_tokens_to_probe(std::int32_t context_tokens) {
+  return std::max<std::int64_t>(context_tokens, kv_tokens_needed(speed_plan(context_tokens)));
 }
 
 std::vector<std::string> compare_probes(const ProbeReport& before, const ProbeReport& now) {

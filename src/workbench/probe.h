@@ -80,6 +80,9 @@ struct ProbeOptions {
 /// the engine where nothing can be computed at all. An experiment that fails is a remark.
 Result<ProbeReport> probe_model(const ModelHost& model, const ProbeOptions& options);
 
+/// K/V positions that probing a model loaded for such a context needs.
+std::int64_t kv_tokens_to_probe(std::int32_t context_tokens);
+
 /// What differs between two reports of what a model is (not of how fast), in whole sentences: for stored
 /// reports against what is found today.
 std::vector<std::string> compare_probes(const ProbeReport& before, const ProbeReport& now);
