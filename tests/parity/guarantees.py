@@ -52,12 +52,17 @@ TOOLS = {
     },
     "add": {
         "type": "object",
-        "properties": {"a": {"type": "number", "minimum": 0, "maximum": 9}, "b": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "properties": {"a": {"type": "integer", "minimum": -9, "maximum": 9}, "b": {"enum": [0.5, 1, 1.5]}},
         "required": ["a", "b"],
         "additionalProperties": False,
     },
     "stop": {"type": "object", "properties": {}, "additionalProperties": False},
-    "file": NESTED,
+    "file": {
+        "type": "object",
+        "properties": {"name": {"type": "string", "pattern": "^[a-z]{1,8}$"}, "tags": {"type": "array", "items": {"enum": ["red", "blue"]}, "maxItems": 2}},
+        "required": ["name", "tags"],
+        "additionalProperties": False,
+    },
 }
 REGEX = r"(yes|no|maybe), [0-9]{1,3} (apple|pear)s?( and [a-f]{2})?"
 LARK = """start: term (OPERATOR term){1,4}
