@@ -86,7 +86,7 @@ describe('jobs', { skip: noBrowser }, () => {
     const job = card(`Benchmark: ${MODEL}`);
     await job.getByText('Runs').waitFor({ timeout: 60_000 });
     await job.getByRole('button', { name: /^Cancel/ }).click();
-    await job.getByText('Cancelled').waitFor({ timeout: 60_000 });
+    await job.getByText('Cancelled', { exact: true }).waitFor({ timeout: 60_000 });
     await job.getByRole('button', { name: /^Once more/ }).click();
     assert.equal(await dialog().getByLabel('Rounds').inputValue(), '50');
     await page.keyboard.press('Escape');
