@@ -422,7 +422,7 @@ constexpr AccessRule kTable[] = {
      "/api/v1/jobs",
      kLook,
      "Lists long jobs over models.",
-     {.query = "kind?:string state?:string limit?:integer(1..1000)=100", .reply = "Jobs"}},
+     {.query = "kind?:string state?:string limit?:integer(0..1000)=100", .reply = "Jobs"}},
     {"POST", "/api/v1/jobs", kMember, "Begins a job.", {.body = kJob, .reply = "Job", .status = 202}},
     {"GET",
      "/api/v1/jobs/kinds",
@@ -435,7 +435,7 @@ constexpr AccessRule kTable[] = {
      "/api/v1/jobs/{id}/log",
      kLook,
      "Gives a job's log.",
-     {.query = "from?:integer(0..1099511627776)=0 limit?:integer(1..1000)=1000", .reply = "JobLog"}},
+     {.query = "from?:integer(0..1099511627776)=0 limit?:integer(0..1000)=1000", .reply = "JobLog"}},
     {"POST", "/api/v1/jobs/{id}/cancel", kMember, "Stops a job.", {.reply = "Job"}},
 };
 
