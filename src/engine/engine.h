@@ -184,7 +184,7 @@ class Engine {
   bool follows_ = false;  // on another without a pause
   std::vector<Sequence*> decoding_;
   std::vector<TokenId> foreseen_;  // of one sequence
-  Duration drafting_{};  // what guessing took
+  Duration drafting_{};            // what guessing took
   std::int32_t num_accepted_ = 0;
   std::span<const ScheduledChunk> chunks_;
   StepBatch batch_;

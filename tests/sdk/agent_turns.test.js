@@ -13,11 +13,11 @@ import { checkChatStream, checkMessageStream, checkResponseStream } from './stre
 
 const TASK = 'Please colour the elephant (task-one).';
 const NOTES = 'purple elephant\n\tsecond "line" with \\ and <tag> & 日本語 🐘\nzebra\n';
-const READ = { name: 'read_file', input: { path: '/work/notes.txt', limit: 200 } };
+const READ = { name: 'read_file', input: { path: '/home/me/notes.txt', limit: 200 } };
 const SHELL = { name: 'shell', input: { command: ['bash', '-c', 'wc -l < notes.txt && echo "a \\"b\\" $HOME"'], timeout_ms: 10_000, login: false } };
 const EDIT = {
   name: 'edit_file',
-  input: { path: '/work/notes.txt', old_text: 'purple elephant', new_text: 'green elephant\n  if (a < b && c > d) { x = "1"; }\n', all: true, note: null },
+  input: { path: '/home/me/notes.txt', old_text: 'purple elephant', new_text: 'green elephant\n  if (a < b && c > d) { x = "1"; }\n', all: true, note: null },
 };
 const LOOK = [{ name: 'shell', input: { command: ['ls'] } }, { name: 'read_file', input: { path: 'b.txt' } }, { name: 'read_file', input: { path: 'b.txt' } }];
 const FINAL = 'Done: the elephant is green now. 🐘';

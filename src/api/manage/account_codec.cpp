@@ -97,10 +97,7 @@ constexpr Field<AccountFields> kAccountFields[] = {
      read_cookie,
      {"Whether the session's token comes as a cookie; else in the answer.", boolean().by_default("true")}},
     {"name", FieldUse::kHonoured, read_name, {"What the account is called.", mlxd::api::text()}},
-    {"role",
-     FieldUse::kHonoured,
-     read_role,
-     {"What the account may do.", one_of(kRoles)}},
+    {"role", FieldUse::kHonoured, read_role, {"What the account may do.", one_of(kRoles)}},
     {"status", FieldUse::kHonoured, read_status, {"Whether it may log in.", one_of(kStatuses)}},
 };
 
