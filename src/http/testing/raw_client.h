@@ -66,7 +66,8 @@ class RawClient {
     response.head = read_until("\r\n\r\n");
     if (response.head.size() < 12) return response;
     response.status = std::atoi(response.head.c_str() + 9);
-    if (head_only || response.status == 204 || response.status == 100) return response;
+    if (head_only || response.status == 204 || response.status == 304 || response.status == 100)
+      return response;
     if (response.header("transfer-encoding") == "chunked") {
       for (;;) {
         const std::size_t size = std::strtoul(read_until("\r\n").c_str(), nullptr, 16);
