@@ -69,7 +69,7 @@ constexpr const char* kChat =
    {"role":"assistant","content":null,"reasoning":"r","tool_calls":[{"id":"c","type":"function",
      "function":{"name":"f","arguments":"{\"a\":1}"}}]},{"role":"tool","tool_call_id":"c","content":"ok"}]})";
 constexpr const char* kCompletion =
-    R"({"model":"m","prompt":["a",[1,2,3]],"max_tokens":0,"echo":true,"stop":"x","n":2,"best_of":2,"user":"u"})";
+    R"({"model":"m","prompt":["a",[1,2,3]],"max_tokens":0,"echo":true,"logprobs":2,"stop":"x","n":2,"best_of":2,"user":"u"})";
 constexpr const char* kFilling = R"({"model":"m","prompt":"a","suffix":"s","logprobs":2,"max_tokens":5})";
 constexpr const char* kResponse = R"({"model":"m","instructions":"i","previous_response_id":"r","store":false,
   "include":["message.output_text.logprobs","reasoning.encrypted_content"],"reasoning":{"effort":"low","summary":"auto"},

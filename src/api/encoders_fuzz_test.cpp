@@ -47,6 +47,8 @@ TokenText random_token(Dice& dice) {
   token.bytes = dice.one_in(2) ? dice.text(1) : dice.bytes(3);
   token.logprob =
       dice.pick(std::array<float, 4>{-0.5F, 0.0F, -1e30F, -std::numeric_limits<float>::infinity()});
+  token.has_logprob = !dice.one_in(5);
+  if (dice.one_in(5)) token.num_characters = static_cast<std::int64_t>(dice.below(4));
   for (std::size_t i = dice.below(3); i > 0; --i)
     token.top.push_back({static_cast<TokenId>(i), dice.bytes(3), -1.0F * static_cast<float>(i)});
   return token;

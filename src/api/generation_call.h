@@ -75,9 +75,11 @@ struct GenerationCall {
   /// A chat's reasoning ends within so many tokens.
   std::optional<std::int32_t> thinking_budget;
   TokenView token_view;
-  bool one_tool_call = false;    // the answer ends with its first complete call
-  bool echo = false;             // the answer's text begins with the prompt's
-  bool echo_alone = false;       // … and nothing is generated
+  bool one_tool_call = false;  // the answer ends with its first complete call
+  bool echo = false;           // the answer's text begins with the prompt's
+  bool echo_alone = false;     // … and nothing is generated
+  /// With the prompt's text come its tokens and their log-probabilities.
+  bool scores_prompt() const { return echo && sampling.logprobs; }
   bool hides_reasoning = false;  // the answer does not show what was thought
   /// What is generated stands between each prompt, which is a text, and this.
   std::optional<std::string> suffix;

@@ -26,6 +26,12 @@ class Turn {
   Backend& backend_;
 };
 
+Error no_probability() {
+  return Error(ErrorKind::kInternal,
+               "the model gave no probability to any token (its logits are not numbers): its weights or "
+               "this backend are at fault");
+}
+
 Error option_too_small(const char* name, std::int32_t value) {
   return invalid_argument(std::string(name) + " is " + std::to_string(value) + ", must be at least 1", name);
 }
@@ -35,7 +41,7 @@ Error option_too_small(const char* name, std::int32_t value) {
 Result<void> check_fits(const GenerationRequest& request, std::int32_t num_pages) {
   // The last token is reported but never run, so it needs no K/V.
   const std::int64_t tokens = static_cast<std::int64_t>(request.prompt().size()) +
-                              static_cast<std::int64_t>(request.max_tokens()) - 1;
+                              std::max<std::int64_t>(request.max_tokens() - 1, 0);
   if (tokens <= static_cast<std::int64_t>(num_pages) * kPageTokens) return {};
   return Error(ErrorKind::kTooLarge,
                "the request needs K/V for " + std::to_string(tokens) + " tokens (a prompt of " +
@@ -350,7 +356,12 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
   for (const TokenId token : sequence.tokens().subspan(static_cast<std::size_t>(sequence.num_computed()),
                                                        static_cast<std::size_t>(chunk.num_tokens)))
     batch_.tokens.push_back(TokenInput::id(token));
-  if (!chunk.finishes || chunk.num_tokens < sequence.num_remaining()) return;
+  if (!chunk.finishes) return;
+  const Sequence::ScoreRows scored = sequence.rows_to_score(chunk.num_tokens);
+  for (std::int32_t position = scored.begin; position < scored.end; ++position)
+    batch_.samples.push_back(
+        {entry.first_token + position - entry.first_position, sequence.score_spec(position)});
+  if (chunk.num_tokens < sequence.num_remaining() || !sequence.request().generates()) return;
   const auto last = static_cast<std::int32_t>(batch_.tokens.size()) - 1;
   set_out_masks(sequence, chunk.num_drafts);
   batch_.samples.push_back({last, sequence.sample_spec()});
@@ -403,6 +414,9 @@ void Engine::sample() {
   for (const ScheduledChunk& chunk : chunks_) {
     if (!chunk.finishes) continue;
     Sequence& sequence = *chunk.sequence;
+    const std::size_t num_scored = sequence.rows_to_score(chunk.num_tokens).count();
+    const bool goes_on = accept_scores(sequence, row, num_scored);
+    row += num_scored;
     const std::int32_t recomputed = sequence.advance(cache_, chunk.num_tokens);
     const std::int32_t end = sequence.num_computed();
     const std::int32_t prefilled =
@@ -410,9 +424,26 @@ void Engine::sample() {
     stats_.prompt_tokens += static_cast<std::uint64_t>(std::max(prefilled, 0));
     stats_.recomputed_tokens += static_cast<std::uint64_t>(recomputed);
     if (sequence.num_remaining() > 0) continue;
-    accept_verified(chunk, row);
+    if (!sequence.request().generates()) {
+      if (goes_on) finish(sequence, add_event(sequence).event, FinishReason::kLength);
+      continue;
+    }
+    if (goes_on) accept_verified(chunk, row);
     row += static_cast<std::size_t>(chunk.num_drafts) + 1;
   }
+}
+
+// Takes what `count` rows from `row` on say of a prompt. False if the sequence ends with it.
+bool Engine::accept_scores(Sequence& sequence, std::size_t row, std::size_t count) {
+  for (const SampledToken& scored : std::span(result_.samples).subspan(row, count)) {
+    if (scored.token == kNoToken) {
+      fail(sequence, no_probability());
+      return false;
+    }
+    const auto first = result_.top_logprobs.begin() + scored.first_top_logprob;
+    sequence.add_score({scored.logprob, {first, first + scored.num_top_logprobs}});
+  }
+  return true;
 }
 
 // Takes the token that the row after the sequence's last token chose; and while that is the one guessed,
@@ -452,34 +483,40 @@ bool Engine::accept_sample(Sequence& sequence, const SampledToken& sampled) {
     return false;
   }
   if (sampled.token == kNoToken) {
-    fail(sequence,
-         Error(ErrorKind::kInternal,
-               "the model gave no probability to any token (its logits are not numbers): its weights or "
-               "this backend are at fault"));
+    fail(sequence, no_probability());
     return false;
   }
   const SamplingParams& sampling = sequence.request().sampling();
-  SequenceEvent& event = events_.emplace_back();
-  event.id = sequence.id();
+  SequenceEvent& event = add_event(sequence);
   event.event.token = sampled.token;
   if (sampling.logprobs) event.event.logprob = sampled.logprob;
   if (sampled.num_top_logprobs > 0) {
     const auto first = result_.top_logprobs.begin() + sampled.first_top_logprob;
     event.event.top_logprobs.assign(first, first + sampled.num_top_logprobs);
   }
+  ++stats_.generated_tokens;
+  const std::optional<FinishReason> end = sequence.append(sampled.token);
+  if (end) finish(sequence, event.event, *end);
+  return !end;
+}
+
+// With what is told of the prompt, if this is the sequence's first.
+SequenceEvent& Engine::add_event(Sequence& sequence) {
+  SequenceEvent& event = events_.emplace_back();
+  event.id = sequence.id();
+  event.event.prompt_scores = sequence.take_prompt_scores();
   event.event.cache = sequence.take_cache_report();
   if (event.event.cache)
     stats_.cached_prompt_tokens += static_cast<std::uint64_t>(event.event.cache->cached_tokens);
-  ++stats_.generated_tokens;
-  event.event.finish = sequence.append(sampled.token);
-  if (event.event.finish) {
-    ++stats_.requests_finished;
-    const double took = seconds(clock_.now() - *sequence.started_at());
-    running_seconds_ = running_seconds_ > 0.0 ? running_seconds_ * 0.9 + took * 0.1 : took;
-    ended_.push_back(sequence.id());
-    return false;
-  }
-  return true;
+  return event;
+}
+
+void Engine::finish(const Sequence& sequence, TokenEvent& event, FinishReason reason) {
+  event.finish = reason;
+  ++stats_.requests_finished;
+  const double took = seconds(clock_.now() - *sequence.started_at());
+  running_seconds_ = running_seconds_ > 0.0 ? running_seconds_ * 0.9 + took * 0.1 : took;
+  ended_.push_back(sequence.id());
 }
 
 void Engine::fail_step(const Error& error) {

@@ -147,8 +147,11 @@ class Engine {
   void keep_allowed(Sequence& sequence);
   void add_to_batch(const ScheduledChunk& chunk);
   void set_out_masks(const Sequence& sequence, std::int32_t num_drafts);
+  bool accept_scores(Sequence& sequence, std::size_t row, std::size_t count);
   void accept_verified(const ScheduledChunk& chunk, std::size_t row);
   bool accept_sample(Sequence& sequence, const SampledToken& sampled);
+  SequenceEvent& add_event(Sequence& sequence);
+  void finish(const Sequence& sequence, TokenEvent& event, FinishReason reason);
   void resize_drafter(std::int32_t num_pages);
   void drop_drafter(const Error& error);
   void fail_step(const Error& error);

@@ -59,6 +59,7 @@ class Schedule {
     more.cache_salt = chance(0.8) ? "" : "apart";
     more.explain_cache = chance(0.2);
     if (chance(0.1)) more.prediction = prompt;
+    if (chance(0.15)) more.prompt_scoring = chance(0.5) ? PromptScoring::kWithAnswer : PromptScoring::kAlone;
     return make_request(std::move(prompt), max_tokens, sampling, stops, std::move(more));
   }
 
@@ -74,6 +75,7 @@ struct Totals {
   std::uint64_t drafted_tokens = 0;
   std::uint64_t accepted_tokens = 0;
   std::uint64_t sliced_steps = 0;
+  std::uint64_t scored_requests = 0;
 };
 
 /// Adds a group of states to some groups with K/V, or takes it alone.
@@ -150,7 +152,8 @@ void run_schedule(std::uint32_t seed, bool has_states, Totals& totals) {
       std::int32_t least = 1;
       for (const auto& [id, request] : requests) {
         if (harness.answers[id].ended() || cancelled[id]) continue;
-        least = std::max(least, pages_for_tokens(std::ssize(request.prompt()) + request.max_tokens() - 1));
+        least = std::max(
+            least, pages_for_tokens(std::ssize(request.prompt()) + std::max(request.max_tokens() - 1, 0)));
       }
       num_pages = schedule.between(least, least + 10);
       ASSERT_TRUE(harness.engine->resize(num_pages).ok());
@@ -188,6 +191,12 @@ void run_schedule(std::uint32_t seed, bool has_states, Totals& totals) {
       ASSERT_TRUE(answer.finish) << "request " << id;
       ASSERT_EQ(answer.tokens, alone) << "request " << id;
       ASSERT_EQ(answer.finish, whole.finish) << "request " << id;
+      ASSERT_EQ(answer.scores != nullptr, request.scores_prompt()) << "request " << id;
+      if (request.scores_prompt()) {
+        ASSERT_EQ(std::ssize(*answer.scores), std::ssize(request.prompt()) - 1) << "request " << id;
+        ASSERT_EQ(*answer.scores, *whole.scores) << "request " << id;
+        ++totals.scored_requests;
+      }
       ASSERT_EQ(answer.logprobs, whole.logprobs) << "request " << id;
       ASSERT_EQ(answer.top_logprobs.size(), whole.top_logprobs.size()) << "request " << id;
       for (std::size_t i = 0; i < whole.top_logprobs.size(); ++i) {
@@ -207,6 +216,7 @@ TEST(EngineSchedules, every_request_gets_the_tokens_it_has_alone) {
   EXPECT_GT(totals.cached_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.evictions, kNumSchedules);
   EXPECT_GT(totals.resizes, kNumSchedules / 5);
+  EXPECT_GT(totals.scored_requests, kNumSchedules / 2);
   EXPECT_GT(totals.sliced_steps, kNumSchedules * 2);
   EXPECT_GT(totals.accepted_tokens, kNumSchedules * 20);
   EXPECT_GT(totals.drafted_tokens - totals.accepted_tokens, kNumSchedules * 8);

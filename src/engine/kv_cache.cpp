@@ -74,7 +74,8 @@ std::int32_t KvCache::most_pages(const PageGroupInfo& group, std::int64_t num_to
   return std::min(all, pages_for_tokens(std::int64_t{group.window_tokens} + step_tokens) + 1);
 }
 
-KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy) const {
+KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy,
+                             std::int32_t most_tokens) const {
   Match match;
   match.num_asked = static_cast<std::int32_t>(tokens.size());
   const NodeId root = match.root = share_prefixes_ ? tree_.find_root(salt) : kNoNode;
@@ -89,7 +90,9 @@ KvCache::Match KvCache::find(std::span<const TokenId> tokens, std::string_view s
     last = child;
   }
   match.num_known = static_cast<std::int32_t>(match.path.size());
-  match.num_tokens = match.num_known * kPageTokens;
+  match.path.resize(std::min(match.path.size(), static_cast<std::size_t>(most_tokens / kPageTokens)));
+  match.num_tokens = static_cast<std::int32_t>(match.path.size()) * kPageTokens;
+  tokens = tokens.first(std::min(tokens.size(), static_cast<std::size_t>(most_tokens) + 1));
   if (may_copy) add_partial(match, tokens);
   // What a window still sees must be there; else a shorter beginning may do.
   while (!is_usable(match)) {

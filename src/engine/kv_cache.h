@@ -17,6 +17,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <span>
@@ -70,8 +71,9 @@ class KvCache {
     std::array<std::int32_t, kMaxLayerGroups> num_idle{};
   };
   /// At most tokens.size() - 1 tokens match: the last one has to be computed to choose the next.
-  /// Without `may_copy` only whole pages match.
-  Match find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy = true) const;
+  /// Nor do more than `most_tokens`. Without `may_copy` only whole pages match.
+  Match find(std::span<const TokenId> tokens, std::string_view salt, bool may_copy = true,
+             std::int32_t most_tokens = std::numeric_limits<std::int32_t>::max()) const;
   /// Starts a sequence that holds nothing from a match. Returns how many tokens have K/V and states (fewer
   /// than matched if there is no page for a copy).
   std::int32_t open(Held& held, const Match& match, std::string_view salt);

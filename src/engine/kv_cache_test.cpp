@@ -86,6 +86,21 @@ TEST(KvCache, finds_whole_pages_and_copies_the_one_that_differs_within) {
   }
 }
 
+TEST(KvCache, finds_no_more_than_is_wanted) {
+  KvCache cache({.groups = {kFull}, .num_pages = {20}});
+  Prompts prompts(cache);
+  prompts.run(numbers(100));
+  for (const std::int32_t most : {0, 1, 31, 32, 33, 64, 99, 100, 1000}) {
+    const KvCache::Match match = cache.find(numbers(100), "", true, most);
+    EXPECT_EQ(match.num_tokens, std::min(most, 99));
+    EXPECT_EQ(cache.find(numbers(100), "", false, most).num_tokens,
+              std::min(most, 99) / kPageTokens * kPageTokens);
+    // Where others will part is no matter of what is wanted.
+    EXPECT_EQ(match.num_asked, 100);
+    EXPECT_EQ(match.num_known, 3);
+  }
+}
+
 TEST(KvCache, a_copy_comes_from_the_page_it_shares_and_goes_to_a_page_of_its_own) {
   KvCache cache({.groups = {kFull}, .num_pages = {20}});
   Prompts prompts(cache);

@@ -47,7 +47,8 @@ SampledToken Sampler::sample(const SampleSpec& spec, std::span<float> logits,
                              std::vector<TokenLogprob>& top_logprobs) {
   SampledToken result;
   result.first_top_logprob = static_cast<std::int32_t>(top_logprobs.size());
-  const bool wants_raw = spec.logprob || spec.top_logprobs > 0;
+  const bool scores = spec.scored != kNoToken;
+  const bool wants_raw = spec.logprob || spec.top_logprobs > 0 || scores;
   RawScale scale;
   if (wants_raw) {
     find_maxima(logits);
@@ -58,6 +59,12 @@ SampledToken Sampler::sample(const SampleSpec& spec, std::span<float> logits,
     append_alternatives(logits, scale, static_cast<std::size_t>(std::max(spec.top_logprobs, 0)),
                         top_logprobs);
     result.num_top_logprobs = static_cast<std::int32_t>(top_logprobs.size()) - result.first_top_logprob;
+  }
+  if (scores) {
+    const float logit = logits[static_cast<std::size_t>(spec.scored)];
+    result.token = spec.scored;
+    result.logprob = std::isnan(logit) ? kMinusInfinity : scale.logprob(logit);
+    return result;
   }
   apply_penalties(spec, logits, wants_raw);
   apply_mask(spec.mask, logits);

@@ -18,7 +18,8 @@ class Sampler {
  public:
   /// `logits` [vocab_size] is modified. Alternatives asked for are appended to `top_logprobs`. Time
   /// O(vocabulary). The result is a function of the arguments alone. If the mask allows nothing, or no logit
-  /// is a number above -infinity, kNoToken.
+  /// is a number above -infinity, kNoToken. A scored token whose logit is no number has the log-probability
+  /// -infinity.
   SampledToken sample(const SampleSpec& spec, std::span<float> logits,
                       std::vector<TokenLogprob>& top_logprobs);
 

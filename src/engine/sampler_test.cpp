@@ -125,6 +125,41 @@ Outcome sample_plainly(const SampleSpec& spec, std::vector<float> logits) {
   return outcome;
 }
 
+TEST(Sampler, a_scored_token_is_told_and_not_chosen) {
+  const std::vector<float> logits{1.0F, 3.0F, kNan, -kInfinity, 2.0F, -1.0F};
+  const std::vector<TokenCount> counts{{0, 3, true}, {4, 1, true}};
+  const std::vector<SampleBias> bias{{0, 50.0F}};
+  const std::vector<std::uint32_t> mask{0b000010};
+  for (TokenId token = 0; token < 6; ++token) {
+    // As if it had been chosen.
+    const std::vector<SampleBias> choosing{{token, 100.0F}};
+    SampleSpec chosen{.bias = choosing, .logprob = true, .top_logprobs = 2};
+    const Outcome expected = sample(chosen, logits);
+    SampleSpec spec{.temperature = 1.0F,
+                    .top_k = 1,
+                    .repetition_penalty = 1.5F,
+                    .presence_penalty = 1.0F,
+                    .counts = counts,
+                    .bias = bias,
+                    .mask = mask,
+                    .logprob = true,
+                    .top_logprobs = 2,
+                    .scored = token};
+    const Outcome outcome = sample(spec, logits);
+    EXPECT_EQ(outcome.sampled.token, token);
+    EXPECT_EQ(outcome.top, expected.top);
+    if (token == 2 || token == 3) {
+      EXPECT_EQ(outcome.sampled.logprob, -kInfinity);
+    } else {
+      EXPECT_EQ(expected.sampled.token, token);
+      EXPECT_EQ(outcome.sampled.logprob, expected.sampled.logprob);
+    }
+  }
+  const SampleSpec spec{.logprob = true, .scored = 1};
+  EXPECT_EQ(sample(spec, {kNan, -kInfinity}).sampled.token, kNoToken);
+  EXPECT_EQ(sample(spec, {0.0F, kInfinity}).sampled.logprob, 0.0F);
+}
+
 TEST(Sampler, equals_the_plain_definition_over_random_cases) {
   std::mt19937 random(20261123);
   const auto uniform = [&](double low, double high) {

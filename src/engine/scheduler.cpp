@@ -264,12 +264,12 @@ void Scheduler::admit() {
 Scheduler::Admission Scheduler::try_admit(Sequence& sequence) {
   // The usual case in a crowd, told before anything is looked up.
   if (num_running() >= options_.max_running && !may_displace(sequence)) return Admission::kNoRoom;
-  KvCache::Match match = cache_.find(sequence.tokens(), sequence.cache_key());
+  KvCache::Match match = find_cached(sequence);
   if (waits_for_running_prefix(sequence, match)) return Admission::kPassedOver;
   while (num_running() >= options_.max_running || !has_pages_for(sequence, match)) {
     if (!may_displace(sequence)) return Admission::kNoRoom;
     preempt(last_ranked());
-    match = cache_.find(sequence.tokens(), sequence.cache_key());
+    match = find_cached(sequence);
   }
   waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &sequence));
   if (sequence.start(cache_, match, now_)) newly_started_.push_back(&sequence);
@@ -278,6 +278,10 @@ Scheduler::Admission Scheduler::try_admit(Sequence& sequence) {
       [](std::uint64_t arrival, const Running& running) { return arrival < running.sequence->arrival(); });
   running_.insert(place, {&sequence, 0, 0, sequence.level(now_)});
   return Admission::kAdmitted;
+}
+
+KvCache::Match Scheduler::find_cached(const Sequence& sequence, bool may_copy) const {
+  return cache_.find(sequence.tokens(), sequence.cache_key(), may_copy, sequence.most_reusable());
 }
 
 // Whether all known tokens of a waiting sequence, and its first own one, would find pages beyond what the
@@ -297,7 +301,7 @@ bool Scheduler::has_pages_for(const Sequence& sequence, KvCache::Match& match) c
   };
   if (fits()) return true;
   if (match.num_tokens % kPageTokens == 0) return false;
-  match = cache_.find(sequence.tokens(), sequence.cache_key(), false);
+  match = find_cached(sequence, false);
   return fits();
 }
 
@@ -309,7 +313,8 @@ bool Scheduler::may_displace(const Sequence& sequence) const {
 // Whether a running sequence is about to compute so much of what this one's prompt begins with, beyond what
 // is cached, that it pays to wait: a page, or half of all there is to compute.
 bool Scheduler::waits_for_running_prefix(const Sequence& sequence, const KvCache::Match& match) const {
-  const auto useful = sequence.tokens().first(static_cast<std::size_t>(sequence.num_tokens() - 1));
+  const auto useful = sequence.tokens().first(
+      static_cast<std::size_t>(std::min(sequence.num_tokens() - 1, sequence.most_reusable())));
   for (const Running& running : running_) {
     const Sequence& other = *running.sequence;
     if (other.num_remaining() <= 1 || running.level > sequence.level(now_) ||

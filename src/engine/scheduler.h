@@ -137,6 +137,7 @@ class Scheduler {
   std::int32_t draft_room(Sequence& sequence, std::int32_t wanted);
   void admit();
   Admission try_admit(Sequence& sequence);
+  KvCache::Match find_cached(const Sequence& sequence, bool may_copy = true) const;
   bool has_pages_for(const Sequence& sequence, KvCache::Match& match) const;
   bool may_displace(const Sequence& sequence) const;
   bool waits_for_running_prefix(const Sequence& sequence, const KvCache::Match& match) const;

@@ -1,6 +1,7 @@
 #include "engine/sequence.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -28,6 +29,11 @@ Sequence::Sequence(SequenceId id, std::uint64_t arrival, GenerationRequest reque
   if (has_penalties_) {
     for (const TokenId token : tokens_) counts_.add_prompt(token);
   }
+  if (request_.scores_prompt()) {
+    num_score_rows_ = num_tokens() - 1;
+    scores_ = std::make_shared<PromptScores>();
+    scores_->reserve(static_cast<std::size_t>(num_score_rows_));
+  }
 }
 
 std::int32_t Sequence::level(TimePoint now) const {
@@ -41,7 +47,10 @@ bool Sequence::start(KvCache& cache, const KvCache::Match& match, TimePoint now)
   if (first) {
     started_at_ = now;
     auto report = std::make_shared<CacheReport>();
-    if (request_.explain_cache()) *report = cache.explain(tokens_, cache_key_, request_.client());
+    if (request_.explain_cache() && request_.scores_prompt())
+      *report = {.explained = true, .outcome = CacheOutcome::kNotUsed};
+    else if (request_.explain_cache())
+      *report = cache.explain(tokens_, cache_key_, request_.client());
     const auto most = static_cast<std::size_t>(num_prompt_tokens() + request_.max_tokens());
     tokens_.reserve(most);
     for (std::size_t group = 0; group < cache.num_groups(); ++group)
@@ -85,6 +94,30 @@ std::optional<FinishReason> Sequence::append(TokenId token) {
   if (std::find(stops.begin(), stops.end(), token) != stops.end()) return FinishReason::kStop;
   if (num_generated() >= request_.max_tokens()) return FinishReason::kLength;
   return std::nullopt;
+}
+
+Sequence::ScoreRows Sequence::rows_to_score(std::int32_t count) const {
+  ScoreRows rows{std::max(num_computed_, num_scored_), std::min(num_computed_ + count, num_score_rows_)};
+  rows.end = std::max(rows.begin, rows.end);
+  return rows;
+}
+
+SampleSpec Sequence::score_spec(std::int32_t position) const {
+  SampleSpec spec;
+  spec.logprob = true;
+  spec.top_logprobs = request_.sampling().top_logprobs;
+  spec.scored = tokens_[static_cast<std::size_t>(position) + 1];
+  return spec;
+}
+
+void Sequence::add_score(TokenScore score) {
+  CHECK(num_scored_ < num_score_rows_);
+  ++num_scored_;
+  scores_->push_back(std::move(score));
+}
+
+std::int32_t Sequence::most_reusable() const {
+  return num_scored_ < num_score_rows_ ? num_scored_ : std::numeric_limits<std::int32_t>::max();
 }
 
 std::span<const TokenCount> Sequence::counts_after(std::int32_t num_drafts) {

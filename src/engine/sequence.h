@@ -64,8 +64,24 @@ class Sequence {
   bool started() const { return started_at_.has_value(); }
   /// When it first left the waiting line.
   const std::optional<TimePoint>& started_at() const { return started_at_; }
-  /// How the prompt met the cache, once: with the first token.
+  /// How the prompt met the cache, once: with the first event.
   std::shared_ptr<const CacheReport> take_cache_report() { return std::move(cache_report_); }
+
+  /// Positions [begin, end), of which each row tells the probability of the prompt's token after it.
+  struct ScoreRows {
+    std::int32_t begin = 0;
+    std::int32_t end = 0;
+    std::size_t count() const { return static_cast<std::size_t>(end - begin); }
+  };
+  /// Rows of the next `count` tokens that are to score the prompt; none twice, whatever is computed again.
+  ScoreRows rows_to_score(std::int32_t count) const;
+  SampleSpec score_spec(std::int32_t position) const;
+  /// What the next of these rows gave.
+  void add_score(TokenScore score);
+  /// Tokens that may be taken from the cache: none whose row has a score yet to give.
+  std::int32_t most_reusable() const;
+  /// All scores, once: with the first event. Null if none were asked for.
+  std::shared_ptr<const PromptScores> take_prompt_scores() { return std::move(scores_); }
 
   /// What may come next, to be verified in the step; empty while nobody guesses.
   const Draft& draft() const { return draft_; }
@@ -94,6 +110,9 @@ class Sequence {
   std::int32_t most_computed_ = 0;  // num_computed_ at its highest, before preemptions
   std::optional<TimePoint> started_at_;
   std::shared_ptr<const CacheReport> cache_report_;
+  std::int32_t num_score_rows_ = 0;  // 0: the prompt is not scored
+  std::int32_t num_scored_ = 0;      // of them, from the first on
+  std::shared_ptr<PromptScores> scores_;
   bool has_penalties_ = false;
   TokenCounts counts_;  // kept only if has_penalties_
   std::vector<SampleBias> bias_;

@@ -100,6 +100,9 @@ struct SampleSpec {
   std::span<const std::uint32_t> mask{};
   bool logprob = false;
   std::int32_t top_logprobs = 0;
+  /// If set, nothing is chosen: the row gives this token and its log-probability, which `logprob` asks for,
+  /// and all that bears on choosing is of no meaning.
+  TokenId scored = kNoToken;
   /// Copy the row's raw logits to StepResult::logits (tests, scoring).
   bool want_logits = false;
 };

@@ -97,6 +97,8 @@ Result<void> check_step(const StepBatch& batch, const BackendInfo& info, const S
     if (row.token_index <= previous || row.token_index >= next_token)
       return bad_step("sample rows out of order or without a token");
     previous = row.token_index;
+    if (row.spec.scored != kNoToken && (row.spec.scored < 0 || row.spec.scored >= info.vocab_size))
+      return bad_step("a token to be scored that is out of range");
   }
   return check_slice(batch, info);
 }

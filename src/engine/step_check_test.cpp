@@ -65,5 +65,27 @@ TEST(StepCheck, pages_of_a_window_may_be_missing_behind_it_only) {
   EXPECT_FALSE(check({64, 40, {kNoPage, kNoPage, 5, 3}, false}, false).ok());
 }
 
+TEST(StepCheck, a_scored_token_is_one_of_the_vocabulary) {
+  BackendInfo info;
+  info.vocab_size = 10;
+  info.max_batch_tokens = 4;
+  info.max_batch_sequences = 1;
+  info.page_groups = {{.page_bytes = 1}};
+  for (const TokenId token : {-2, -1, 0, 9, 10}) {
+    StepBatch batch;
+    batch.tokens = {TokenInput::id(1)};
+    batch.page_ids = {0};
+    BatchSequence sequence;
+    sequence.num_tokens = 1;
+    sequence.page_tables[0] = {.begin = 0, .count = 1};
+    batch.sequences = {sequence};
+    batch.samples = {{0, {.scored = token}}};
+    const std::int32_t num_pages = 1;
+    EXPECT_EQ(check_step(batch, info, {.context_tokens = 8, .num_pages = {&num_pages, 1}}).ok(),
+              token >= kNoToken && token < 10)
+        << token;
+  }
+}
+
 }  // namespace
 }  // namespace mlxd

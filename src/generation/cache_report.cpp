@@ -12,6 +12,8 @@ std::string_view to_string(CacheOutcome outcome) {
       return "cached_part_ended";
     case CacheOutcome::kWhole:
       return "whole_prompt_cached";
+    case CacheOutcome::kNotUsed:
+      return "not_used";
   }
   return "nothing_cached";
 }

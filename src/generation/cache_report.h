@@ -15,6 +15,7 @@ enum class CacheOutcome {
   kDiverged,       // something cached begins like it, then differs
   kEnded,          // all that is cached of it was reused; it goes on beyond
   kWhole,          // all of it was there; the last token is computed in any case
+  kNotUsed,        // the prompt's tokens are scored, so all of it is computed
 };
 std::string_view to_string(CacheOutcome outcome);
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "generation/cache_report.h"
+#include "generation/prompt_scores.h"
 #include "generation/token.h"
 
 namespace mlxd {
@@ -39,14 +40,16 @@ struct Usage {
   std::int32_t total_tokens() const { return prompt_tokens + completion_tokens; }
 };
 
-/// One generated token, or the end of the request. Exactly one event with `finish` or `error` comes, last.
+/// One generated token, or the end of the request. Exactly one event with `finish` or `error` comes, last; of
+/// a request that generates nothing it is the only one.
 struct TokenEvent {
   TokenId token = kNoToken;
   std::optional<float> logprob;
-  std::vector<TokenLogprob> top_logprobs;    // most probable first
-  std::shared_ptr<const CacheReport> cache;  // with the first token
-  std::optional<FinishReason> finish;        // set on the last event, together with its token
-  std::optional<Error> error;                // the request failed; no token
+  std::vector<TokenLogprob> top_logprobs;             // most probable first
+  std::shared_ptr<const CacheReport> cache;           // with the first event that is no error
+  std::shared_ptr<const PromptScores> prompt_scores;  // the same, if asked for
+  std::optional<FinishReason> finish;  // set on the last event, together with its token if there is one
+  std::optional<Error> error;          // the request failed; no token
   /// Of the request's prediction: this token was guessed from it, or so many guesses from it were dropped for
   /// this token.
   bool was_predicted = false;

@@ -28,11 +28,12 @@ Result<GenerationRequest> GenerationRequest::create(Fields fields, const Generat
   TRY(check_tokens(fields.prediction, "prediction", limits));
   const auto room =
       static_cast<std::int64_t>(limits.context_tokens) - static_cast<std::int64_t>(fields.prompt.size());
-  if (room < 1)
+  const bool generates = fields.prompt_scoring != PromptScoring::kAlone;
+  if (room < (generates ? 1 : 0))
     return Error(ErrorKind::kTooLarge,
                  "the prompt has " + std::to_string(fields.prompt.size()) +
                      " tokens, the model's context holds " + std::to_string(limits.context_tokens) +
-                     " with the answer: shorten the prompt",
+                     (generates ? " with the answer" : "") + ": shorten the prompt",
                  "prompt");
   if (fields.max_tokens < 0)
     return invalid_argument("max_tokens is " + std::to_string(fields.max_tokens) + ", must be positive",
@@ -41,7 +42,7 @@ Result<GenerationRequest> GenerationRequest::create(Fields fields, const Generat
   for (const std::string& stop : fields.stop_strings) {
     if (stop.empty()) return invalid_argument("stop has an empty string, each must have a character", "stop");
   }
-  const auto ceiling = static_cast<std::int32_t>(room);
+  const auto ceiling = generates ? static_cast<std::int32_t>(room) : 0;
   fields.max_tokens = fields.max_tokens == 0 ? ceiling : std::min(fields.max_tokens, ceiling);
   if (!fields.sampling.seed) {
     std::random_device device;

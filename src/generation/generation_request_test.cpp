@@ -94,6 +94,26 @@ TEST(GenerationRequest, names_the_field_and_value_that_it_refuses) {
   }
 }
 
+TEST(GenerationRequest, a_prompt_that_is_only_scored_may_fill_the_context) {
+  auto fields = valid_fields();
+  fields.prompt.assign(10, 1);
+  fields.prompt_scoring = PromptScoring::kAlone;
+  const auto request = GenerationRequest::create(fields, kLimits);
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  EXPECT_EQ(request->max_tokens(), 0);
+  EXPECT_TRUE(request->scores_prompt());
+  EXPECT_FALSE(request->generates());
+  fields.prompt.push_back(1);
+  EXPECT_EQ(GenerationRequest::create(fields, kLimits).error().kind, ErrorKind::kTooLarge);
+  fields.prompt.assign(10, 1);
+  fields.prompt_scoring = PromptScoring::kWithAnswer;
+  EXPECT_EQ(GenerationRequest::create(fields, kLimits).error().kind, ErrorKind::kTooLarge);
+  fields.prompt.pop_back();
+  EXPECT_EQ(GenerationRequest::create(fields, kLimits)->max_tokens(), 1);
+  EXPECT_TRUE(GenerationRequest::create(fields, kLimits)->scores_prompt());
+  EXPECT_FALSE(GenerationRequest::create(valid_fields(), kLimits)->scores_prompt());
+}
+
 TEST(Message, roles_round_trip_and_developer_means_system) {
   for (const Role role : {Role::kSystem, Role::kUser, Role::kAssistant, Role::kTool})
     EXPECT_EQ(*parse_role(to_string(role)), role);

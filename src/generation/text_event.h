@@ -18,6 +18,10 @@ struct TokenText {
   std::string text;  // the token's own bytes as text (may be a partial character: see bytes)
   std::string bytes;
   float logprob = 0.0F;
+  /// False of the first token of an answer that begins with its prompt: nothing comes before it.
+  bool has_logprob = true;
+  /// Characters of the answer's text that are this token's, if not those of its bytes.
+  std::optional<std::int64_t> num_characters = {};
   struct Alternative {
     TokenId token = kNoToken;
     std::string bytes;

@@ -15,6 +15,7 @@ struct TokenLogprob {
   /// Natural logarithm of the probability under the model's own distribution (temperature 1, before
   /// penalties, bias and filters).
   float logprob = 0.0F;
+  bool operator==(const TokenLogprob&) const = default;
 };
 
 }  // namespace mlxd

@@ -19,6 +19,21 @@ std::string as_text(std::string_view bytes) {
 
 }  // namespace
 
+TokenText token_text(const Tokenizer& tokenizer, TokenId token) {
+  TokenText text;
+  text.token = token;
+  text.bytes = tokenizer.token_bytes(token);
+  text.text = as_text(text.bytes);
+  return text;
+}
+
+void add_alternatives(const Tokenizer& tokenizer, std::span<const TokenLogprob> alternatives,
+                      TokenText& token) {
+  token.top.reserve(token.top.size() + alternatives.size());
+  for (const TokenLogprob& other : alternatives)
+    token.top.push_back({other.token, tokenizer.token_bytes(other.token), other.logprob});
+}
+
 TextStream::TextStream(const Tokenizer& tokenizer, Options options)
     : tokenizer_(tokenizer),
       options_(std::move(options)),
@@ -134,14 +149,9 @@ void TextStream::keep_logprobs(const TokenEvent& event, std::size_t piece_bytes)
   PendingToken& pending = pending_.emplace_back();
   pending.begin = detokenized_bytes_;
   pending.end = detokenized_bytes_ + piece_bytes;
-  TokenText& token = pending.token;
-  token.token = event.token;
-  token.bytes = tokenizer_.token_bytes(event.token);
-  token.text = as_text(token.bytes);
-  token.logprob = event.logprob.value_or(0.0F);
-  token.top.reserve(event.top_logprobs.size());
-  for (const TokenLogprob& other : event.top_logprobs)
-    token.top.push_back({other.token, tokenizer_.token_bytes(other.token), other.logprob});
+  pending.token = token_text(tokenizer_, event.token);
+  pending.token.logprob = event.logprob.value_or(0.0F);
+  add_alternatives(tokenizer_, event.top_logprobs, pending.token);
 }
 
 // Gives out the tokens whose text is out, the one that a stop string cuts in two included.

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <deque>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,11 @@
 #include "text/stop_matcher.h"
 
 namespace mlxd {
+
+/// A token with its text, without a log-probability.
+TokenText token_text(const Tokenizer& tokenizer, TokenId token);
+void add_alternatives(const Tokenizer& tokenizer, std::span<const TokenLogprob> alternatives,
+                      TokenText& token);
 
 class TextStream {
  public:

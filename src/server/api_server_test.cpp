@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <future>
 #include <map>
 #include <stdexcept>
@@ -276,6 +278,195 @@ TEST_F(ApiServerTest, gives_log_probabilities_in_both_forms) {
   EXPECT_EQ(text_at(newer, "/0/token"), "H");
   EXPECT_EQ(text_at(newer, "/0/bytes/0"), "72");
   EXPECT_EQ(newer.at_pointer("/0/top_logprobs").as_array().size(), 3U);
+}
+
+// The lists of a choice, a stream's pieces joined.
+struct Lists {
+  std::vector<std::string> texts;  // JSON
+  explicit Lists(const json::value& logprobs) { add(logprobs); }
+  Lists() = default;
+  void add(const json::value& logprobs) {
+    texts.resize(4);
+    std::size_t list = 0;
+    for (const char* name : {"tokens", "token_logprobs", "top_logprobs", "text_offset"}) {
+      for (const json::value& item : logprobs.at(name).as_array())
+        texts[list] += (texts[list].empty() ? "" : ",") + json::serialize(item);
+      ++list;
+    }
+  }
+  bool operator==(const Lists&) const = default;
+};
+
+TEST_F(ApiServerTest, scores_the_prompts_that_it_echoes) {
+  serve();
+  struct Case {
+    std::string prompt;
+    std::vector<std::string> texts;  // of the prompts
+    std::vector<std::string> tokens, offsets;
+  };
+  const std::string tokens = R"("a","|","H","x")";
+  const Case cases[] = {
+      {R"("a|Hx")", {"a|Hx"}, {tokens}, {"0,1,2,3"}},
+      {"[97,124,72,120]", {"a|Hx"}, {tokens}, {"0,1,2,3"}},
+      {R"(["a|Hx","a","a|Hx"])",
+       {"a|Hx", "a", "a|Hx"},
+       {tokens, R"("a")", tokens},
+       {"0,1,2,3", "0", "0,1,2,3"}},
+      {"[[97,124,72,120],[98]]", {"a|Hx", "b"}, {tokens, R"("b")"}, {"0,1,2,3", "0"}},
+      {R"("é<|im_start|>|")", {"é<|im_start|>|"}, {R"("\\xc3","\\xa9","<|im_start|>","|")"}, {"0,1,1,13"}},
+      {"[257,97,258]", {"a"}, {R"("<|im_start|>","a","<|im_end|>")"}, {"0,0,1"}},
+  };
+  for (const Case& c : cases) {
+    for (const int max_tokens : {0, 1}) {
+      SCOPED_TRACE(c.prompt + " " + std::to_string(max_tokens));
+      const std::string body =
+          R"({"model":"scripted","temperature":0,"logit_bias":{"72":100},"logprobs":1,"echo":true,)"
+          R"("max_tokens":)" +
+          std::to_string(max_tokens) + R"(,"prompt":)" + c.prompt;
+      const json::value whole = post("/v1/completions", body + "}");
+      ASSERT_EQ(whole.at("choices").as_array().size(), c.texts.size());
+      std::vector<Lists> lists;
+      for (std::size_t i = 0; i < c.texts.size(); ++i) {
+        const json::value& choice = whole.at("choices").as_array()[i];
+        const json::value& logprobs = choice.at("logprobs");
+        EXPECT_EQ(text_at(choice, "/text"), c.texts[i] + std::string(max_tokens == 1 ? "H" : ""));
+        EXPECT_EQ(text_at(choice, "/finish_reason"), "length");
+        lists.emplace_back(logprobs);
+        const std::string end = max_tokens == 1 ? "," : "";
+        EXPECT_EQ(lists[i].texts[0], c.tokens[i] + (max_tokens == 1 ? R"(,"H")" : ""));
+        EXPECT_TRUE(lists[i].texts[3].starts_with(c.offsets[i] + end)) << lists[i].texts[3];
+        EXPECT_TRUE(lists[i].texts[1].starts_with("null")) << lists[i].texts[1];
+        EXPECT_TRUE(lists[i].texts[2].starts_with("null")) << lists[i].texts[2];
+        EXPECT_EQ(lists[i].texts[1].find("null", 4), std::string::npos);
+        if (c.texts[i] != "a|Hx") continue;
+        // What harnesses of tests ask: was it the likeliest?
+        const double likely = logprobs.at_pointer("/token_logprobs/2").to_number<double>();
+        const double unlikely = logprobs.at_pointer("/token_logprobs/3").to_number<double>();
+        EXPECT_GT(likely, -0.01);
+        EXPECT_LT(unlikely, -50.0);
+        EXPECT_EQ(logprobs.at_pointer("/top_logprobs/2").as_object().size(), 1U);
+        EXPECT_EQ(logprobs.at_pointer("/top_logprobs/2/H").to_number<double>(), likely);
+        EXPECT_EQ(logprobs.at_pointer("/top_logprobs/3").as_object().size(), 2U);
+        EXPECT_EQ(logprobs.at_pointer("/top_logprobs/3/x").to_number<double>(), unlikely);
+      }
+      const auto num_choices = static_cast<int>(c.texts.size());
+      EXPECT_EQ(text_at(whole, "/usage/completion_tokens"), std::to_string(num_choices * max_tokens));
+      EXPECT_EQ(text_at(whole, "/usage/prompt_tokens_details/cached_tokens"), "0");
+      // A stream says the same.
+      std::vector<Lists> streamed(c.texts.size());
+      std::vector<std::string> texts(c.texts.size());
+      const auto response =
+          client().post_stream("/v1/completions", body + R"(,"stream":true})", [&](std::string_view data) {
+            if (data == "[DONE]") return true;
+            for (const json::value& choice : parse(data).at("choices").as_array()) {
+              const auto index = static_cast<std::size_t>(choice.at("index").as_int64());
+              texts[index] += text_at(choice, "/text");
+              if (!choice.at("logprobs").is_null()) streamed[index].add(choice.at("logprobs"));
+            }
+            return true;
+          });
+      ASSERT_TRUE(response.ok());
+      EXPECT_EQ(streamed, lists);
+      for (std::size_t i = 0; i < texts.size(); ++i)
+        EXPECT_EQ(texts[i], text_at(whole.at("choices").as_array()[i], "/text"));
+    }
+  }
+}
+
+TEST_F(ApiServerTest, scores_an_answer_as_it_was_generated) {
+  serve();
+  const json::value answer =
+      post("/v1/completions", completion(R"("prompt":"a|","logprobs":3,"stop":"STOP")"));
+  const std::string text = text_at(answer, "/choices/0/text");
+  const json::array& said = answer.at_pointer("/choices/0/logprobs/token_logprobs").as_array();
+  const json::value scored =
+      post("/v1/completions",
+           R"({"model":"scripted","echo":true,"logprobs":3,"max_tokens":0,"prompt":"a|)" + text + "\"}");
+  EXPECT_EQ(text_at(scored, "/choices/0/text"), "a|" + text);
+  const json::value& logprobs = scored.at_pointer("/choices/0/logprobs");
+  const json::array& scores = logprobs.at("token_logprobs").as_array();
+  ASSERT_EQ(scores.size(), 2 + said.size());
+  for (std::size_t i = 0; i < said.size(); ++i) EXPECT_EQ(scores[i + 2], said[i]) << i;
+  const json::array& tops = answer.at_pointer("/choices/0/logprobs/top_logprobs").as_array();
+  for (std::size_t i = 0; i < tops.size(); ++i)
+    EXPECT_EQ(logprobs.at("top_logprobs").as_array()[i + 2], tops[i]) << i;
+}
+
+TEST_F(ApiServerTest, scores_a_prompt_once_for_all_its_choices) {
+  std::atomic<std::size_t> num_rows = 0;
+  serve({.on_submit = [&num_rows](const StepBatch& batch) -> Result<void> {
+    for (const SampleRow& row : batch.samples) num_rows += row.spec.scored != kNoToken ? 1 : 0;
+    return {};
+  }});
+  for (const int max_tokens : {0, 3}) {
+    for (const bool streams : {false, true}) {
+      num_rows = 0;
+      const std::string body =
+          R"({"model":"scripted","n":3,"seed":5,"logprobs":2,"echo":true,"max_tokens":)" +
+          std::to_string(max_tokens) + R"(,"prompt":["no script","other"])";
+      std::vector<Lists> lists(6);
+      if (streams) {
+        const auto response =
+            client().post_stream("/v1/completions", body + R"(,"stream":true})", [&](std::string_view data) {
+              if (data == "[DONE]") return true;
+              for (const json::value& choice : parse(data).at("choices").as_array()) {
+                if (!choice.at("logprobs").is_null())
+                  lists[static_cast<std::size_t>(choice.at("index").as_int64())].add(choice.at("logprobs"));
+              }
+              return true;
+            });
+        ASSERT_TRUE(response.ok());
+      } else {
+        const json::value whole = post("/v1/completions", body + "}");
+        for (std::size_t i = 0; i < 6; ++i) lists[i].add(whole.at("choices").as_array()[i].at("logprobs"));
+      }
+      EXPECT_EQ(num_rows, 8U + 4U);
+      for (const std::size_t i : {0U, 3U}) {
+        // Up to where the answers begin.
+        const std::string offset = i == 0 ? "0,1,2,3,4,5,6,7,8" : "0,1,2,3,4";
+        const auto common = [&](const Lists& choice) {
+          std::string text;
+          std::size_t commas = 0;
+          for (const char c : choice.texts[1]) {
+            commas += c == ',' ? 1 : 0;
+            if (commas == (i == 0 ? 9U : 5U)) break;
+            text += c;
+          }
+          return text;
+        };
+        EXPECT_EQ(common(lists[i]), common(lists[i + 1]));
+        EXPECT_EQ(common(lists[i]), common(lists[i + 2]));
+        for (std::size_t k = 0; k < 3; ++k) EXPECT_TRUE(lists[i + k].texts[3].starts_with(offset));
+        if (max_tokens == 0) {
+          EXPECT_EQ(lists[i], lists[i + 1]);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ApiServerTest, scores_prompts_as_long_as_the_context_where_nothing_is_to_come) {
+  serve({.context_tokens = 10});
+  const std::string body = R"({"model":"scripted","echo":true,"logprobs":1,"prompt":"0123456789")";
+  const json::value answer = post("/v1/completions", body + R"(,"max_tokens":0})");
+  EXPECT_EQ(answer.at_pointer("/choices/0/logprobs/tokens").as_array().size(), 10U);
+  EXPECT_EQ(text_at(post("/v1/completions", body + R"(,"max_tokens":1})", 400), "/error/code"),
+            "context_length_exceeded");
+  EXPECT_EQ(
+      text_at(
+          post("/v1/completions",
+               R"({"model":"scripted","echo":true,"logprobs":1,"max_tokens":0,"prompt":"01234567890"})", 400),
+          "/error/code"),
+      "context_length_exceeded");
+  EXPECT_EQ(text_at(post("/v1/completions",
+                         R"({"model":"scripted","echo":true,"logprobs":1,"max_tokens":0,"prompt":""})", 400),
+                    "/error/param"),
+            "prompt");
+  EXPECT_EQ(
+      text_at(post("/v1/completions",
+                   R"({"model":"scripted","echo":true,"logprobs":1,"max_tokens":0,"prompt":[97,5000]})", 400),
+              "/error/param"),
+      "prompt");
 }
 
 TEST_F(ApiServerTest, same_seed_same_text_and_choices_differ) {

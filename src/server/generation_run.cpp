@@ -102,30 +102,32 @@ Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   if (call.prediction) prediction_ = TRY(tokenize_prediction(*call.prediction));
   submitted_ = Clock::real().now();
   std::vector<Branch> branches;
+  std::vector<PromptEcho> echoes;
   for (std::size_t p = 0; p < prompts.size(); ++p) {
     const std::vector<TokenId>& prompt = prompts[p];
-    std::string echo;
-    if (call.echo) {
-      // Text as it was sent: decoding would lose what the tokenizer normalizes and its special tokens.
-      const auto* text = std::get_if<std::string>(&call.prompts[p]);
-      echo = text != nullptr ? *text : TRY(model.tokenizer->decode(prompt, true));
-    }
+    if (call.echo)
+      echoes.push_back(
+          TRY(PromptEcho::create(*model.tokenizer, call.prompts[p], prompt, call.scores_prompt())));
     prompt_tokens_ += static_cast<std::int32_t>(prompt.size());
     for (std::int32_t choice = 0; choice < call.num_choices; ++choice) {
       GenerationRequest request = TRY(make_request(call, prompt, choice));
       Branch branch;
       branch.text = make_text_stream(call);
-      branch.echo = echo;
-      branch.echo_alone = call.echo_alone;
-      if (!call.echo_alone)
+      branch.has_stream = !call.echo_alone || (call.scores_prompt() && choice == 0);
+      if (branch.has_stream)
         branch.stream = TRY(model.engine->submit(std::move(request), options_.dispatcher));
       branches.push_back(std::move(branch));
     }
   }
   branches_ = std::move(branches);
+  echoes_ = std::move(echoes);
   num_choices_ = call.num_choices;
   if (options_.explain_cache) explained_prompts_ = prompts;
   return {};
+}
+
+PromptEcho* GenerationRun::echo_of(std::int32_t index) {
+  return echoes_.empty() ? nullptr : &echoes_[static_cast<std::size_t>(index / num_choices_)];
 }
 
 std::unique_ptr<TextStream> GenerationRun::make_text_stream(const api::GenerationCall& call) const {
@@ -152,6 +154,9 @@ Result<GenerationRequest> GenerationRun::make_request(const api::GenerationCall&
   fields.cache_salt = call.cache_salt;
   fields.adapter = options_.adapter;
   fields.deadline = options_.deadline;
+  // Once is enough.
+  if (call.scores_prompt() && choice == 0) fields.prompt_scoring = PromptScoring::kWithAnswer;
+  if (call.echo_alone) fields.prompt_scoring = PromptScoring::kAlone;
   fields.explain_cache = options_.explain_cache && choice == 0;
   if (prediction_) fields.prediction = *prediction_;
   fields.constraint = TRY(make_constraint(call));
@@ -212,7 +217,7 @@ void GenerationRun::begin() {
     return;
   }
   for (const Branch& branch : branches_) {
-    if (!branch.echo_alone) options_.dispatcher->add(branch.stream.id(), shared_from_this());
+    if (branch.has_stream) options_.dispatcher->add(branch.stream.id(), shared_from_this());
   }
   const std::weak_ptr<GenerationRun> weak = weak_from_this();
   exchange.on_gone([weak] {
@@ -257,7 +262,11 @@ void GenerationRun::on_events() {
 
 bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out) {
   if (branch.finished) return true;
-  if (branch.echo_alone) {
+  PromptEcho* const echo = echo_of(index);
+  const bool awaits_scores = echo != nullptr && echo->awaits_scores();
+  // They come with the prompt's first choice; the others wait for them.
+  if (awaits_scores && index % num_choices_ != 0) return true;
+  if (!branch.has_stream) {
     TextEvent whole;
     whole.finish = FinishReason::kLength;
     deliver(branch, index, std::move(whole), out);
@@ -271,6 +280,8 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
     return false;
   }
   if (events_.front().cache) branch.cache = events_.front().cache;
+  if (awaits_scores && events_.front().prompt_scores)
+    echo->add_scores(*options_.model->tokenizer, *events_.front().prompt_scores);
   // A failure's event has no token.
   const auto num_tokens =
       std::count_if(events_.begin(), events_.end(), [](const TokenEvent& e) { return e.token != kNoToken; });
@@ -290,8 +301,8 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
 }
 
 void GenerationRun::deliver(Branch& branch, std::int32_t index, TextEvent event, std::string& out) {
-  if (!branch.echo.empty())
-    event.pieces.insert(event.pieces.begin(), AnswerPiece{.text = std::exchange(branch.echo, {})});
+  const PromptEcho* const echo = echo_of(index);
+  if (!std::exchange(branch.delivered, true) && echo != nullptr) echo->put_before(event);
   for (AnswerPiece& piece : event.pieces) {
     if (piece.kind == AnswerPiece::Kind::kCallBegin && piece.call_id.empty())
       piece.call_id = "call_" + http::random_id(kCallIdSize);
@@ -306,7 +317,7 @@ void GenerationRun::deliver(Branch& branch, std::int32_t index, TextEvent event,
     branch.finished = true;
     branch.choice.finish = *event.finish;
     branch.choice.matched_stop = std::move(event.matched_stop);
-    if (branch.echo_alone) return;
+    if (!branch.has_stream) return;
     options_.dispatcher->remove(branch.stream.id());
     // After a stop string the engine is still at it: letting go cancels.
     branch.stream = GenerationStream();
@@ -402,7 +413,7 @@ CacheExplanation GenerationRun::explain(const CacheReport& report, const std::ve
 
 std::string GenerationRun::keep_alive() const {
   for (const Branch& branch : branches_) {
-    const auto place = branch.finished || branch.echo_alone ? std::nullopt : branch.stream.queue_place();
+    const auto place = branch.finished || !branch.has_stream ? std::nullopt : branch.stream.queue_place();
     if (!place) continue;
     std::string text = ": waiting, " + std::to_string(place->position) + " before it";
     if (place->expected_seconds > 0.0)
@@ -466,7 +477,7 @@ void GenerationRun::finish() {
   // The dispatcher's references may be the last ones.
   const std::shared_ptr<GenerationRun> self = shared_from_this();
   for (Branch& branch : branches_) {
-    if (branch.finished || branch.echo_alone) continue;
+    if (branch.finished || !branch.has_stream) continue;
     options_.dispatcher->remove(branch.stream.id());
     branch.stream = GenerationStream();
   }

@@ -18,6 +18,7 @@
 #include "http/exchange.h"
 #include "runtime/text_stream.h"
 #include "server/metrics.h"
+#include "server/prompt_echo.h"
 #include "server/served_model.h"
 #include "server/stream_dispatcher.h"
 
@@ -56,15 +57,17 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   struct Branch {
     GenerationStream stream;
     std::unique_ptr<TextStream> text;
-    std::string echo;  // what the answer begins with, until it has been sent
     api::Choice choice;
     std::shared_ptr<const CacheReport> cache;  // with the first token
     TimePoint first_token, last_token;
-    bool echo_alone = false;  // there is no stream
+    bool has_stream = false;  // else it is all echo
     bool begun = false;       // a token has come
+    bool delivered = false;   // something of it has been sent or kept
     bool finished = false;
   };
 
+  /// What a branch begins with; null: nothing.
+  PromptEcho* echo_of(std::int32_t index);
   std::unique_ptr<TextStream> make_text_stream(const api::GenerationCall& call) const;
   Result<std::vector<TokenId>> tokenize_prediction(const std::string& text) const;
   /// Takes a branch's events; appends to `out` when streaming. False: the request has failed.
@@ -92,6 +95,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   Options options_;
   ModelMetrics model_metrics_;
   std::vector<Branch> branches_;
+  std::vector<PromptEcho> echoes_;  // of each prompt, if answers begin with them
   std::vector<TokenEvent> events_;
   TimePoint submitted_;
   bool streaming_ = false;

@@ -89,6 +89,18 @@ TEST_F(GenerationSharing, counts_the_prompt_tokens_that_were_there) {
   EXPECT_GT(chat_cached(), 160);
 }
 
+TEST_F(GenerationSharing, a_scored_prompt_takes_nothing_from_the_cache_and_leaves_itself_there) {
+  serve();
+  const std::string scored = R"(,"echo":true,"logprobs":1)";
+  EXPECT_EQ(cached(completion(text_, scored)), 0);
+  EXPECT_EQ(cached(completion(text_, scored)), 0);
+  EXPECT_EQ(cached(completion(text_)), 160);
+  const json::value cache =
+      post(completion(text_, scored), "X-MLXD-Explain-Cache: 1\r\n").at_pointer("/mlxd/cache");
+  EXPECT_EQ(cache.at("outcome").as_string(), "not_used");
+  EXPECT_EQ(cache.at("cached_tokens").to_number<int>(), 0);
+}
+
 TEST_F(GenerationSharing, counts_them_in_streams_too) {
   serve();
   const std::string body = completion(text_, R"(,"stream":true,"stream_options":{"include_usage":true})");

@@ -141,7 +141,7 @@ Result<TokenizedPrompts> tokenize_prompts(const api::GenerationCall& call, const
           tokenize(model, std::get<std::string>(prompt), call.token_view.special_tokens, call.prompt_field)));
     }
     // Before any other is tokenized or begun.
-    if (size == PromptSize::kFits && prompts.back().size() >= context)
+    if (size == PromptSize::kFits && prompts.back().size() + (call.echo_alone ? 0 : 1) > context)
       return too_long(std::to_string(prompts.back().size()) + " tokens", context, call.prompt_field);
   }
   if (!call.conversation) return result;

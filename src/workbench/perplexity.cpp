@@ -23,9 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr std::int32_t kDefaultContext = 1024;
 constexpr std::int32_t kStepTokens = 512;
-// Added to the logit of the text's token it outweighs every other, so that a row chooses that token and tells
-// the probability that it had before.
-constexpr float kForcing = 1e30F;
 
 double seconds_since(TimePoint begin) {
   return std::chrono::duration<double>(Clock::real().now() - begin).count();
@@ -197,19 +194,16 @@ class Scorer {
                         Losses& losses) {
     const std::int64_t bos = text_.bos ? 1 : 0;
     batch_.clear();
-    biases_.clear();
-    biases_.reserve(static_cast<std::size_t>(count));  // the rows point into it
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t position = done + i;
       const TokenId input = position < bos ? *text_.bos : token(window.begin + position - bos);
       batch_.tokens.push_back(TokenInput::id(input));
       const std::int64_t predicted = window.begin + position + 1 - bos;
       if (predicted < window.first_scored) continue;
-      biases_.push_back({token(predicted), kForcing});
       SampleRow row;
       row.token_index = static_cast<std::int32_t>(i);
-      row.spec.bias = std::span(&biases_.back(), 1);
       row.spec.logprob = true;
+      row.spec.scored = token(predicted);
       batch_.samples.push_back(row);
     }
     BatchSequence sequence;
@@ -224,8 +218,8 @@ class Scorer {
     TRY(backend_.collect(step, result_));
     for (std::size_t i = 0; i < result_.samples.size(); ++i) {
       const SampledToken& sampled = result_.samples[i];
-      if (sampled.token != biases_[i].token || !std::isfinite(sampled.logprob)) {
-        return corrupt_data("the model gives token " + std::to_string(biases_[i].token) +
+      if (sampled.token == kNoToken || !std::isfinite(sampled.logprob)) {
+        return corrupt_data("the model gives token " + std::to_string(batch_.samples[i].spec.scored) +
                             " of the text no finite probability; its weights are damaged, get it again");
       }
       losses.add(-static_cast<double>(sampled.logprob));
@@ -263,7 +257,6 @@ class Scorer {
   PageId state_ = 0;  // that the next step goes on from
   StepBatch batch_;
   StepResult result_;
-  std::vector<SampleBias> biases_;
 };
 
 Result<void> check_vocabulary(const TokenizedText& text, std::int32_t vocab_size) {

@@ -30,6 +30,7 @@ REQUESTS = [
     ("post", "/v1/batch/chat/completions", CHAT),
     ("post", "/v1/completions", COMPLETION),
     ("post", "/v1/completions", {**COMPLETION, "logprobs": 2}),
+    ("post", "/v1/completions", {**COMPLETION, "logprobs": 2, "echo": True, "max_tokens": 0, "prompt": ["One", "Two more"]}),
     ("post", "/v1/batch/completions", COMPLETION),
     ("post", "/v1/messages", MESSAGES), ("post", "/v1/messages", {**MESSAGES, "stream": True}),
     ("post", "/v1/messages", {**CHAT, "max_tokens": 60, "tool_choice": {"type": "any"}, "tools": [

@@ -2,9 +2,13 @@
 // the answer it has alone. On a backend that promises bits the tokens are the same; on another one a token
 // may differ where the choice was close: where logits within the backend's bound lead the sampler to it.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <iterator>
 #include <random>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "backend_suite.h"
 #include "engine/sampler.h"
@@ -271,6 +275,141 @@ TEST_P(BackendSuite, ADraftModelDoesNotShow) {
   EXPECT_GT(stats.accepted_tokens, stats.drafted_tokens / 2);
   expect_own_answer(first, run.answer(1).tokens, "the first");
   expect_own_answer(second, run.answer(2).tokens, "the second");
+}
+
+/// Log-probabilities that the same rows gave in two ways.
+void expect_same_logprobs(std::span<const float> actual, std::span<const float> expected,
+                          const std::string& what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  // Where logits move by so much of the largest, which is far below a hundred.
+  const double bound = 200.0 * BackendSuite::GetParam().bound;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (bound > 0.0) {
+      ASSERT_NEAR(actual[i], expected[i], bound) << what << " at token " << i;
+    } else {
+      ASSERT_EQ(actual[i], expected[i]) << what << " at token " << i;
+    }
+  }
+}
+
+GenerationRequest scored(std::vector<TokenId> prompt, std::int32_t max_tokens, PromptScoring scoring,
+                         std::int32_t num_alternatives = 2) {
+  GenerationRequest::Fields fields;
+  fields.prompt = std::move(prompt);
+  fields.sampling = {.temperature = 0.0F, .seed = 0, .logprobs = true, .top_logprobs = num_alternatives};
+  fields.max_tokens = max_tokens;
+  fields.prompt_scoring = scoring;
+  auto request = GenerationRequest::create(
+      std::move(fields), {.vocab_size = kSuiteVocabulary, .context_tokens = kSuiteContextTokens});
+  EXPECT_TRUE(request.ok()) << request.error().message;
+  return request.take_value();
+}
+
+std::vector<float> logprobs_of(const PromptScores& scores) {
+  std::vector<float> logprobs;
+  for (const TokenScore& score : scores) logprobs.push_back(score.logprob);
+  return logprobs;
+}
+
+std::vector<float> scores_alone(const std::vector<TokenId>& prompt) {
+  const GenerationRequest request = scored(prompt, 0, PromptScoring::kAlone);
+  EngineRun run = run_with({.num_pages = pages_for(request)});
+  run.submit(1, request);
+  run.run();
+  EXPECT_EQ(run.answer(1).finish, FinishReason::kLength);
+  EXPECT_TRUE(run.answer(1).tokens.empty());
+  return logprobs_of(run.answer(1).scores);
+}
+
+TEST_P(BackendSuite, APromptScoresAsItWasGenerated) {
+  const std::vector<TokenId> prompt = random_tokens(70, 80);
+  EngineRun run = run_with({.num_pages = 8});
+  run.submit(1, scored(prompt, 40, PromptScoring::kWithAnswer));
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  const EngineRun::Answer& said = run.answer(1);
+  ASSERT_EQ(said.tokens.size(), 40U);
+  std::vector<TokenId> whole = prompt;
+  whole.insert(whole.end(), said.tokens.begin(), said.tokens.end());
+  const std::vector<float> scores = scores_alone(whole);
+  ASSERT_EQ(scores.size(), 109U);
+  expect_same_logprobs(std::span(scores).first(69), logprobs_of(said.scores), "the prompt");
+  expect_same_logprobs(std::span(scores).subspan(69), said.logprobs, "the answer");
+  // Greedy: the chosen token is the likeliest.
+  const GenerationRequest again = scored(whole, 1, PromptScoring::kWithAnswer);
+  run.submit(2, again);
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  for (std::size_t i = 69; i < 109; ++i) {
+    const TokenScore& score = run.answer(2).scores.at(i);
+    ASSERT_EQ(score.top_logprobs.size(), 2U);
+    if (GetParam().bound > 0.0) continue;
+    EXPECT_EQ(score.top_logprobs[0].token, whole[i + 1]);
+    EXPECT_EQ(score.top_logprobs[0].logprob, score.logprob);
+  }
+}
+
+TEST_P(BackendSuite, HowAPromptIsComputedDoesNotShowInItsScores) {
+  const std::vector<TokenId> prompt = random_tokens(131, 81);
+  const std::vector<float> alone = scores_alone(prompt);
+  for (const std::int32_t budget : {1, 7, 32, 33, 130, 512}) {
+    const std::string what = "in chunks of " + std::to_string(budget);
+    EngineRun run = run_with({.num_pages = 20, .step_token_budget = budget});
+    const GenerationRequest other = greedy(30, 82, 50);
+    run.submit(1, other);
+    for (int steps = 0; steps < 40 / budget + 3; ++steps) ASSERT_NO_FATAL_FAILURE(run.step());
+    run.submit(2, scored(prompt, 5, PromptScoring::kWithAnswer));
+    run.submit(3, scored(prompt, 0, PromptScoring::kAlone, 0));
+    ASSERT_NO_FATAL_FAILURE(run.run());
+    expect_same_logprobs(logprobs_of(run.answer(2).scores), alone, what);
+    expect_same_logprobs(logprobs_of(run.answer(3).scores), alone, what);
+    expect_own_answer(other, run.answer(1).tokens, "the other one");
+  }
+}
+
+TEST_P(BackendSuite, APromptsScoresOutliveItsDisplacement) {
+  const std::vector<TokenId> prompt = random_tokens(150, 83);
+  const std::vector<float> alone = scores_alone(prompt);
+  for (const int steps_before : {2, 4, 9}) {
+    EngineRun run = run_with({.num_pages = 6, .step_token_budget = 32});
+    run.submit(1, greedy(20, 84, 60));
+    run.submit(2, scored(prompt, 10, PromptScoring::kWithAnswer));
+    for (int steps = 0; steps < steps_before; ++steps) ASSERT_NO_FATAL_FAILURE(run.step());
+    ASSERT_TRUE(run.engine().resize(5).ok());
+    ASSERT_NO_FATAL_FAILURE(run.run());
+    EXPECT_GT(run.engine().stats().preemptions, 0U);
+    expect_same_logprobs(logprobs_of(run.answer(2).scores), alone, "after " + std::to_string(steps_before));
+  }
+}
+
+TEST_P(BackendSuite, APromptIsScoredThroughLayersAsAtOnce) {
+  const std::vector<TokenId> prompt = random_tokens(300, 85);
+  const std::vector<float> alone = scores_alone(prompt);
+  std::int32_t num_layers = 0;
+  int num_slices = 0;
+  EngineRun run(GetParam().make({}), {.num_pages = 40, .max_running = 8}, [&](const StepBatch& batch) {
+    double work = 0.0;
+    const std::ptrdiff_t num_whole = std::ssize(batch.sequences) - batch.slice.num_sequences;
+    for (std::ptrdiff_t i = 0; i < std::ssize(batch.sequences); ++i) {
+      const double part =
+          i < num_whole ? 1.0 : 1.0 * (batch.slice.last_layer - batch.slice.first_layer) / num_layers;
+      work += part * batch.sequences[static_cast<std::size_t>(i)].num_tokens;
+    }
+    num_slices += batch.slice.num_sequences;
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(0.010 + 0.001 * work));
+  });
+  num_layers = run.engine().backend().info().num_sliceable_layers;
+  // What tokens cost without decodes, and what decodes cost.
+  run.submit(1, greedy(100, 86, 1));
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  const GenerationRequest stream = greedy(3, 87, 150);
+  run.submit(2, stream);
+  for (int steps = 0; steps < 4; ++steps) ASSERT_NO_FATAL_FAILURE(run.step());
+  run.submit(3, scored(prompt, 5, PromptScoring::kWithAnswer));
+  ASSERT_NO_FATAL_FAILURE(run.run());
+  if (num_layers > 1) {
+    EXPECT_GT(num_slices, 2);
+  }
+  expect_same_logprobs(logprobs_of(run.answer(3).scores), alone, "in slices");
+  expect_own_answer(stream, run.answer(2).tokens, "the stream");
 }
 
 // Everything at once, as it comes.

@@ -298,7 +298,7 @@ TEST_P(BackendSuite, RowsChooseWhatTheSamplerChooses) {
   const TokenCount counts[] = {{7, 2, true}, {8, 0, true}, {9, 1, false}};
   const SampleBias bias[] = {{11, 5.0F}, {12, -5.0F}};
   std::vector<std::uint32_t> mask((kSuiteVocabulary + 31) / 32, 0x0F0F0F0FU);
-  std::vector<SampleSpec> specs(7);
+  std::vector<SampleSpec> specs(9);
   specs[1].temperature = 0.7F;
   specs[2] = {.temperature = 1.5F, .top_p = 0.8F, .min_p = 0.01F, .top_k = 40};
   specs[3] = {.repetition_penalty = 1.3F, .presence_penalty = 0.5F, .frequency_penalty = 0.4F};
@@ -308,6 +308,8 @@ TEST_P(BackendSuite, RowsChooseWhatTheSamplerChooses) {
   specs[4].top_logprobs = 4;
   specs[5].mask = mask;
   specs[6] = {.temperature = 1.0F, .logprob = true, .top_logprobs = 2};
+  specs[7] = {.logprob = true, .scored = 5};
+  specs[8] = {.logprob = true, .top_logprobs = 3, .scored = kSuiteVocabulary - 1};
   const std::vector<TokenId> tokens = random_tokens(40, 17);
   for (SampleSpec& spec : specs) {
     spec.seed = 1234;
@@ -365,6 +367,7 @@ TEST_P(BackendSuite, RefusesStepsThatMakeNoSense) {
   check("context", [](StepBatch& batch) { batch.sequences[0].first_position = 1 << 30; });
   check("cover", [](StepBatch& batch) { batch.sequences[0].num_tokens = 7; });
   check("sample", [](StepBatch& batch) { batch.samples[0].token_index = 8; });
+  check("scored token", [](StepBatch& batch) { batch.samples[0].spec.scored = kSuiteVocabulary; });
   check("tokens", [](StepBatch& batch) { batch.tokens.resize(17, TokenInput::id(0)); });
   const std::int32_t num_layers = backend->info().num_sliceable_layers;
   check("slice of nobody", [&](StepBatch& batch) { batch.slice = {2, 0, num_layers}; });

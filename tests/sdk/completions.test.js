@@ -86,6 +86,50 @@ describe('completions', () => {
     assert.deepEqual(streamed.finishReasons, ['length']);
   });
 
+  // As evaluation harnesses ask: several prompts as token ids, of which an end is rated.
+  it('scores what it is given as what it says itself', async () => {
+    const said = (await openai.completions.create(greedy({ logprobs: 1 }))).choices[0];
+    const text = FRANCE + said.text;
+    const scored = (await openai.completions.create(greedy({ prompt: text, echo: true, logprobs: 1, max_tokens: 0 }))).choices[0];
+    assert.equal(scored.text, text);
+    assert.equal(scored.finish_reason, 'length');
+    const { tokens, token_logprobs, top_logprobs, text_offset } = scored.logprobs;
+    assert.equal(tokens.join(''), text);
+    assert.equal(token_logprobs[0], null);
+    assert.equal(top_logprobs[0], null);
+    const begin = tokens.length - said.logprobs.tokens.length;
+    assert.deepEqual(tokens.slice(begin), said.logprobs.tokens);
+    assert.deepEqual(token_logprobs.slice(begin), said.logprobs.token_logprobs);
+    assert.deepEqual(top_logprobs.slice(begin), said.logprobs.top_logprobs);
+    for (const [k, token] of tokens.entries()) assert.equal(text.slice(text_offset[k], text_offset[k] + token.length), token);
+
+    const ids = (await server.openai.post('/tokenize', { body: { model: MODEL, text } })).tokens;
+    assert.equal(ids.length, tokens.length);
+    const unlikely = [...ids.slice(0, -1), paris];
+    const rated = await openai.completions.create(
+      greedy({ prompt: [ids, unlikely], echo: true, logprobs: 1, max_tokens: 1, seed: 1234 }),
+    );
+    const [own, other] = rated.choices.map(({ logprobs }) => {
+      const values = logprobs.token_logprobs.slice(begin, -1);
+      const isGreedy = logprobs.top_logprobs
+        .slice(begin, -1)
+        .every((top, k) => Math.max(...Object.values(top)) === values[k]);
+      return { sum: values.reduce((sum, value) => sum + value), isGreedy, length: logprobs.tokens.length };
+    });
+    assert.deepEqual(own, { sum: said.logprobs.token_logprobs.reduce((a, b) => a + b), isGreedy: true, length: ids.length + 1 });
+    assert.equal(other.isGreedy, false);
+    assert.ok(other.sum < own.sum - 1, `${other.sum} ${own.sum}`);
+    assert.equal(rated.usage.completion_tokens, 2);
+    assert.equal(rated.usage.prompt_tokens_details.cached_tokens, 0);
+
+    const lists = { tokens: [], token_logprobs: [] };
+    for await (const chunk of await openai.completions.create(greedy({ echo: true, logprobs: 1, stream: true }))) {
+      for (const name of Object.keys(lists)) lists[name].push(...(chunk.choices[0]?.logprobs?.[name] ?? []));
+    }
+    assert.deepEqual(lists.tokens, tokens);
+    assert.deepEqual(lists.token_logprobs, token_logprobs);
+  });
+
   it('says that the model cannot fill in a middle, and takes best_of as n', async () => {
     await assert.rejects(openai.completions.create(greedy({ suffix: ', I think.' })), { status: 400, param: 'suffix' });
     const two = await openai.completions.create(greedy({ n: 2, best_of: 2, max_tokens: 2 }));

@@ -212,6 +212,39 @@ TEST(CompletionAnswer, gives_log_probabilities_in_the_older_form) {
       << whole;
 }
 
+// What nothing comes before has no log-probability, what is no text takes no place in it, and of two tokens
+// with one name the likelier is told.
+TEST(CompletionAnswer, lists_the_tokens_of_a_prompt_first) {
+  CompletionAnswerEncoder encoder(
+      {.info = kInfo, .num_choices = 1, .logprobs = true, .include_usage = false});
+  TokenText begin = token(1, "<s>", 0.0F);
+  begin.has_logprob = false;
+  begin.num_characters = 0;
+  TokenText first = token(5, " é", -0.5F);
+  first.num_characters = 1;
+  first.top = {{.token = 6, .bytes = "x", .logprob = -0.25F}, {.token = 7, .bytes = "x", .logprob = -0.375F}};
+  TokenText twin = token(8, "x", -2.0F);
+  twin.top = {{.token = 6, .bytes = "x", .logprob = -0.25F}};
+  const std::string lists =
+      R"("logprobs":{"tokens":["<s>"," é","x"],"token_logprobs":[null,-0.5,-2],)"
+      R"("top_logprobs":[null,{"x":-0.25," é":-0.5},{"x":-0.25}],"text_offset":[0,0,1]})";
+  const Choice choices[] = {{.pieces = {{.text = "éx"}},
+                             .logprobs = {begin, first, twin},
+                             .finish = FinishReason::kLength,
+                             .matched_stop = {}}};
+  const std::string whole = encoder.whole(choices, kUsage);
+  EXPECT_NE(whole.find(R"({"text":"éx","index":0,)" + lists), std::string::npos) << whole;
+  std::string out;
+  TextEvent event = piece("éx");
+  event.logprobs = {begin, first, twin};
+  encoder.event(out, 0, event, {});
+  EXPECT_NE(out.find(R"({"text":"éx","index":0,)" + lists), std::string::npos) << out;
+  event = piece("b");
+  event.logprobs = {token(9, "b", -1.0F)};
+  encoder.event(out, 0, event, {});
+  EXPECT_NE(out.find(R"("text_offset":[2])"), std::string::npos) << out;
+}
+
 TEST(CompletionAnswer, streams_texts_then_finish) {
   CompletionAnswerEncoder encoder(
       {.info = kInfo, .num_choices = 2, .logprobs = false, .include_usage = false});

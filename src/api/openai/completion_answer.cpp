@@ -1,5 +1,6 @@
 #include "api/openai/completion_answer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "api/collected_answer.h"
@@ -12,23 +13,22 @@ namespace {
 constexpr std::string_view kIdPrefix = "cmpl-";
 constexpr std::string_view kObject = "text_completion";
 
-// An object of token name to log-probability: the chosen token stands in it beside its alternatives.
+// An object of token name to log-probability: the token itself stands in it beside its alternatives. Of
+// different tokens with one name it has the likeliest, so that none seems likelier than it is.
 void append_alternatives(std::string& out, const TokenText& token) {
+  std::vector<std::string> names;
+  const auto append = [&](std::string_view bytes, float logprob) {
+    std::string name = token_name(bytes);
+    if (std::find(names.begin(), names.end(), name) != names.end()) return;
+    if (!names.empty()) out += ',';
+    append_json_string(out, name);
+    out += ':';
+    append_json_number(out, logprob);
+    names.push_back(std::move(name));
+  };
   out += '{';
-  bool chosen_listed = false;
-  for (std::size_t k = 0; k < token.top.size(); ++k) {
-    if (k > 0) out += ',';
-    append_json_string(out, token_name(token.top[k].bytes));
-    out += ':';
-    append_json_number(out, token.top[k].logprob);
-    chosen_listed = chosen_listed || token.top[k].token == token.token;
-  }
-  if (!chosen_listed) {
-    if (!token.top.empty()) out += ',';
-    append_json_string(out, token_name(token.bytes));
-    out += ':';
-    append_json_number(out, token.logprob);
-  }
+  for (const TokenText::Alternative& other : token.top) append(other.bytes, other.logprob);
+  append(token.bytes, token.logprob);
   out += '}';
 }
 
@@ -52,10 +52,15 @@ void CompletionAnswerEncoder::append_logprobs(std::string& out, const std::vecto
       if (i > 0) *list += ',';
     }
     append_json_string(names, token_name(tokens[i].bytes));
-    append_json_number(logprobs, tokens[i].logprob);
-    append_alternatives(tops, tokens[i]);
+    if (tokens[i].has_logprob) {
+      append_json_number(logprobs, tokens[i].logprob);
+      append_alternatives(tops, tokens[i]);
+    } else {
+      logprobs += "null";
+      tops += "null";
+    }
     append_json_number(offsets, offset);
-    offset += count_characters(tokens[i].bytes);
+    offset += tokens[i].num_characters.value_or(count_characters(tokens[i].bytes));
   }
   out += R"({"tokens":[)" + names + R"(],"token_logprobs":[)" + logprobs + R"(],"top_logprobs":[)" + tops +
          R"(],"text_offset":[)" + offsets + "]}";

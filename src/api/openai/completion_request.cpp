@@ -116,8 +116,14 @@ constexpr Field<RequestDraft> kFields[] = {
     {"logprobs",
      kHonoured,
      read_logprobs,
-     {"Each token comes with its log-probability, and so many of the likeliest beside it.", integer(0, 20)}},
-    {"echo", kHonoured, read_echo, {"The answer begins with the prompt.", boolean().by_default("false")}},
+     {"Each token comes with its log-probability, and so many of the likeliest beside it; with echo: "
+      "true the prompt's tokens, too.",
+      integer(0, 20)}},
+    {"echo",
+     kHonoured,
+     read_echo,
+     {"The answer begins with the prompt; with logprobs its tokens are scored, and all of it is computed.",
+      boolean().by_default("false")}},
     {"suffix",
      kHonoured,
      read_suffix,
@@ -145,12 +151,14 @@ Result<GenerationCall> decode_completion_request(std::string_view body) {
   draft.call.max_tokens = kDefaultCompletionTokens;
   TRY(read_fields(object, completion_fields(), draft));
   TRY(check_common(draft));
-  if (draft.call.echo && draft.call.sampling.logprobs)
-    return refused_field("echo",
-                         "log-probabilities of the prompt cannot be given; leave out echo or logprobs");
   if (draft.best_of > 0 && draft.best_of != draft.call.num_choices) return refused_field("best_of", "use n");
   if (draft.call.echo_alone && !draft.call.echo)
     return invalid_argument("max_tokens is 0, must be at least 1 without echo: true", "max_tokens");
+  if (draft.call.suffix && draft.call.scores_prompt())
+    return invalid_argument(
+        "suffix is not taken together with echo and logprobs: the model reads it within the prompt, whose "
+        "tokens are to be listed; leave one of them out",
+        "suffix");
   if (draft.call.suffix) {
     for (const RawPrompt& prompt : draft.call.prompts) {
       if (!std::holds_alternative<std::string>(prompt))

@@ -365,7 +365,7 @@ TEST(CompletionRequest, names_what_it_refuses) {
       {completion(R"("best_of":2,"n":3)"), "best_of", "not supported"},
       {completion(R"("max_tokens":0)"), "max_tokens", "echo"},
       {completion(R"("max_tokens":-1,"echo":true)"), "max_tokens", "-1"},
-      {completion(R"("echo":true,"logprobs":1)"), "echo", "not supported"},
+      {completion(R"("echo":true,"logprobs":1,"suffix":"x")"), "suffix", "echo and logprobs"},
       {completion(R"("logprobs":21)"), "logprobs", "21"},
       {completion(R"("logprobs":true)"), "logprobs", "integer"},
       {completion(R"("messages":[])"), "messages", "unknown"},
@@ -377,6 +377,24 @@ TEST(CompletionRequest, names_what_it_refuses) {
   EXPECT_TRUE(decode_completion_request(completion(R"("best_of":3,"n":3)")).ok());
   EXPECT_EQ(decode_completion_request(completion(R"("suffix":"b")"))->suffix, "b");
   EXPECT_TRUE(decode_completion_request(completion(R"("max_tokens":0,"echo":true)"))->echo_alone);
+  EXPECT_TRUE(decode_completion_request(completion(R"("echo":true,"suffix":"b")")).ok());
+}
+
+TEST(CompletionRequest, scores_the_prompt_that_it_echoes_with_log_probabilities) {
+  const auto call = [](std::string_view more) {
+    return decode_completion_request(completion(std::string(more))).take_value();
+  };
+  EXPECT_FALSE(call(R"("echo":true)").scores_prompt());
+  EXPECT_FALSE(call(R"("logprobs":1)").scores_prompt());
+  EXPECT_FALSE(call(R"("echo":true,"logprobs":null)").scores_prompt());
+  const GenerationCall scored = call(R"("echo":true,"logprobs":0,"max_tokens":1)");
+  EXPECT_TRUE(scored.scores_prompt());
+  EXPECT_FALSE(scored.echo_alone);
+  EXPECT_EQ(scored.sampling.top_logprobs, 0);
+  const GenerationCall alone = call(R"("echo":true,"logprobs":5,"max_tokens":0)");
+  EXPECT_TRUE(alone.scores_prompt());
+  EXPECT_TRUE(alone.echo_alone);
+  EXPECT_EQ(alone.sampling.top_logprobs, 5);
 }
 
 TEST(RequestFields, stand_once_in_each_table_with_a_use) {

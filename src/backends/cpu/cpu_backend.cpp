@@ -26,7 +26,7 @@ Error bad_step(const std::string& what) { return {ErrorKind::kInternal, "invalid
 /// True if the row's choice is simply its largest logit.
 bool is_plain_greedy(const SampleSpec& spec) {
   return !(spec.temperature > 0.0F) && spec.counts.empty() && spec.bias.empty() && spec.mask.empty() &&
-         !spec.logprob && spec.top_logprobs == 0;
+         !spec.logprob && spec.top_logprobs == 0 && spec.scored == kNoToken;
 }
 
 class LoadedCpuBackend final : public CpuBackend {

@@ -47,6 +47,7 @@ class EngineHarness {
     std::uint64_t first_token_step = 0;
     std::uint64_t last_token_step = 0;
     std::shared_ptr<const CacheReport> cache;
+    std::shared_ptr<const PromptScores> scores;
     std::int32_t num_predicted = 0, num_mispredicted = 0;
     std::int32_t cached_tokens() const { return cache ? cache->cached_tokens : -1; }
   };
@@ -79,11 +80,15 @@ class EngineHarness {
     for (SequenceEvent& event : engine->step()) {
       Answer& answer = answers.at(event.id);
       ASSERT_FALSE(answer.ended()) << "an event after the last one";
+      if (!event.event.error) {
+        EXPECT_EQ(event.event.cache != nullptr, answer.tokens.empty());
+        EXPECT_TRUE(event.event.prompt_scores == nullptr || answer.tokens.empty());
+        if (event.event.cache) answer.cache = event.event.cache;
+        if (event.event.prompt_scores) answer.scores = event.event.prompt_scores;
+      }
       if (event.event.token != kNoToken) {
         if (answer.tokens.empty()) answer.first_token_step = num_steps;
         answer.last_token_step = num_steps;
-        EXPECT_EQ(event.event.cache != nullptr, answer.tokens.empty());
-        if (event.event.cache) answer.cache = event.event.cache;
         answer.tokens.push_back(event.event.token);
         if (event.event.logprob) answer.logprobs.push_back(*event.event.logprob);
         answer.top_logprobs.insert(answer.top_logprobs.end(), event.event.top_logprobs.begin(),

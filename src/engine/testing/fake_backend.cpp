@@ -154,6 +154,8 @@ Result<void> FakeBackend::check_shape(const StepBatch& batch) const {
   std::int32_t previous = -1;
   for (const SampleRow& row : batch.samples) {
     if (row.token_index <= previous || row.token_index >= next_token) return wrong("samples out of order");
+    if (row.spec.scored < kNoToken || row.spec.scored >= options_.vocab_size)
+      return wrong("token " + std::to_string(row.spec.scored) + " is to be scored");
     previous = row.token_index;
   }
   return check_slice(batch);
