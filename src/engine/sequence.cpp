@@ -47,10 +47,10 @@ bool Sequence::start(KvCache& cache, const KvCache::Match& match, TimePoint now)
   if (first) {
     started_at_ = now;
     auto report = std::make_shared<CacheReport>();
-    if (request_.explain_cache() && request_.scores_prompt())
-      *report = {.explained = true, .outcome = CacheOutcome::kNotUsed};
-    else if (request_.explain_cache())
+    if (request_.explain_cache() && !request_.scores_prompt())
       *report = cache.explain(tokens_, cache_key_, request_.client());
+    if (request_.scores_prompt()) report->outcome = CacheOutcome::kNotUsed;
+    report->explained = request_.explain_cache();
     const auto most = static_cast<std::size_t>(num_prompt_tokens() + request_.max_tokens());
     tokens_.reserve(most);
     for (std::size_t group = 0; group < cache.num_groups(); ++group)

@@ -320,7 +320,7 @@ TEST_F(ApiServerTest, scores_the_prompts_that_it_echoes) {
     for (const int max_tokens : {0, 1}) {
       SCOPED_TRACE(c.prompt + " " + std::to_string(max_tokens));
       const std::string body =
-          R"({"model":"scripted","temperature":0,"logit_bias":{"72":100},"logprobs":1,"echo":true,)"
+          R"({"model":"scripted","temperature":0,"logit_bias":{"72":100,"169":-100,"256":-100},"logprobs":1,"echo":true,)"
           R"("max_tokens":)" +
           std::to_string(max_tokens) + R"(,"prompt":)" + c.prompt;
       const json::value whole = post("/v1/completions", body + "}");
@@ -358,7 +358,8 @@ TEST_F(ApiServerTest, scores_the_prompts_that_it_echoes) {
       const auto response =
           client().post_stream("/v1/completions", body + R"(,"stream":true})", [&](std::string_view data) {
             if (data == "[DONE]") return true;
-            for (const json::value& choice : parse(data).at("choices").as_array()) {
+            const json::value event = parse(data);
+            for (const json::value& choice : event.at("choices").as_array()) {
               const auto index = static_cast<std::size_t>(choice.at("index").as_int64());
               texts[index] += text_at(choice, "/text");
               if (!choice.at("logprobs").is_null()) streamed[index].add(choice.at("logprobs"));
@@ -409,7 +410,8 @@ TEST_F(ApiServerTest, scores_a_prompt_once_for_all_its_choices) {
         const auto response =
             client().post_stream("/v1/completions", body + R"(,"stream":true})", [&](std::string_view data) {
               if (data == "[DONE]") return true;
-              for (const json::value& choice : parse(data).at("choices").as_array()) {
+              const json::value event = parse(data);
+              for (const json::value& choice : event.at("choices").as_array()) {
                 if (!choice.at("logprobs").is_null())
                   lists[static_cast<std::size_t>(choice.at("index").as_int64())].add(choice.at("logprobs"));
               }
