@@ -280,8 +280,7 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
     return false;
   }
   if (events_.front().cache) branch.cache = events_.front().cache;
-  if (awaits_scores && events_.front().prompt_scores)
-    echo->add_scores(*options_.model->tokenizer, *events_.front().prompt_scores);
+  if (awaits_scores && events_.front().prompt_scores) echo->set_scores(events_.front().prompt_scores);
   // A failure's event has no token.
   const auto num_tokens =
       std::count_if(events_.begin(), events_.end(), [](const TokenEvent& e) { return e.token != kNoToken; });
@@ -302,7 +301,8 @@ bool GenerationRun::advance(Branch& branch, std::int32_t index, std::string& out
 
 void GenerationRun::deliver(Branch& branch, std::int32_t index, TextEvent event, std::string& out) {
   const PromptEcho* const echo = echo_of(index);
-  if (!std::exchange(branch.delivered, true) && echo != nullptr) echo->put_before(event);
+  if (!std::exchange(branch.delivered, true) && echo != nullptr)
+    echo->put_before(*options_.model->tokenizer, event);
   for (AnswerPiece& piece : event.pieces) {
     if (piece.kind == AnswerPiece::Kind::kCallBegin && piece.call_id.empty())
       piece.call_id = "call_" + http::random_id(kCallIdSize);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -57,31 +58,36 @@ Result<PromptEcho> PromptEcho::create(const Tokenizer& tokenizer, const api::Raw
   echo.text_ = sent != nullptr ? *sent : TRY(tokenizer.decode(tokens, true));
   if (!lists_tokens || tokens.empty()) return echo;
   TokenPlaces places(echo.text_);
-  echo.tokens_.reserve(tokens.size());
-  for (const TokenId token : tokens) {
-    TokenText& text = echo.tokens_.emplace_back(token_text(tokenizer, token));
-    text.num_characters = places.take(text.bytes, tokenizer.is_special(token));
-  }
+  echo.tokens_.assign(tokens.begin(), tokens.end());
+  echo.num_characters_.reserve(tokens.size());
+  for (const TokenId token : tokens)
+    echo.num_characters_.push_back(places.take(tokenizer.token_bytes(token), tokenizer.is_special(token)));
   // So that what follows has its right place in any case.
-  *echo.tokens_.back().num_characters += places.take_rest();
-  echo.tokens_.front().has_logprob = false;
-  echo.awaits_scores_ = true;
+  echo.num_characters_.back() += places.take_rest();
   return echo;
 }
 
-void PromptEcho::add_scores(const Tokenizer& tokenizer, const PromptScores& scores) {
-  CHECK(awaits_scores_ && scores.size() + 1 == tokens_.size());
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    TokenText& token = tokens_[i + 1];
-    token.logprob = scores[i].logprob;
-    add_alternatives(tokenizer, scores[i].top_logprobs, token);
-  }
-  awaits_scores_ = false;
+void PromptEcho::set_scores(std::shared_ptr<const PromptScores> scores) {
+  CHECK(awaits_scores() && scores != nullptr && scores->size() + 1 == tokens_.size());
+  scores_ = std::move(scores);
 }
 
-void PromptEcho::put_before(TextEvent& event) const {
+void PromptEcho::put_before(const Tokenizer& tokenizer, TextEvent& event) const {
+  CHECK(!awaits_scores());
   if (!text_.empty()) event.pieces.insert(event.pieces.begin(), AnswerPiece{.text = text_});
-  event.logprobs.insert(event.logprobs.begin(), tokens_.begin(), tokens_.end());
+  std::vector<TokenText> texts;
+  texts.reserve(tokens_.size() + event.logprobs.size());
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    TokenText& text = texts.emplace_back(token_text(tokenizer, tokens_[i]));
+    text.num_characters = num_characters_[i];
+    text.has_logprob = i > 0;
+    if (i == 0) continue;
+    const TokenScore& score = (*scores_)[i - 1];
+    text.logprob = score.logprob;
+    add_alternatives(tokenizer, score.top_logprobs, text);
+  }
+  std::move(event.logprobs.begin(), event.logprobs.end(), std::back_inserter(texts));
+  event.logprobs = std::move(texts);
 }
 
 }  // namespace mlxd

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,17 +23,19 @@ class PromptEcho {
   static Result<PromptEcho> create(const Tokenizer& tokenizer, const api::RawPrompt& prompt,
                                    std::span<const TokenId> tokens, bool lists_tokens);
 
-  bool awaits_scores() const { return awaits_scores_; }
+  bool awaits_scores() const { return !tokens_.empty() && scores_ == nullptr; }
   /// One for each token but the first.
-  void add_scores(const Tokenizer& tokenizer, const PromptScores& scores);
+  void set_scores(std::shared_ptr<const PromptScores> scores);
 
   /// Makes it the beginning of an answer's first event.
-  void put_before(TextEvent& event) const;
+  void put_before(const Tokenizer& tokenizer, TextEvent& event) const;
 
  private:
   std::string text_;
-  std::vector<TokenText> tokens_;  // empty: none are listed
-  bool awaits_scores_ = false;
+  // Listed tokens are written out only when they are asked for: they take far more memory then.
+  std::vector<TokenId> tokens_;
+  std::vector<std::int64_t> num_characters_;  // of the text that are each token's
+  std::shared_ptr<const PromptScores> scores_;
 };
 
 }  // namespace mlxd

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <memory>
 
 #include "text/test_tokenizers.h"
 
@@ -24,10 +25,10 @@ TextEvent echoed(const Tokenizer& tokenizer, const api::RawPrompt& prompt,
   auto echo = PromptEcho::create(tokenizer, prompt, tokens, true);
   EXPECT_TRUE(echo.ok());
   EXPECT_TRUE(echo->awaits_scores());
-  echo->add_scores(tokenizer, PromptScores(tokens.size() - 1));
+  echo->set_scores(std::make_shared<PromptScores>(tokens.size() - 1));
   EXPECT_FALSE(echo->awaits_scores());
   TextEvent event;
-  echo->put_before(event);
+  echo->put_before(tokenizer, event);
   return event;
 }
 
@@ -78,12 +79,12 @@ TEST(PromptEcho, scores_every_token_but_the_first) {
   ASSERT_EQ(tokens.size(), 2U);
   PromptEcho echo = PromptEcho::create(byte_level(), std::string("hello!"), tokens, true).take_value();
   const TokenId he = byte_level().token_id("he");
-  echo.add_scores(byte_level(),
-                  {{-std::numeric_limits<float>::infinity(), {{he, -0.5F}, {tokens[1], -2.0F}}}});
+  echo.set_scores(std::make_shared<PromptScores>(
+      PromptScores{{-std::numeric_limits<float>::infinity(), {{he, -0.5F}, {tokens[1], -2.0F}}}}));
   TextEvent event;
   event.pieces.push_back({.text = " So"});
   event.logprobs.emplace_back();
-  echo.put_before(event);
+  echo.put_before(byte_level(), event);
   EXPECT_EQ(content_of(event), "hello! So");
   ASSERT_EQ(event.logprobs.size(), 3U);
   EXPECT_FALSE(event.logprobs[0].has_logprob);
@@ -99,7 +100,7 @@ TEST(PromptEcho, is_text_alone_where_no_tokens_are_listed) {
   const PromptEcho echo = PromptEcho::create(byte_level(), std::string("hello!"), {}, false).take_value();
   EXPECT_FALSE(echo.awaits_scores());
   TextEvent event;
-  echo.put_before(event);
+  echo.put_before(byte_level(), event);
   EXPECT_EQ(content_of(event), "hello!");
   EXPECT_TRUE(event.logprobs.empty());
 }
