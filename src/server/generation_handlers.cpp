@@ -14,6 +14,7 @@
 #include "server/access_gate.h"
 #include "server/error_envelopes.h"
 #include "server/generation_run.h"
+#include "server/ignored_fields.h"
 #include "server/reasoning_fit.h"
 
 namespace mlxd {
@@ -72,9 +73,11 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   ModelNames::Meaning meaning;
   if (options_.names != nullptr && !options_.names->empty())
     meaning = options_.names->resolve(api::openai::peek_model(body));
+  const auto unknown = options_.ignores_unknown && options_.ignores_unknown() ? api::UnknownFields::kIgnore
+                                                                              : api::UnknownFields::kRefuse;
   auto decoded = meaning.profile == nullptr || !dialect.with_defaults
-                     ? dialect.decode(body)
-                     : dialect.decode(dialect.with_defaults(body, *meaning.profile));
+                     ? dialect.decode(body, unknown)
+                     : dialect.decode(dialect.with_defaults(body, *meaning.profile), unknown);
   if (!decoded.ok()) {
     refuse(exchange, decoded.error());
     return;
@@ -190,6 +193,7 @@ void GenerationHandlers::answer(const http::ExchangePtr& exchange, const Generat
     return;
   }
   http::Response response = answered.take_value();
+  IgnoredFields(call).add_to(response);
   add_request_id(exchange->request, response);
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }
@@ -210,6 +214,7 @@ Result<bool> GenerationHandlers::is_to_unload(const std::string& name) const {
 void GenerationHandlers::answer_loaded(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
                                        const api::GenerationCall& call, api::AnswerInfo info) {
   http::Response response;
+  IgnoredFields(call).add_to(response);
   response.body = dialect.encoder(call, std::move(info))->whole({}, {});
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }

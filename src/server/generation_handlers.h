@@ -31,6 +31,8 @@ class GenerationHandlers {
     const ModelNames* names = nullptr;
     bool strict = false;
     ResponseArchive* responses = nullptr;
+    /// Whether fields that no table knows are let through; asked for each request. Empty: they are refused.
+    std::function<bool()> ignores_unknown = {};
     std::chrono::seconds request_timeout{0};  // 0: none
     std::function<void()> on_key_used = {};   // a key's request has ended; on I/O threads
   };

@@ -182,6 +182,16 @@ constexpr std::array kInfos{
     SettingInfo{"open", Kind::kSwitch, "false", "", "open the address in the browser when ready", "server"},
     SettingInfo{"strict", Kind::kSwitch, "false", "",
                 "refuse requests with keys inside messages that nothing reads", "requests"},
+    SettingInfo{
+        .name = "unknown-parameters",
+        .kind = Kind::kText,
+        .default_value = "refuse",
+        .placeholder = "refuse|ignore",
+        .help = "what becomes of fields that a request to a model has and this program does not know: refuse "
+                "(400, naming the field) or ignore (named in the answer's header X-MLXD-Ignored-Parameters)",
+        .category = "requests",
+        .effect = Effect::kAtOnce,
+        .choices = "refuse, ignore"},
     SettingInfo{.name = "registration",
                 .kind = Kind::kSwitch,
                 .default_value = "true",

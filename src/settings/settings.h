@@ -75,6 +75,8 @@ class Settings {
   const std::vector<std::string>& allowed_origins() const { return value("allowed-origin").values; }
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }
+  /// Whether fields of requests that nothing knows are let through.
+  bool ignores_unknown() const { return text("unknown-parameters") == "ignore"; }
   bool registration() const { return number("registration") != 0; }
   std::int64_t session_days() const { return number("session-days"); }
   const std::string& log_level() const { return text("log-level"); }
