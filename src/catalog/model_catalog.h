@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -17,7 +18,12 @@
 
 namespace mlxd {
 
-enum class CatalogSource { kFolder, kHub };
+enum class CatalogSource {
+  kFolder,  // of the models folder
+  kHub,     // of the hub's cache
+  kPath,    // given by its path, wherever it lies
+};
+std::string_view to_string(CatalogSource source);  // "folder", "hub", "path"
 
 struct CatalogModel {
   std::string name;  // "NAME" or "org/name"
@@ -34,6 +40,8 @@ class ModelCatalog {
   struct Options {
     std::vector<std::filesystem::path> model_folders;  // whose sub-folders are models
     std::filesystem::path hub_cache;                   // empty: none
+    /// Models given by their paths, name → folder; asked for at each look.
+    std::function<std::map<std::string, std::filesystem::path>()> given_models = {};
     std::chrono::seconds interval{20};     // between looks; what has not changed is not read again
     std::function<void()> on_change = {};  // on the worker, after a look that found something new
   };
@@ -62,6 +70,7 @@ class ModelCatalog {
 
   void work();
   std::vector<CatalogModel> scan();
+  std::vector<CatalogModel> find_in_hub_cache() const;
   void read_facts(CatalogModel& model);
 
   const Options options_;

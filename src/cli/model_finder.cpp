@@ -13,11 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_explicit_path(std::string_view name) {
-  return name.starts_with('/') || name.starts_with('~') || name == "." || name == ".." ||
-         name.starts_with("./") || name.starts_with("../");
-}
-
 std::string quoted_list(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
@@ -51,6 +46,11 @@ std::string_view to_string(ModelSource source) {
       return "path";
   }
   return "path";
+}
+
+bool is_explicit_path(std::string_view name) {
+  return name.starts_with('/') || name.starts_with('~') || name == "." || name == ".." ||
+         name.starts_with("./") || name.starts_with("../");
 }
 
 bool is_model_folder(const fs::path& folder) { return mlxd::is_model_folder(folder); }

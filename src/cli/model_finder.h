@@ -41,6 +41,9 @@ class ModelFinder {
   std::filesystem::path hub_cache_;
 };
 
+/// Whether a model is named by its folder: "/…", "./…", "../…", "~…".
+bool is_explicit_path(std::string_view name);
+
 /// Whether `folder` looks like a model: config.json beside at least one .safetensors file.
 bool is_model_folder(const std::filesystem::path& folder);
 

@@ -344,6 +344,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
        .journal = std::move(journal),
        .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); },
        .first_events = [raw](const Caller& caller) { return first_job_events(*raw->jobs, caller); }}));
+  impl->shelf.on_given([raw] { raw->catalog->request_scan(); });
   impl->ollama = std::make_unique<OllamaHandlers>(OllamaHandlers::Options{
       .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});
   TRY(impl->open_jobs(options));

@@ -117,6 +117,7 @@ Result<void> CatalogHandlers::start() {
   ModelCatalog::Options catalog;
   if (!options_.models_folder.empty()) catalog.model_folders = {options_.models_folder};
   catalog.hub_cache = options_.hub_cache;
+  catalog.given_models = [shelf = options_.shelf] { return shelf->given(); };
   catalog.on_change = [this] { events_.publish("models", R"({"changed":true})"); };
   catalog_ = std::make_unique<ModelCatalog>(std::move(catalog));
   if (options_.hub_cache.empty()) return {};
@@ -369,6 +370,11 @@ Result<Removed> CatalogHandlers::remove(const std::string& name, const std::stri
                                   [&](const CatalogModel& model) { return model.name == name; });
   if (found == models->end())
     return Error(ErrorKind::kNotFound, "there is no model '" + name.substr(0, 200) + "' on this machine",
+                 "model");
+  if (found->source == CatalogSource::kPath)
+    return Error(ErrorKind::kConflict,
+                 name + " was given by its path and is not this server's to remove: remove " +
+                     found->folder.string() + " yourself",
                  "model");
   if (downloader_ != nullptr && downloader_->uses(name))
     return Error(ErrorKind::kConflict, "a download of " + name + " is not over: cancel it first");

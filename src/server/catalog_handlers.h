@@ -62,6 +62,8 @@ class CatalogHandlers {
   using DownloadListener = std::function<void(const DownloadStatus&)>;
   /// Looks at the disk now, so that whoever asks next sees what has changed. Not under a listener.
   void scan_now() { catalog_->scan_now(); }
+  /// Looks at the disk soon.
+  void request_scan() { catalog_->request_scan(); }
   /// Calls `listener` on any thread when a download has changed; it must not call the downloader.
   std::uint64_t follow_downloads(DownloadListener listener);
   /// No call begins after this returns, though one may be under way.

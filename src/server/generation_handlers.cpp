@@ -91,6 +91,10 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
                            "model"));
     return;
   }
+  if (const auto admitted = options_.shelf->admit_path(meaning.model, caller.administers()); !admitted.ok()) {
+    refuse(exchange, admitted.error());
+    return;
+  }
   if (dialect.look_up) {
     if (const auto found = dialect.look_up(*decoded, caller); !found.ok()) {
       refuse(exchange, found.error());
