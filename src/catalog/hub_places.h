@@ -23,6 +23,8 @@ struct HubPlaces {
 Result<HubPlaces> locate_hub();
 /// Without the space around it. Errors: kInvalidArgument, naming `source`, for what can be no token.
 Result<std::string> checked_hub_token(const std::string& text, const std::string& source);
+/// `text` with the user's home in place of a leading "~" or "~/".
+std::filesystem::path with_user_home(const std::string& text);
 /// The cache alone, which cannot fail.
 std::filesystem::path hub_cache_folder();
 

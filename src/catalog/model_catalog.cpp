@@ -74,6 +74,8 @@ std::string_view to_string(CatalogSource source) {
   switch (source) {
     case CatalogSource::kFolder:
       return "folder";
+    case CatalogSource::kAdded:
+      return "added";
     case CatalogSource::kHub:
       return "hub";
     case CatalogSource::kPath:
@@ -222,14 +224,23 @@ std::vector<CatalogModel> ModelCatalog::scan() {
     std::vector<CatalogModel> cached = find_in_hub_cache();
     std::move(cached.begin(), cached.end(), std::back_inserter(models));
   }
+  const auto is_there = [&models](const fs::path& folder) {
+    return std::any_of(models.begin(), models.end(),
+                       [&](const CatalogModel& model) { return is_same_folder(model.folder, folder); });
+  };
+  if (options_.added_folders) {
+    for (const fs::path& place : options_.added_folders()) {
+      for (auto& [name, folder] : models_in_added_folder(place))
+        if (!is_there(folder))
+          models.push_back({.name = name, .source = CatalogSource::kAdded, .folder = folder});
+    }
+  }
   if (options_.given_models) {
     // Their names go before others'.
     std::vector<CatalogModel> given;
     for (auto& [name, folder] : options_.given_models()) {
-      const bool is_there = std::any_of(models.begin(), models.end(), [&](const CatalogModel& model) {
-        return is_same_folder(model.folder, folder);
-      });
-      if (!is_there) given.push_back({.name = name, .source = CatalogSource::kPath, .folder = folder});
+      if (!is_there(folder))
+        given.push_back({.name = name, .source = CatalogSource::kPath, .folder = folder});
     }
     models.insert(models.begin(), std::make_move_iterator(given.begin()),
                   std::make_move_iterator(given.end()));

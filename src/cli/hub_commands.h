@@ -29,7 +29,8 @@ struct SearchOptions {
 Result<int> search_command(const CommandContext& context, const SearchOptions& options);
 
 struct RemoveOptions {
-  std::string model;  // its whole name, or ORG/NAME@REVISION
+  std::string model;   // its whole name, or ORG/NAME@REVISION
+  bool added = false;  // also from a folder that the settings add
   bool json = false;
 };
 Result<int> remove_command(const CommandContext& context, const RemoveOptions& options);

@@ -115,7 +115,7 @@ Result<std::optional<FoundModel>> find_at_server(const CommandContext& context, 
 }  // namespace
 
 Result<int> show_command(const CommandContext& context, const ShowOptions& options) {
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = TRY(make_finder(context.state));
   auto chosen = choose_model(finder, context.state, options.model);
   if (!chosen && chosen.error().kind == ErrorKind::kNotFound && !is_explicit_path(options.model)) {
     if (auto given = TRY(find_at_server(context, options.model))) chosen = std::move(*given);

@@ -11,6 +11,7 @@
 #include "api/error_status.h"
 #include "api/openai/model_list.h"
 #include "base/log.h"
+#include "catalog/hub_places.h"
 #include "http/origin_policy.h"
 #include "server/access_gate.h"
 #include "server/api_document.h"
@@ -85,7 +86,8 @@ struct ApiServer::Impl {
         dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(telling(std::move(options.pool), events), options.models_folder, options.hub_cache),
+        shelf(telling(std::move(options.pool), events), options.models_folder, options.hub_cache,
+              [this] { return added_folders(); }),
         workers(options.text_workers, options.max_queued_requests),
         responses(
             {.database = &management->database(),
@@ -97,6 +99,8 @@ struct ApiServer::Impl {
   void add_routes(http::Router& router);
   Result<void> open_jobs(const Options& options);
   SystemFacts system_facts() const;
+  /// As the settings say now.
+  std::vector<std::filesystem::path> added_folders() const;
   /// Brings what API keys have used into the database, once for all that end meanwhile.
   void save_usage();
   api::openai::ModelEntry describe(const ModelShelf::Entry& entry) const;
@@ -239,6 +243,13 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
   exchange->post([exchange, error] { exchange->respond_error(api::status_of(error.kind), error); });
 }
 
+std::vector<std::filesystem::path> ApiServer::Impl::added_folders() const {
+  std::vector<std::filesystem::path> folders;
+  for (const std::string& folder : management->settings().now()->models_folders())
+    folders.push_back(with_user_home(folder));
+  return folders;
+}
+
 SystemFacts ApiServer::Impl::system_facts() const {
   SystemFacts facts;
   // By the clock that nobody sets: the wall clock may stand before the start.
@@ -341,9 +352,16 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
        .events = &impl->events,
        .models_folder = options.models_folder,
        .hub_cache = options.hub_cache,
+       .added_folders = [raw] { return raw->added_folders(); },
        .journal = std::move(journal),
        .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); },
        .first_events = [raw](const Caller& caller) { return first_job_events(*raw->jobs, caller); }}));
+  // Whoever has changed the folders sees it in the next list.
+  impl->management->settings().on_change([raw](const Settings& before, const Settings& now) {
+    if (before.models_folders() == now.models_folders()) return;
+    raw->shelf.forget_places();
+    raw->catalog->scan_now();
+  });
   impl->shelf.on_given([raw] { raw->catalog->request_scan(); });
   impl->ollama = std::make_unique<OllamaHandlers>(OllamaHandlers::Options{
       .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});

@@ -117,6 +117,7 @@ Result<void> CatalogHandlers::start() {
   ModelCatalog::Options catalog;
   if (!options_.models_folder.empty()) catalog.model_folders = {options_.models_folder};
   catalog.hub_cache = options_.hub_cache;
+  catalog.added_folders = options_.added_folders;
   catalog.given_models = [shelf = options_.shelf] { return shelf->given(); };
   catalog.on_change = [this] { events_.publish("models", R"({"changed":true})"); };
   catalog_ = std::make_unique<ModelCatalog>(std::move(catalog));
@@ -359,12 +360,14 @@ bool CatalogHandlers::is_managed(const std::string& download) const {
 
 Result<http::Response> CatalogHandlers::delete_model(const http::Request& request) {
   const Fields fields = TRY(manage::decode_query(request.query));
-  TRY(check_fields(fields, {"revision"}));
-  const Removed removed = TRY(remove(std::string(request.parameter("id")), field_of(fields, "revision")));
+  TRY(check_fields(fields, {"revision", "added"}));
+  const bool added = TRY(number_of(fields, "added", 0, 0, 1)) != 0;
+  const Removed removed =
+      TRY(remove(std::string(request.parameter("id")), field_of(fields, "revision"), added));
   return json_response(200, manage::removed_json(removed));
 }
 
-Result<Removed> CatalogHandlers::remove(const std::string& name, const std::string& revision) {
+Result<Removed> CatalogHandlers::remove(const std::string& name, const std::string& revision, bool added) {
   const ModelCatalog::Models models = catalog_->models();
   const auto found = std::find_if(models->begin(), models->end(),
                                   [&](const CatalogModel& model) { return model.name == name; });
@@ -375,6 +378,11 @@ Result<Removed> CatalogHandlers::remove(const std::string& name, const std::stri
     return Error(ErrorKind::kConflict,
                  name + " was given by its path and is not this server's to remove: remove " +
                      found->folder.string() + " yourself",
+                 "model");
+  if (found->source == CatalogSource::kAdded && !added)
+    return Error(ErrorKind::kConflict,
+                 name + " lies in a folder that was added, " + found->folder.string() +
+                     ": nothing is removed there unless DELETE /api/v1/models/{id}?added=1 says so",
                  "model");
   if (downloader_ != nullptr && downloader_->uses(name))
     return Error(ErrorKind::kConflict, "a download of " + name + " is not over: cancel it first");
@@ -389,10 +397,7 @@ Result<Removed> CatalogHandlers::remove(const std::string& name, const std::stri
     }
   } else {
     if (!revision.empty()) return invalid_argument(name + " is a folder: it has no revisions", "revision");
-    std::error_code code;
-    removed.freed_bytes = fs::is_symlink(found->folder, code) ? 0 : found->facts.size_bytes;
-    fs::remove_all(found->folder, code);  // of a link the link alone
-    if (code) return io_error("cannot remove " + found->folder.string(), code.value());
+    removed = TRY(remove_model_folder(found->folder, found->facts.size_bytes));
   }
   catalog_->scan_now();
   return removed;

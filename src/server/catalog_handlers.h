@@ -33,6 +33,8 @@ class CatalogHandlers {
     EventHub* events = nullptr;
     std::filesystem::path models_folder = {};
     std::filesystem::path hub_cache = {};  // empty: neither hub nor downloads
+    /// See ModelCatalog::Options.
+    std::function<std::vector<std::filesystem::path>()> added_folders = {};
     /// Of downloads, which go on with what it says; null: they are forgotten at the end.
     std::unique_ptr<DownloadJournal> journal = {};
     /// See HubClient::Options.
@@ -54,8 +56,9 @@ class CatalogHandlers {
   /// Runs `job` on a worker of these handlers; false: too many wait.
   bool try_post(std::function<void()>&& job) { return workers_.try_post(std::move(job)); }
   /// Removes a model, or one revision of it, from the disk. `name` is its own, of a folder or a repository.
-  /// Errors: kNotFound, kConflict (loaded, or being downloaded), kInvalidArgument, kIo. On a worker.
-  Result<Removed> remove(const std::string& name, const std::string& revision);
+  /// `added`: also from a folder that was added. Errors: kNotFound, kConflict (loaded, being downloaded, or
+  /// not ours to remove), kInvalidArgument, kIo. On a worker.
+  Result<Removed> remove(const std::string& name, const std::string& revision, bool added = false);
 
   /// Errors: kUnavailable or what the hub's settings say: there are no downloads.
   Result<Downloader*> downloads() const;

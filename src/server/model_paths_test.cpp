@@ -1,5 +1,5 @@
-// Models that the server was given by their paths, through HTTP: with --model, or named so by an
-// administrator.
+// Models that lie elsewhere, through HTTP: given by their paths with --model, named so by an administrator,
+// or in a folder that the setting models-folder adds.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -143,6 +143,61 @@ TEST_F(ModelPathsTest, what_was_given_by_path_is_never_removed) {
   EXPECT_EQ(owner().call("DELETE", "/api/delete", R"({"model":"far"})").status, 409);
   EXPECT_TRUE(fs::exists(path("far")));
   EXPECT_TRUE(fs::exists(path("here")));
+}
+
+class AddedFoldersTest : public ModelPathsTest {
+ protected:
+  ManageReply add(const std::string& folders) const {
+    return owner().call("PATCH", "/api/v1/settings", R"({"models-folder":)" + folders + "}");
+  }
+  ManageReply models() const { return owner().get("/api/v1/models"); }
+};
+
+TEST_F(AddedFoldersTest, are_listed_and_served_at_once_and_told_apart) {
+  const fs::path other = folder_.path() / "other";
+  ASSERT_TRUE(testing::write_synthetic_model(other / "org" / "deep", {}).ok());
+  ASSERT_TRUE(testing::write_synthetic_model(other / "models--acme--cached" / "snapshots" / "1234", {}).ok());
+  EXPECT_EQ(complete(owner(), "far").status, 404);
+  const ManageReply added = add("[\"" + path("") + "\",\"" + other.string() + "\"]");
+  ASSERT_EQ(added.status, 200) << added.raw;
+  const std::string list = models().raw;
+  for (const char* id : {"far", "more", "org/deep", "acme/cached"})
+    EXPECT_THAT(list, HasSubstr(R"("id":")" + std::string(id) + R"(","source":"added")"));
+  EXPECT_THAT(list, HasSubstr(R"("id":"here","source":"folder")"));
+  EXPECT_THAT(list, HasSubstr("its name means " + (folder_.path() / "models" / "here").string()));
+  EXPECT_EQ(owner().get("/api/v1/models/org/deep").at("/facts/architecture"), "llama");
+  EXPECT_THAT(owner().get("/v1/models").raw, HasSubstr(R"("id":"org/deep")"));
+  for (const char* name : {"far", "org/deep", "deep", "acme/cached"})
+    EXPECT_EQ(complete(nobody(), name).status, 200) << name;
+
+  // What is no place any more is no model's; what is loaded can be stopped.
+  ASSERT_EQ(add("null").status, 200);
+  EXPECT_EQ(models().raw.find("\"added\""), std::string::npos);
+  EXPECT_EQ(complete(owner(), "far").status, 404);
+  EXPECT_EQ(owner().call("DELETE", "/api/v1/servers/far?mode=wait").status, 200);
+}
+
+TEST_F(AddedFoldersTest, are_not_removed_from_unless_it_is_said) {
+  ASSERT_EQ(add("[\"" + path("") + "\"]").status, 200);
+  const ManageReply refused = owner().call("DELETE", "/api/v1/models/far");
+  EXPECT_EQ(refused.status, 409) << refused.raw;
+  EXPECT_THAT(refused.raw, HasSubstr("?added=1"));
+  EXPECT_EQ(owner().call("DELETE", "/api/delete", R"({"model":"more"})").status, 409);
+  EXPECT_TRUE(fs::exists(path("far")));
+  const ManageReply removed = owner().call("DELETE", "/api/v1/models/far?added=1");
+  EXPECT_EQ(removed.status, 200) << removed.raw;
+  EXPECT_FALSE(fs::exists(path("far")));
+  EXPECT_TRUE(fs::exists(path("more")));
+}
+
+TEST_F(AddedFoldersTest, are_whole_paths_and_may_be_absent) {
+  const ManageReply relative = add(R"(["models"])");
+  EXPECT_EQ(relative.status, 400);
+  EXPECT_THAT(relative.raw, HasSubstr("must begin with / or ~/"));
+  EXPECT_EQ(add(R"(["/nowhere/at/all"])").status, 200);
+  EXPECT_EQ(models().status, 200);
+  EXPECT_EQ(add("[\"" + (folder_.path() / "models").string() + "\"]").status, 200);
+  EXPECT_EQ(models().raw.find("\"added\""), std::string::npos);
 }
 
 }  // namespace

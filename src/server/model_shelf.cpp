@@ -32,9 +32,10 @@ std::filesystem::path plain_path(const std::filesystem::path& path) {
 }  // namespace
 
 ModelShelf::ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder,
-                       std::filesystem::path hub_cache)
+                       std::filesystem::path hub_cache, AddedFolders added)
     : models_folder_(std::move(models_folder)),
       hub_cache_(std::move(hub_cache)),
+      added_(std::move(added)),
       pool_(std::move(pool)),
       thread_([this] { load_adapters(); }) {}
 
@@ -88,6 +89,11 @@ Result<void> ModelShelf::admit_path(const std::string& name, bool administers) {
                "there is no model at '" + name.substr(0, 500) +
                    "': a model's folder has config.json and .safetensors files",
                "model");
+}
+
+void ModelShelf::forget_places() {
+  const MutexLock lock(mutex_);
+  found_.clear();
 }
 
 std::map<std::string, std::filesystem::path> ModelShelf::given() const {
@@ -281,6 +287,9 @@ void ModelShelf::clear() { pool_.clear(); }
 
 std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const {
   std::map<std::string, std::filesystem::path> folders = models_in_hub_cache(hub_cache_);
+  if (added_) {
+    for (const std::filesystem::path& place : added_()) folders.merge(models_in_added_folder(place));
+  }
   if (models_folder_.empty()) return folders;
   std::error_code code;
   for (auto entry = std::filesystem::directory_iterator(models_folder_, code);

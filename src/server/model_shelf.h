@@ -23,10 +23,14 @@ class ModelShelf {
  public:
   using Found = std::function<void(Result<AskedModel>)>;
 
+  /// Folders beside these two whose models can be asked for (see models_in_added_folder), as they are now.
+  using AddedFolders = std::function<std::vector<std::filesystem::path>()>;
+
   /// `models_folder`: its sub-folders with a config.json can be asked for; `hub_cache`: so can its
-  /// repositories; empty: none.
+  /// repositories; empty: none. Of several models of a name one that was given comes first, then the models
+  /// folder's, the cache's, and those of added folders in their order.
   ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder,
-             std::filesystem::path hub_cache = {});
+             std::filesystem::path hub_cache = {}, AddedFolders added = {});
   /// As stop.
   ~ModelShelf();
 
@@ -41,6 +45,8 @@ class ModelShelf {
   Result<void> admit_path(const std::string& name, bool administers);
   /// Folders that were given, by their models' names.
   std::map<std::string, std::filesystem::path> given() const;
+  /// The added folders are others now.
+  void forget_places();
   /// Called when one was given, on the giver's thread. Set before there are several threads.
   void on_given(std::function<void()> listener) { on_given_ = std::move(listener); }
   /// As add_folder, and loads it on the pool's thread while this one waits. `protect`: it is not evicted.
@@ -102,6 +108,7 @@ class ModelShelf {
 
   const std::filesystem::path models_folder_;
   const std::filesystem::path hub_cache_;
+  const AddedFolders added_;
   mutable Mutex mutex_;
   CondVar wake_;
   std::function<void()> on_given_;

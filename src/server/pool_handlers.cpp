@@ -166,9 +166,10 @@ void PoolHandlers::unload(const http::ExchangePtr& exchange) {
   const std::string asked(exchange->request.parameter("model"));
   const auto mode = api::manage::decode_unload_mode(exchange->request.query);
   if (!mode.ok()) return refuse(exchange, mode.error());
+  // Its folder may be known no more, and it still loaded.
   const auto source = shelf_.resolve(asked);
-  if (!source) return refuse(exchange, shelf_.unknown(asked));
-  const std::string& name = source->name;
+  if (!source && !shelf_.pool().status(asked)) return refuse(exchange, shelf_.unknown(asked));
+  const std::string name = source ? source->name : asked;
   shelf_.pool().unload(name, *mode ? ModelPool::UnloadMode::kCancel : ModelPool::UnloadMode::kWait,
                        [this, exchange, name](const Result<void>& done) {
                          if (!done.ok()) return refuse(exchange, done.error());

@@ -23,6 +23,15 @@ constexpr std::array kInfos{
                 .max = 65535},
     SettingInfo{"model", Kind::kList, "", "MODEL",
                 "model to load at once, by name or folder; may be repeated", "models"},
+    SettingInfo{
+        .name = "models-folder",
+        .kind = Kind::kList,
+        .default_value = "",
+        .placeholder = "FOLDER",
+        .help = "another folder whose models are listed and served, beside HOME/models and the hub's cache: "
+                "NAME or ORG/NAME in it; begins with / or ~; may be repeated",
+        .category = "models",
+        .effect = Effect::kAtOnce},
     SettingInfo{.name = "backend",
                 .kind = Kind::kText,
                 .default_value = "auto",

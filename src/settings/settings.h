@@ -47,6 +47,8 @@ class Settings {
   const std::string& host() const { return text("host"); }
   std::uint16_t port() const { return static_cast<std::uint16_t>(number("port")); }
   const std::vector<std::string>& models() const { return value("model").values; }
+  /// Each begins with "/" or "~".
+  const std::vector<std::string>& models_folders() const { return value("models-folder").values; }
   const std::string& backend() const { return text("backend"); }
   std::int32_t threads() const { return static_cast<std::int32_t>(number("threads")); }
   std::int32_t context_tokens() const { return static_cast<std::int32_t>(number("context")); }
