@@ -45,7 +45,7 @@ struct BlobDownload {
 };
 
 /// Errors: kCorruptData (the hash stays wrong), kUnavailable, kTimeout, kOverloaded (given up),
-/// kUnauthorized, kForbidden, kNotFound, kIo.
+/// kUnauthorized, kForbidden, kNotFound, kIo; kConflict in offline mode, what came is kept.
 Result<BlobEnd> download_blob(const BlobDownload& download, HttpTransfer& transfer, StopFlag& stop);
 
 }  // namespace mlxd

@@ -60,11 +60,11 @@ class Downloader {
     DownloadStatus status;
     bool joined = false;  // it was there already; resumed if it stood
   };
-  /// Errors: kInvalidArgument; kConflict (under way with other patterns); the journal's.
+  /// Errors: kInvalidArgument; kConflict (under way with other patterns, or offline mode); the journal's.
   Result<Begun> begin(const Wish& wish);
 
   std::vector<DownloadStatus> list() const;
-  // Errors of all these: kNotFound, kConflict (not in this state), the journal's.
+  // Errors of all these: kNotFound, kConflict (not in this state; to resume, offline mode), the journal's.
   Result<DownloadStatus> status(const std::string& id) const;
   Result<void> pause(const std::string& id);
   Result<void> resume(const std::string& id);
@@ -99,6 +99,8 @@ class Downloader {
   void clean_up(const JobPtr& job);
   void set_waiting(const JobPtr& job, const std::string& reason);
   void count(const JobPtr& job, std::size_t file, std::uint64_t present, std::size_t received);
+  /// What becomes of a job that could not go on: in offline mode it waits for better times.
+  DownloadState state_after_failure() const;
   /// Ends or pauses a job unless someone else did meanwhile.
   void stand(const JobPtr& job, const StopFlag* stop, DownloadState state, const std::string& message);
   DownloadStatus describe(const Job& job) const REQUIRES(mutex_);

@@ -74,7 +74,8 @@ fs::path hub_cache_folder() {
 Result<HubPlaces> locate_hub() {
   HubPlaces places;
   places.cache = hub_cache_folder();
-  places.offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
+  for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"})
+    if (places.offline_by.empty() && is_true(name)) places.offline_by = name;
   if (const auto endpoint = variable("HF_ENDPOINT")) {
     places.endpoint = trimmed(*endpoint);
     while (places.endpoint.ends_with('/')) places.endpoint.pop_back();

@@ -16,7 +16,7 @@ struct HubPlaces {
   std::string token_source = {};                    // "HF_TOKEN", the file's path, or empty
   bool token_from_file = false;
   std::filesystem::path token_file;  // where `hf auth login` puts it
-  bool offline = false;              // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
+  std::string offline_by = {};       // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE, if it says so; empty: online
 };
 
 /// Errors: kInvalidArgument for a token or an endpoint that cannot be one, naming where it stands.

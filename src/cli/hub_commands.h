@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/hub_client.h"
 #include "cli/commands.h"
 
 namespace mlxd::cli {
@@ -34,5 +35,8 @@ struct RemoveOptions {
   bool json = false;
 };
 Result<int> remove_command(const CommandContext& context, const RemoveOptions& options);
+
+/// The hub as the environment and the settings have it. Errors: of either.
+Result<HubClient> open_hub(const StateFolder& state);
 
 }  // namespace mlxd::cli

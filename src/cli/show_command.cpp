@@ -9,6 +9,7 @@
 #include "catalog/memory_fit.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/hub_commands.h"
 #include "cli/json_fields.h"
 #include "cli/json_text.h"
 #include "cli/manage_client.h"
@@ -56,7 +57,7 @@ namespace {
 
 // What the hub says of a model that is not here, and whether it would fit.
 Result<int> show_hub_model(const CommandContext& context, const ShowOptions& options) {
-  const HubClient hub(TRY(locate_hub()));
+  const HubClient hub = TRY(open_hub(context.state));
   StopFlag stop;
   const HubModel model = TRY(hub.model(options.model, "main", stop));
   const ModelFacts facts = read_hub_facts(hub, model, stop);

@@ -20,6 +20,7 @@
 #include "server/error_envelopes.h"
 #include "server/event_hub.h"
 #include "server/generation_handlers.h"
+#include "server/hub_settings.h"
 #include "server/job_kinds.h"
 #include "server/job_routes.h"
 #include "server/metrics.h"
@@ -355,6 +356,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
        .added_folders = [raw] { return raw->added_folders(); },
        .journal = std::move(journal),
        .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); },
+       .hub_policy = [raw] { return hub_policy_of(*raw->management->settings().now()); },
        .first_events = [raw](const Caller& caller) { return first_job_events(*raw->jobs, caller); }}));
   // Whoever has changed the folders sees it in the next list.
   impl->management->settings().on_change([raw](const Settings& before, const Settings& now) {

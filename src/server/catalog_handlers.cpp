@@ -140,7 +140,7 @@ Result<void> CatalogHandlers::start() {
     if (status.record.state == DownloadState::kFailed)
       log::warn("the download of {} failed: {}", status.record.repository, status.record.message);
   };
-  HubClient hub(places.take_value(), {.kept_token = options_.kept_hub_token});
+  HubClient hub(places.take_value(), {.kept_token = options_.kept_hub_token, .policy = options_.hub_policy});
   downloader_ = TRY(Downloader::start(std::move(hub), std::move(journal), std::move(downloads)));
   return {};
 }

@@ -37,8 +37,9 @@ class CatalogHandlers {
     std::function<std::vector<std::filesystem::path>()> added_folders = {};
     /// Of downloads, which go on with what it says; null: they are forgotten at the end.
     std::unique_ptr<DownloadJournal> journal = {};
-    /// See HubClient::Options.
+    /// Both: see HubClient::Options.
     std::function<Result<std::optional<std::string>>()> kept_hub_token = {};
+    std::function<HubPolicy()> hub_policy = {};
     /// Events, encoded, that one who begins to listen is told first, beside the downloads.
     std::function<std::string(const Caller& caller)> first_events = {};
   };

@@ -240,6 +240,15 @@ constexpr std::array kInfos{
                 .category = "log",
                 .min = 1000,
                 .max = std::int64_t{1} << 40},
+    SettingInfo{.name = "offline",
+                .kind = Kind::kSwitch,
+                .default_value = "false",
+                .placeholder = "on|off",
+                .help =
+                    "ask nothing of the hub: downloads and searches are refused, downloads under way pause, "
+                    "and what is on this machine is served; HF_HUB_OFFLINE=1 does the same",
+                .category = "hub",
+                .effect = Effect::kAtOnce},
     SettingInfo{.name = "hf-token",
                 .kind = Kind::kSecret,
                 .default_value = "",

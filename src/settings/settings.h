@@ -81,6 +81,7 @@ class Settings {
   bool ignores_unknown() const { return text("unknown-parameters") == "ignore"; }
   bool registration() const { return number("registration") != 0; }
   std::int64_t session_days() const { return number("session-days"); }
+  bool offline() const { return number("offline") != 0; }
   const std::string& log_level() const { return text("log-level"); }
   std::int64_t log_files() const { return number("log-files"); }
   std::uint64_t log_file_bytes() const { return static_cast<std::uint64_t>(number("log-file-size")); }

@@ -1,0 +1,11 @@
+// What the settings say of the hub. A function.
+#pragma once
+
+#include "catalog/hub_client.h"
+#include "settings/settings.h"
+
+namespace mlxd {
+
+inline HubPolicy hub_policy_of(const Settings& settings) { return {.offline = settings.offline()}; }
+
+}  // namespace mlxd
