@@ -218,7 +218,7 @@ Result<BlobEnd> Download::fetch() {
     const HubPlaces places = TRY(given_.hub->places_now());
     request.token = places.token;
     if (present_ > 0) request.offset = present_;
-    request.silence_timeout = given_.silence_timeout;
+    given_.hub->set_timeouts(request, std::chrono::milliseconds(0));
     request.cancelled = [this] {
       return stop_.stopped() || !given_.hub->check_online(given_.file.path).ok();
     };

@@ -511,7 +511,6 @@ void Downloader::fetch(const JobPtr& job, std::size_t index, HttpTransfer& trans
     download.file = job->files[index].facts;
   }
   download.retry_base = options_.retry_base;
-  download.silence_timeout = options_.silence_timeout;
   download.attempts = options_.attempts;
   download.write = options_.write;
   download.on_progress = [&](std::uint64_t present) { count(job, index, present, 0); };

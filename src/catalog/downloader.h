@@ -29,7 +29,6 @@ class Downloader {
   struct Options {
     int parallel_files = 4;
     std::chrono::milliseconds retry_base{500};
-    std::chrono::seconds silence_timeout{30};
     /// Tries in a row without a byte before a download fails; 0: it waits for the network for ever.
     int attempts = 0;
     /// Bytes of the disk that are left to others.

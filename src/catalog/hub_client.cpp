@@ -254,8 +254,15 @@ Result<HubPlaces> HubClient::places_now() const {
 
 Result<void> HubClient::check_online(const std::string& what) const {
   if (!places_.offline_by.empty()) return offline_error(what, places_.offline_by);
-  if (options_.policy && options_.policy().offline) return offline_error(what, {});
+  if (policy().offline) return offline_error(what, {});
   return {};
+}
+
+void HubClient::set_timeouts(TransferRequest& request, std::chrono::milliseconds total) const {
+  const std::chrono::milliseconds silence = policy().silence_timeout;
+  request.silence_timeout = policy().silence_timeout;
+  request.connect_timeout = std::min(request.connect_timeout, silence);
+  request.total_timeout = total.count() == 0 ? total : std::max(total, silence);
 }
 
 Result<HubAccount> HubClient::account(const std::string& token, StopFlag& stop) const {
@@ -296,7 +303,7 @@ Result<HubClient::Answer> HubClient::get_with(const HubPlaces& places, const std
   TransferRequest request;
   request.url = url;
   request.token = places.token;
-  request.total_timeout = options_.request_timeout;
+  set_timeouts(request, options_.request_timeout);
   request.cancelled = [this, &stop, &wanted] { return stop.stopped() || !check_online(wanted).ok(); };
   request.on_head = [&answer](const ResponseHead&) -> Result<void> {
     answer.body.clear();

@@ -85,6 +85,8 @@ struct HubAccount {
 /// What the user's settings say of the hub.
 struct HubPolicy {
   bool offline = false;  // nothing is asked of it
+  /// Longest time without a byte.
+  std::chrono::seconds silence_timeout{30};
 };
 
 class HubClient {
@@ -92,6 +94,7 @@ class HubClient {
   struct Options {
     std::chrono::milliseconds retry_base{500};
     int attempts = 3;
+    /// Of one that has a small answer, whole; longer where the policy waits longer for a byte.
     std::chrono::milliseconds request_timeout{30000};
     /// The longest Retry-After that is waited for; a longer one is kOverloaded, telling it.
     std::chrono::seconds max_retry_after{20};
@@ -108,6 +111,10 @@ class HubClient {
   const HubPlaces& places() const { return places_; }
   /// With the token that goes with a request now. Errors: of `kept_token`.
   Result<HubPlaces> places_now() const;
+  HubPolicy policy() const { return options_.policy ? options_.policy() : HubPolicy(); }
+  /// Sets the time-outs of a request that may take `total` (0: any time) if the policy does not say
+  /// otherwise.
+  void set_timeouts(TransferRequest& request, std::chrono::milliseconds total) const;
   /// Errors: kConflict in offline mode, naming `what` is not read and how to change it.
   Result<void> check_online(const std::string& what) const;
   /// Whose the token is; with `token`, that one instead of the token that holds. Errors: kUnauthorized

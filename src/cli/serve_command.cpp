@@ -103,6 +103,8 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.adapters = TRY(find_adapter_places(context, settings));
   app_options.adapter_bytes = static_cast<std::size_t>(settings.adapter_bytes());
   app_options.request_timeout = std::chrono::seconds(settings.request_timeout_s());
+  app_options.batch_timeout = std::chrono::seconds(settings.batch_timeout_s());
+  app_options.idle_timeout = std::chrono::seconds(settings.idle_timeout_s());
   app_options.log_level = settings.log_level();
   app_options.log_files = static_cast<std::size_t>(settings.log_files());
   app_options.log_file_bytes = static_cast<std::size_t>(settings.log_file_bytes());

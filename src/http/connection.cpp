@@ -106,7 +106,7 @@ asio::awaitable<void> Connection::wait_for_event() {
 // False: close without an answer (or it has been given).
 asio::awaitable<bool> Connection::read_header(RequestParser& parser) {
   bool started = false;
-  set_read_deadline(now() + context_.options.idle_timeout);
+  set_read_deadline(now() + context_.idle_timeout.load());
   while (!closed_) {
     // Empty lines before a request are nothing (RFC 9112, section 2.2): some clients end a body with one.
     if (!started) {

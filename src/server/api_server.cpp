@@ -346,6 +346,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
       .responses = &impl->responses,
       .ignores_unknown = [raw] { return raw->management->settings().now()->ignores_unknown(); },
       .request_timeout = options.request_timeout,
+      .batch_timeout = options.batch_timeout,
       .on_key_used = [raw] { raw->save_usage(); }});
   std::unique_ptr<DownloadJournal> journal = TRY(open_journal(*impl->management));
   impl->catalog = TRY(CatalogHandlers::create(
@@ -405,8 +406,8 @@ ApiServer::~ApiServer() {
 ModelShelf& ApiServer::models() { return impl_->shelf; }
 http::Server& ApiServer::http() { return *impl_->server; }
 Management& ApiServer::management() { return *impl_->management; }
-void ApiServer::set_request_timeout(std::chrono::seconds timeout) {
-  impl_->generation->set_request_timeout(timeout);
+void ApiServer::set_timeouts(std::chrono::seconds request, std::chrono::seconds batch) {
+  impl_->generation->set_timeouts(request, batch);
 }
 const std::vector<std::pair<std::string, std::string>>& ApiServer::routes() const { return impl_->routes; }
 void ApiServer::set_ready() {

@@ -107,8 +107,7 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   const std::string adapter = decoded->adapter;
   ModelPool::AcquireOptions asking;
   asking.keep_alive = decoded->keep_alive;
-  if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
-    asking.deadline = arrived + timeout;
+  asking.deadline = deadline_of(dialect, arrived);
   if (decoded->load_only && decoded->keep_alive == Duration::zero()) {
     const auto to_unload = is_to_unload(name);
     if (!to_unload.ok()) {
@@ -129,6 +128,12 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
                          else
                            refuse_load(exchange, name, asked.error());
                        });
+}
+
+std::optional<TimePoint> GenerationHandlers::deadline_of(const GenerationDialect& dialect,
+                                                         TimePoint arrived) const {
+  const std::chrono::seconds timeout = dialect.priority == Priority::kLow ? batch_timeout_ : request_timeout_;
+  return timeout.count() > 0 ? std::optional(arrived + timeout) : std::nullopt;
 }
 
 void GenerationHandlers::start(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
@@ -165,9 +170,6 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
   if (caller.key != nullptr)
     priority = dialect.priority == Priority::kLow ? Priority::kLow : caller.key->priority;
   auto encoder = dialect.encoder(call, std::move(info));
-  std::optional<TimePoint> deadline;
-  if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
-    deadline = arrived + timeout;
   auto run = std::make_shared<GenerationRun>(GenerationRun::Options{
       .exchange = exchange,
       .model = model,
@@ -178,7 +180,7 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
       .arrived = arrived,
       .priority = priority,
       .client = client.empty() ? clients_.of(exchange->request.headers) : clients_.of(client),
-      .deadline = deadline,
+      .deadline = deadline_of(dialect, arrived),
       .explain_cache = asks_to_explain_cache(exchange->request),
       .on_used = note_use(*exchange)});
   const auto submitted = run->submit(call);

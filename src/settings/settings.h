@@ -70,6 +70,9 @@ class Settings {
   const std::vector<std::string>& adapters() const { return value("adapter").values; }
   std::uint64_t adapter_bytes() const { return static_cast<std::uint64_t>(number("adapter-memory")); }
   std::int64_t request_timeout_s() const { return number("request-timeout"); }
+  std::int64_t batch_timeout_s() const { return number("batch-timeout"); }
+  std::int64_t idle_timeout_s() const { return number("idle-timeout"); }
+  std::int64_t hub_timeout_s() const { return number("hub-timeout"); }
   std::uint64_t max_body_bytes() const { return static_cast<std::uint64_t>(number("max-body")); }
   std::int64_t response_retention_days() const { return number("response-retention"); }
   std::int64_t response_storage_bytes() const { return number("response-storage"); }
