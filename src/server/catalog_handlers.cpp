@@ -380,10 +380,11 @@ Result<Removed> CatalogHandlers::remove(const std::string& name, const std::stri
                      found->folder.string() + " yourself",
                  "model");
   if (found->source == CatalogSource::kAdded && !added)
-    return Error(ErrorKind::kConflict,
-                 name + " lies in a folder that was added, " + found->folder.string() +
-                     ": nothing is removed there unless DELETE /api/v1/models/{id}?added=1 says so",
-                 "model");
+    return Error(
+        ErrorKind::kConflict,
+        name + " lies in a folder that was added, " + found->folder.string() +
+            ": nothing is removed there but by 'mlxd rm --added' or DELETE /api/v1/models/{id}?added=1",
+        "model");
   if (downloader_ != nullptr && downloader_->uses(name))
     return Error(ErrorKind::kConflict, "a download of " + name + " is not over: cancel it first");
   if (is_loaded(name)) return Error(ErrorKind::kConflict, name + " is loaded: stop it first", "model");

@@ -87,7 +87,7 @@ TEST_F(ModelPathsTest, only_administrators_ask_for_models_by_path) {
   EXPECT_THAT(local.raw, HasSubstr("only an administrator names models by path"));
   EXPECT_THAT(local.raw, HasSubstr("--model PATH"));
   const ManageCaller admin = account("admin");
-  const ManageCaller member = account("member");
+  const ManageCaller member = account("user");
   for (const char* route : {"/v1/completions", "/v1/tokenize", "/api/generate", "/v1/messages"}) {
     const bool chats = std::string_view(route) == "/v1/messages";
     const bool tokens = std::string_view(route) == "/v1/tokenize";
@@ -112,7 +112,7 @@ TEST_F(ModelPathsTest, only_administrators_ask_for_models_by_path) {
 }
 
 TEST_F(ModelPathsTest, another_name_for_a_path_opens_it_to_nobody_else) {
-  const ManageCaller member = account("member");
+  const ManageCaller member = account("user");
   EXPECT_LT(owner().call("PUT", "/api/v1/aliases/mine", R"({"model":")" + path("far") + "\"}").status, 300);
   EXPECT_EQ(complete(member, "mine").status, 403);
   EXPECT_EQ(complete(owner(), "mine").status, 200);
