@@ -163,11 +163,12 @@ std::string where_the_token_goes(const HubPlaces& places) {
 
 Error offline_error(const std::string& what, const std::string& by) {
   const bool is_setting = by.empty();
-  return {ErrorKind::kConflict,
-          "cannot read " + what + " from the hub: offline mode is on (" +
-              (is_setting ? "the setting offline" : by) + "); " +
-              (is_setting ? "turn it off with 'mlxd config set offline false'" : "unset it") +
-              ", or use what is on this machine already"};
+  return {ErrorKind::kConflict, "cannot read " + what + " from the hub: offline mode is on (" +
+                                    (is_setting ? "the setting offline" : by) + "); " +
+                                    (is_setting ? "turn it off with 'mlxd config set offline false', or "
+                                                  "where 'mlxd config' says that it is set"
+                                                : "unset it") +
+                                    ", or use what is on this machine already"};
 }
 
 }  // namespace
