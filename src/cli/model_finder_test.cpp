@@ -124,7 +124,7 @@ TEST_F(ModelFinderTest, RemembersTheLastModelInTheStateFolder) {
   EXPECT_EQ(fs::status(state.root()).permissions() & fs::perms::others_all, fs::perms::none);
 }
 
-TEST_F(ModelFinderTest, finds_models_of_added_folders_after_those_of_its_own_places) {
+TEST_F(ModelFinderTest, FindsModelsOfAddedFoldersAfterThoseOfItsOwnPlaces) {
   add_home("twice");
   add_model(root_ / "added" / "twice");
   add_model(root_ / "added" / "org" / "deep");
