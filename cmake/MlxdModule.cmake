@@ -1,15 +1,17 @@
-# mlxd_module(NAME [DEPENDS target...] [SOURCES file...] [PCH header...] [EXCLUDE regex])
+# mlxd_module(NAME [PCH] [DEPENDS target...] [SOURCES file...] [EXCLUDE regex])
 #
 # Makes the static library mlxd_NAME from the module's *.cpp files and, from its *_test.cpp files,
 # the GoogleTest program NAME_test, registered with CTest. Tests see the module's own dependencies
-# plus TEST_DEPENDS.
+# plus TEST_DEPENDS. PCH: both are compiled with the precompiled headers of MlxdPrecompiled.cmake; for modules
+# that depend on Boost::json.
+include(MlxdPrecompiled)
 include(GoogleTest)
 if(NOT TARGET GTest::gtest)
   find_package(GTest REQUIRED)
 endif()
 
 function(mlxd_module name)
-  cmake_parse_arguments(arg "" "EXCLUDE" "DEPENDS;TEST_DEPENDS;SOURCES;PCH" ${ARGN})
+  cmake_parse_arguments(arg "PCH" "EXCLUDE" "DEPENDS;TEST_DEPENDS;SOURCES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "*.cpp")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
@@ -23,7 +25,7 @@ function(mlxd_module name)
     add_library(mlxd_${name} STATIC ${sources})
     target_link_libraries(mlxd_${name} PUBLIC mlxd_options ${arg_DEPENDS})
     if(arg_PCH)
-      target_precompile_headers(mlxd_${name} PRIVATE ${arg_PCH})
+      mlxd_precompiled(mlxd_${name} mlxd_pch)
     endif()
   else()
     add_library(mlxd_${name} INTERFACE)
@@ -31,6 +33,9 @@ function(mlxd_module name)
   endif()
   if(tests)
     mlxd_test(${name}_test SOURCES ${tests} DEPENDS mlxd_${name} ${arg_TEST_DEPENDS})
+    if(arg_PCH)
+      mlxd_precompiled(${name}_test mlxd_test_pch)
+    endif()
   endif()
 endfunction()
 

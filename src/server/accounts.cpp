@@ -271,7 +271,8 @@ Result<void> Accounts::end_session(const std::string& session_id) {
 
 std::vector<Session> Accounts::sessions_of(const std::string& user_id) const {
   std::vector<Session> sessions;
-  for (const auto& [hash, session] : directory()->sessions_by_hash)
+  const DirectoryPtr all = directory();
+  for (const auto& [hash, session] : all->sessions_by_hash)
     if (session.user_id == user_id && session.expires_at > now_s()) sessions.push_back(session);
   std::sort(sessions.begin(), sessions.end(),
             [](const Session& a, const Session& b) { return a.created_at > b.created_at; });
@@ -301,7 +302,8 @@ Result<void> Accounts::change_password(const Caller& caller, const std::string& 
 
 std::vector<User> Accounts::users() const {
   std::vector<User> users;
-  for (const auto& user : directory()->users) users.push_back(*user);
+  const DirectoryPtr all = directory();
+  for (const auto& user : all->users) users.push_back(*user);
   return users;
 }
 

@@ -155,7 +155,8 @@ void CatalogHandlers::stop() {
 }
 
 Result<ModelFacts> CatalogHandlers::facts_of(const fs::path& folder) const {
-  for (const CatalogModel& model : *catalog_->known_models())
+  const ModelCatalog::Models known = catalog_->known_models();
+  for (const CatalogModel& model : *known)
     if (model.folder == folder && model.facts.size_bytes > 0) return model.facts;
   return read_model_facts(folder);
 }
@@ -292,7 +293,8 @@ Result<http::Response> CatalogHandlers::list_models(const http::Request& request
   TRY(check_fields(fields, {"context", "concurrency"}));
   const FitQuestion question = TRY(question_of(fields));
   json::array list;
-  for (const CatalogModel& model : *catalog_->models()) {
+  const ModelCatalog::Models models = catalog_->models();
+  for (const CatalogModel& model : *models) {
     const manage::ModelStanding standing{is_loaded(model.name),
                                          find_architecture(model.facts.architecture) != nullptr};
     list.push_back(manage::model_json(model, standing, fit_memory(model.facts, question), false));

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "server/api_server.h"
 #include "server/testing/manage_client.h"
@@ -546,6 +547,30 @@ TEST_F(ManagementTest, chats_are_trees_in_folders_that_search_finds) {
   EXPECT_EQ(user.call("DELETE", "/api/v1/chat-folders/" + folder).status, 204);
   EXPECT_EQ(user.get(path).at("/folder_id"), "null");
   EXPECT_EQ(owner().call("DELETE", "/api/v1/users/admin@x.org").status, 409);
+}
+
+// For the sanitizers: what a list is read from may be replaced while it is read.
+TEST_F(ManagementTest, lists_may_change_while_they_are_read) {
+  start();
+  ModelNames& names = server_->management().names();
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    while (!stop) {
+      for (const Alias& alias : names.aliases()) EXPECT_EQ(alias.model, "a model with a long name indeed");
+      for (const Profile& profile : names.profiles()) EXPECT_EQ(profile.model, "a model with a long name");
+      EXPECT_LE(server_->management().accounts().users().size(), 1U);
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    const std::string number = std::to_string(i);
+    EXPECT_TRUE(names.set_alias({"alias" + number, "a model with a long name indeed"}).ok());
+    EXPECT_TRUE(names.create({.name = "profile" + number, .model = "a model with a long name"}).ok());
+    if (i == 10) admin();
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(names.aliases().size(), 20U);
+  EXPECT_EQ(names.profiles().size(), 20U);
 }
 
 TEST_F(ManagementTest, damage_is_told_at_the_start) {

@@ -117,13 +117,15 @@ std::vector<std::pair<std::string, std::string>> ModelNames::all() const {
 
 std::vector<Profile> ModelNames::profiles() const {
   std::vector<Profile> list;
-  for (const auto& profile : directory()->profiles) list.push_back(*profile);
+  const auto known = directory();
+  for (const auto& profile : known->profiles) list.push_back(*profile);
   return list;
 }
 
 std::vector<Alias> ModelNames::aliases() const {
   std::vector<Alias> list;
-  for (const auto& [name, model] : directory()->aliases) list.push_back({name, model});
+  const auto known = directory();
+  for (const auto& [name, model] : known->aliases) list.push_back({name, model});
   return list;
 }
 

@@ -487,7 +487,8 @@ TEST_F(AnswerConstraintTest, a_lark_grammar_holds_beside_tools_and_in_channels) 
   const auto is_list = [](const std::string& text) {
     return std::regex_match(text, std::regex(R"(\{[a-z]{1,4}\}(, \{[a-z]{1,4}\}){1,3})"));
   };
-  for (const dialects::ToolDialect* dialect : {&dialects::hermes, &dialects::mistral, &dialects::gpt_oss}) {
+  for (const dialects::ToolDialect* dialect :
+       {&dialects::hermes, &dialects::mistral, &dialects::mistral_v11, &dialects::gpt_oss}) {
     const dialects::OutputFormat format = format_of(*dialect);
     Speaker& speaker = speaker_of(*dialect);
     const auto grammar =

@@ -64,7 +64,7 @@ const Row kRows[] = {
     {"llama4", "llama4", "llama4_pythonic"},
     {"llama2", "llama2", "hermes", false},
     {"mistral_v3", "mistral", "mistral"},
-    {"mistral_v11", "mistral", "mistral", true, true},
+    {"mistral_v11", "mistral_v11", "mistral_v11", true, true},
     {"deepseek_v3", "deepseek", "deepseek_v3"},
     {"deepseek_r1", "deepseek", "hermes", false, false, false},
     {"deepseek_v3_1", "deepseek", "deepseek_v3"},

@@ -43,8 +43,6 @@ Task read(OutputReader& reader, int /*opener*/) {
 
 }  // namespace
 
-// Every reader of the kin takes this form; the one of v11 has a mark between name and arguments that older
-// vocabularies lack.
 const ToolDialect mistral{.name = "mistral",
                           .openers = kOpeners,
                           .read = read,
@@ -54,5 +52,11 @@ const ToolDialect mistral{.name = "mistral",
                                     .call_close = "}",
                                     .separator = ", ",
                                     .section_close = "]"}};
+
+// What is read is the same: old forms come from new models too.
+const ToolDialect mistral_v11{.name = "mistral_v11",
+                              .openers = kOpeners,
+                              .read = read,
+                              .frame = {.call_open = "[TOOL_CALLS]", .arguments_open = "[ARGS]"}};
 
 }  // namespace mlxd::dialects

@@ -224,7 +224,7 @@ const std::vector<Case>& transcripts() {
        "\"123456789\", "
        "\"name\": \"g\", \"arguments\": {}}]",
        "Hi«f:{\"a\": 1}»«g|123456789:{}»"},
-      {with(mistral), "[TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]g[CALL_ID]123456789[ARGS]{}",
+      {with(mistral_v11), "[TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]g[CALL_ID]123456789[ARGS]{}",
        "«f:{\"a\": 1}»«g|123456789:{}»"},
       {with(mistral), "[TOOL_CALLS]f{\"a\": 1}", "«f:{\"a\": 1}»"},
       {with(deepseek_v3),
@@ -318,7 +318,7 @@ TEST(OutputParser, a_call_cut_off_by_the_answers_length_is_no_text) {
       {with(llama3_json), "{\"name\": \"weath", "{\"name\": \"weath"},
       {with(llama3_json), "{\"name\": \"Rome\", \"param", "{\"name\": \"Rome\", \"param"},
       {with(mistral), "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}, {\"na", "«f:{}»"},
-      {with(mistral), "[TOOL_CALLS]weath", ""},
+      {with(mistral_v11), "[TOOL_CALLS]weath", ""},
       {with(gpt_oss), "<|channel|>commentary to=functions.weather <|constrain|>js", ""},
       {with(gpt_oss), "<|channel|>commentary to=functions.now<|message|>{\"a\"", "«now:{\"a\"…"},
       {with(gpt_oss), "<|channel|>final<|message|>yes<|end|><|start|>assist", "yes"},

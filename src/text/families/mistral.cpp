@@ -1,4 +1,5 @@
-// Mistral, Mixtral, Ministral, Devstral, Magistral, from the tokenizers that know tools.
+// Mistral, Mixtral, Ministral, Devstral, Magistral, from the tokenizers that know tools; those since v11
+// write each call with a mark between its name and its arguments.
 #include "text/dialects/dialect_list.h"
 #include "text/families/family_list.h"
 
@@ -7,10 +8,18 @@ namespace {
 
 constexpr std::string_view kModelTypes[] = {"mistral", "mistral3", "ministral3", "mixtral"};
 constexpr std::string_view kMarks[] = {"[TOOL_CALLS]"};
+constexpr std::string_view kMarksOfV11[] = {"[TOOL_CALLS]", "[ARGS]"};
 constexpr std::string_view kNames[] = {"mistral",  "mixtral",   "ministral",
                                        "devstral", "magistral", "codestral"};
 
 }  // namespace
+
+const Family mistral_v11{
+    .name = "mistral_v11",
+    .model_types = kModelTypes,
+    .marks = kMarksOfV11,
+    .format = {.reasoning = {"[THINK]", "[/THINK]"}, .tools = &dialects::mistral_v11},
+};
 
 const Family mistral{
     .name = "mistral",

@@ -12,8 +12,7 @@ const CHATML = ['<|im_start|>', '<|im_end|>'];
  * By name: `template` (of tests/parity/templates), `modelType`, `end` (the token that ends an answer), `special`
  * and `plain` (tokens to add, of either kind), `thinks` (whether the dialect has marks for reasoning),
  * `manyCalls` (whether an answer may have several), `otherWhenForced` (whether the server holds the model to another
- * form where it must call: of the calls, or by leaving no line breaks between a thought and them), and `write({ thought, text, calls })`, an answer as the model
- * writes it. `calls` are `{ name, input }`.
+ * form of calls where it must call), and `write({ thought, text, calls })`, an answer as the model writes it. `calls` are `{ name, input }`.
  */
 export const DIALECTS = {
   hermes: {
@@ -49,7 +48,7 @@ export const DIALECTS = {
     write: ({ text = '', calls = [] }) => text + (calls.length > 0 ? `[TOOL_CALLS] [${calls.map(jsonCall).join(', ')}]` : ''),
   },
   mistral_v11: {
-    template: 'mistral_v11', modelType: 'mistral3', end: '</s>', bos: '<s>', plain: [], thinks: true, manyCalls: true, otherWhenForced: true,
+    template: 'mistral_v11', modelType: 'mistral3', end: '</s>', bos: '<s>', plain: [], thinks: true, manyCalls: true,
     special: ['<s>', '</s>', '[INST]', '[/INST]', '[SYSTEM_PROMPT]', '[/SYSTEM_PROMPT]', '[TOOL_CALLS]', '[ARGS]', '[CALL_ID]', '[THINK]', '[/THINK]',
       '[AVAILABLE_TOOLS]', '[/AVAILABLE_TOOLS]', '[TOOL_RESULTS]', '[/TOOL_RESULTS]', '[TOOL_CONTENT]'],
     write: ({ thought, text = '', calls = [] }) =>
@@ -66,7 +65,7 @@ export const DIALECTS = {
     },
   },
   glm4_5: {
-    template: 'glm4_5', modelType: 'glm4_moe', end: '<|user|>', thinks: true, manyCalls: true, otherWhenForced: true,
+    template: 'glm4_5', modelType: 'glm4_moe', end: '<|user|>', thinks: true, manyCalls: true,
     special: ['[gMASK]', '<sop>', '<|system|>', '<|user|>', '<|assistant|>', '<|observation|>'],
     plain: ['<think>', '</think>', '<tool_call>', '</tool_call>', '<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>', '<tool_response>', '</tool_response>'],
     write: ({ thought = '', text = '', calls = [] }) => {
