@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/field_shape.h"
@@ -72,8 +74,19 @@ Error refused_field(std::string_view name, std::string_view advice);
 /// No row of `known` has `name`, a member of what lies at `path`; suggests the nearest.
 Error unknown_field(std::string_view name, const std::vector<FieldInfo>& known, std::string_view path = {});
 
+/// What becomes of fields that stand in no row.
+enum class UnknownFields : std::uint8_t { kRefuse, kIgnore };
+
+/// Targets that may let fields through that stand in no row: told the path of each, they say whether they do.
+template <typename Target>
+concept MayIgnoreFields = requires(Target& target, std::string path) {
+  { target.ignore_unknown(std::move(path)) } -> std::same_as<bool>;
+};
+/// Of a longer name the beginning is told.
+inline constexpr std::size_t kToldNameBytes = 60;
+
 /// Reads all of `object` by the table: its members are called PATH.NAME, or NAME if `path` is empty. A field
-/// that stands in no row is an error, as is a required one that is not there.
+/// that stands in no row is an error unless the target ignores it, as is a required one that is not there.
 template <typename Target>
 Result<void> read_fields(const boost::json::object& object, std::span<const Field<Target>> table,
                          Target& target, std::string_view path = {}) {
@@ -84,7 +97,12 @@ Result<void> read_fields(const boost::json::object& object, std::span<const Fiel
     const std::string_view name(key.data(), key.size());
     const auto row = std::find_if(table.begin(), table.end(),
                                   [name](const Field<Target>& field) { return field.name == name; });
-    if (row == table.end()) return unknown_field(name, infos_of(table), path);
+    if (row == table.end()) {
+      if constexpr (MayIgnoreFields<Target>) {
+        if (target.ignore_unknown(path_to(name.substr(0, kToldNameBytes)))) continue;
+      }
+      return unknown_field(name, infos_of(table), path);
+    }
     if (value.is_null()) continue;
     const std::string field = path_to(name);
     TRY(check_shape(value, field, row->meaning.shape));

@@ -96,6 +96,8 @@ struct GenerationCall {
 
   /// What the request has that is understood and let be; told in a header of the answer.
   std::vector<std::string> ignored;
+  /// Fields that no table knows, where those are let through; told in a header of their own.
+  std::vector<std::string> unknown_fields;
 };
 
 }  // namespace mlxd::api

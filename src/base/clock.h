@@ -24,15 +24,16 @@ class Clock {
 class FakeClock : public Clock {
  public:
   TimePoint now() const override { return now_; }
-  std::int64_t wall_seconds() const override { return wall_seconds_; }
-  void advance(Duration by) {
-    now_ += by;
-    wall_seconds_ = std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()).count();
+  std::int64_t wall_seconds() const override {
+    return std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()).count() + wall_ahead_s_;
   }
+  void advance(Duration by) { now_ += by; }
+  /// As somebody sets the date, forward or back: no time passes.
+  void jump_wall(std::int64_t seconds) { wall_ahead_s_ += seconds; }
 
  private:
   TimePoint now_{std::chrono::hours(1)};
-  std::int64_t wall_seconds_ = 3600;
+  std::int64_t wall_ahead_s_ = 0;
 };
 
 }  // namespace mlxd

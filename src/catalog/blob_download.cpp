@@ -209,6 +209,7 @@ Result<BlobEnd> Download::fetch() {
   bool waits = false;
   while (present_ < given_.file.size_bytes) {
     if (stop_.stopped()) return BlobEnd::kStopped;
+    TRY(given_.hub->check_online(given_.file.path));
     if (!ranges_work_ && present_ > 0) TRY(restart());
     const std::uint64_t before = present_;
     asked_from_ = present_;
@@ -217,8 +218,10 @@ Result<BlobEnd> Download::fetch() {
     const HubPlaces places = TRY(given_.hub->places_now());
     request.token = places.token;
     if (present_ > 0) request.offset = present_;
-    request.silence_timeout = given_.silence_timeout;
-    request.cancelled = [this] { return stop_.stopped(); };
+    given_.hub->set_timeouts(request, std::chrono::milliseconds(0));
+    request.cancelled = [this] {
+      return stop_.stopped() || !given_.hub->check_online(given_.file.path).ok();
+    };
     request.on_head = [this](const ResponseHead& head) { return on_head(head); };
     request.on_body = [this, &waits](std::string_view bytes) {
       if (waits) wait_because("");
@@ -228,6 +231,7 @@ Result<BlobEnd> Download::fetch() {
     const auto head = transfer_.get(request);
     if (disk_full_) return BlobEnd::kDiskFull;
     if (stop_.stopped()) return BlobEnd::kStopped;
+    TRY(given_.hub->check_online(given_.file.path));
     Error error(ErrorKind::kUnavailable, "the answer ended before the file did");
     std::chrono::milliseconds minimum{0};
     if (!head) {

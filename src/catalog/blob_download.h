@@ -32,7 +32,6 @@ struct BlobDownload {
   RepositoryPaths paths;
 
   std::chrono::milliseconds retry_base{500};
-  std::chrono::seconds silence_timeout{30};
   /// Tries in a row that bring no byte before it is given up; 0: never.
   int attempts = 5;
   std::function<ssize_t(int descriptor, const void* bytes, std::size_t size)> write = {};  // empty: ::write
@@ -45,7 +44,7 @@ struct BlobDownload {
 };
 
 /// Errors: kCorruptData (the hash stays wrong), kUnavailable, kTimeout, kOverloaded (given up),
-/// kUnauthorized, kForbidden, kNotFound, kIo.
+/// kUnauthorized, kForbidden, kNotFound, kIo; kConflict in offline mode, what came is kept.
 Result<BlobEnd> download_blob(const BlobDownload& download, HttpTransfer& transfer, StopFlag& stop);
 
 }  // namespace mlxd

@@ -95,6 +95,7 @@ void Downloader::stop() {
 Result<Downloader::Begun> Downloader::begin(const Wish& wish) {
   TRY(check_repository_id(wish.repository));
   TRY(check_revision(wish.revision));
+  TRY(hub_.check_online(wish.repository));
   JobPtr job;
   bool joined = false;
   {
@@ -164,6 +165,7 @@ Result<void> Downloader::pause(const std::string& id) {
 }
 
 Result<void> Downloader::resume(const std::string& id) {
+  const Result<void> online = hub_.check_online("the rest of the download");
   JobPtr job;
   {
     const MutexLock lock(mutex_);
@@ -172,6 +174,7 @@ Result<void> Downloader::resume(const std::string& id) {
     DownloadRecord& record = job->record;
     if (record.state != DownloadState::kPaused && record.state != DownloadState::kFailed)
       return wrong_state(record, "resumed");
+    if (!online.ok()) return online.error();
     record.state = DownloadState::kQueued;
     record.message.clear();
     record.ended = 0;
@@ -383,6 +386,10 @@ void Downloader::run(const Task& task, HttpTransfer& transfer) {
   }
 }
 
+DownloadState Downloader::state_after_failure() const {
+  return hub_.check_online({}).ok() ? DownloadState::kFailed : DownloadState::kPaused;
+}
+
 void Downloader::stand(const JobPtr& job, const StopFlag* stop, DownloadState state,
                        const std::string& message) {
   {
@@ -467,7 +474,7 @@ void Downloader::plan(const JobPtr& job) {
   tell(job);
   auto made = make_plan(job, *stop);
   if (!made) {
-    if (!stop->stopped()) stand(job, stop.get(), DownloadState::kFailed, made.error().message);
+    if (!stop->stopped()) stand(job, stop.get(), state_after_failure(), made.error().message);
     return;
   }
   {
@@ -504,7 +511,6 @@ void Downloader::fetch(const JobPtr& job, std::size_t index, HttpTransfer& trans
     download.file = job->files[index].facts;
   }
   download.retry_base = options_.retry_base;
-  download.silence_timeout = options_.silence_timeout;
   download.attempts = options_.attempts;
   download.write = options_.write;
   download.on_progress = [&](std::uint64_t present) { count(job, index, present, 0); };
@@ -516,7 +522,7 @@ void Downloader::fetch(const JobPtr& job, std::size_t index, HttpTransfer& trans
     if (!linked) end = linked.error();
   }
   if (!end) {
-    if (!stop->stopped()) stand(job, stop.get(), DownloadState::kFailed, end.error().message);
+    if (!stop->stopped()) stand(job, stop.get(), state_after_failure(), end.error().message);
     return;
   }
   if (*end == BlobEnd::kDiskFull)

@@ -29,7 +29,6 @@ class Downloader {
   struct Options {
     int parallel_files = 4;
     std::chrono::milliseconds retry_base{500};
-    std::chrono::seconds silence_timeout{30};
     /// Tries in a row without a byte before a download fails; 0: it waits for the network for ever.
     int attempts = 0;
     /// Bytes of the disk that are left to others.
@@ -60,11 +59,11 @@ class Downloader {
     DownloadStatus status;
     bool joined = false;  // it was there already; resumed if it stood
   };
-  /// Errors: kInvalidArgument; kConflict (under way with other patterns); the journal's.
+  /// Errors: kInvalidArgument; kConflict (under way with other patterns, or offline mode); the journal's.
   Result<Begun> begin(const Wish& wish);
 
   std::vector<DownloadStatus> list() const;
-  // Errors of all these: kNotFound, kConflict (not in this state), the journal's.
+  // Errors of all these: kNotFound, kConflict (not in this state; to resume, offline mode), the journal's.
   Result<DownloadStatus> status(const std::string& id) const;
   Result<void> pause(const std::string& id);
   Result<void> resume(const std::string& id);
@@ -99,6 +98,8 @@ class Downloader {
   void clean_up(const JobPtr& job);
   void set_waiting(const JobPtr& job, const std::string& reason);
   void count(const JobPtr& job, std::size_t file, std::uint64_t present, std::size_t received);
+  /// What becomes of a job that could not go on: in offline mode it waits for better times.
+  DownloadState state_after_failure() const;
   /// Ends or pauses a job unless someone else did meanwhile.
   void stand(const JobPtr& job, const StopFlag* stop, DownloadState state, const std::string& message);
   DownloadStatus describe(const Job& job) const REQUIRES(mutex_);

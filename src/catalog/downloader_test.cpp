@@ -69,7 +69,8 @@ class DownloaderTest : public ::testing::Test {
     HubPlaces places;
     places.cache = cache_;
     places.endpoint = hub_.endpoint();
-    return Downloader::start(HubClient(places), std::make_unique<LastingJournal>(journal_), options_)
+    HubClient hub(places, {.policy = [this] { return policy_; }});
+    return Downloader::start(std::move(hub), std::make_unique<LastingJournal>(journal_), options_)
         .take_value();
   }
 
@@ -105,6 +106,7 @@ class DownloaderTest : public ::testing::Test {
   fs::path root_, cache_;
   MemoryJournal journal_;
   Downloader::Options options_;
+  HubPolicy policy_;  // before the start
   Mutex mutex_;
   CondVar changed_;
 };
@@ -259,6 +261,20 @@ TEST_F(DownloaderTest, WaitsForABlobThatAnotherProgramWrites) {
   EXPECT_TRUE(hub_.offsets("model.safetensors").empty());
   held = BlobLock();
   wait_for(*downloader, id, DownloadState::kDone);
+  expect_whole();
+}
+
+TEST_F(DownloaderTest, GivesUpOnAHubThatIsSilentForLongerThanThePolicySays) {
+  hub_.hold_after(0);
+  policy_.silence_timeout = std::chrono::seconds(1);
+  options_.attempts = 1;
+  const auto downloader = start();
+  const std::string id = downloader->begin({.repository = TinyHub::kRepository})->status.record.id;
+  const DownloadStatus failed = wait_for(*downloader, id, DownloadState::kFailed);
+  EXPECT_EQ(failed.record.state, DownloadState::kFailed);
+  hub_.release();
+  ASSERT_TRUE(downloader->resume(id).ok());
+  EXPECT_EQ(wait_for(*downloader, id, DownloadState::kDone).record.state, DownloadState::kDone);
   expect_whole();
 }
 

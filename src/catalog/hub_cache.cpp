@@ -239,6 +239,19 @@ Result<void> link_blob(const RepositoryPaths& paths, const std::string& commit, 
   return {};
 }
 
+Result<Removed> remove_model_folder(const fs::path& folder, std::uint64_t size_bytes) {
+  const fs::path repository = folder.parent_path().parent_path();
+  if (folder.parent_path().filename() == "snapshots") {
+    if (const std::string id = repository_of_folder(repository.filename().string()); !id.empty())
+      return remove_repository(repository.parent_path(), id);
+  }
+  std::error_code code;
+  Removed removed;
+  removed.freed_bytes = fs::is_symlink(folder, code) ? 0 : size_bytes;
+  TRY(remove_tree(folder));
+  return removed;
+}
+
 Result<Removed> remove_repository(const fs::path& cache, const std::string& repository) {
   TRY(check_repository_id(repository));
   const RepositoryPaths paths(cache, repository);

@@ -74,6 +74,9 @@ struct Removed {
 Result<Removed> remove_revision(const std::filesystem::path& cache, const std::string& repository,
                                 const std::string& commit);
 Result<Removed> remove_repository(const std::filesystem::path& cache, const std::string& repository);
+/// Removes a model's folder, or, where that is a snapshot in a cache's layout, its repository. Of a link the
+/// link alone goes. `size_bytes`: what the folder's files take. Errors: kIo.
+Result<Removed> remove_model_folder(const std::filesystem::path& folder, std::uint64_t size_bytes);
 
 /// Holds a blob's lock file as Python's filelock does (flock on the whole file). Released when destroyed.
 class BlobLock {

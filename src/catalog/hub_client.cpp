@@ -161,11 +161,14 @@ std::string where_the_token_goes(const HubPlaces& places) {
          places.token_file.string() + " or the setting hf-token";
 }
 
-Error offline_error(const std::string& what) {
-  return {ErrorKind::kConflict,
-          "cannot read " + what +
-              " from the hub: offline mode is on (HF_HUB_OFFLINE); unset it, or use what "
-              "is on this machine already"};
+Error offline_error(const std::string& what, const std::string& by) {
+  const bool is_setting = by.empty();
+  return {ErrorKind::kConflict, "cannot read " + what + " from the hub: offline mode is on (" +
+                                    (is_setting ? "the setting offline" : by) + "); " +
+                                    (is_setting ? "turn it off with 'mlxd config set offline false', or "
+                                                  "where 'mlxd config' says that it is set"
+                                                : "unset it") +
+                                    ", or use what is on this machine already"};
 }
 
 }  // namespace
@@ -250,6 +253,19 @@ Result<HubPlaces> HubClient::places_now() const {
   return places;
 }
 
+Result<void> HubClient::check_online(const std::string& what) const {
+  if (!places_.offline_by.empty()) return offline_error(what, places_.offline_by);
+  if (policy().offline) return offline_error(what, {});
+  return {};
+}
+
+void HubClient::set_timeouts(TransferRequest& request, std::chrono::milliseconds total) const {
+  const std::chrono::milliseconds silence = policy().silence_timeout;
+  request.silence_timeout = policy().silence_timeout;
+  request.connect_timeout = std::min(request.connect_timeout, silence);
+  request.total_timeout = total.count() == 0 ? total : std::max(total, silence);
+}
+
 Result<HubAccount> HubClient::account(const std::string& token, StopFlag& stop) const {
   HubPlaces places = TRY(places_now());
   if (!token.empty()) {
@@ -281,14 +297,15 @@ Result<HubClient::Answer> HubClient::get(const std::string& url, std::size_t max
 Result<HubClient::Answer> HubClient::get_with(const HubPlaces& places, const std::string& url,
                                               std::size_t max_bytes, const std::string& repository,
                                               const std::string& what, StopFlag& stop) const {
-  if (places.offline) return offline_error(what.empty() ? repository : what);
+  const std::string wanted = what.empty() ? repository : what;
+  TRY(check_online(wanted));
   HttpTransfer transfer = TRY(HttpTransfer::create());
   Answer answer;
   TransferRequest request;
   request.url = url;
   request.token = places.token;
-  request.total_timeout = options_.request_timeout;
-  request.cancelled = [&stop] { return stop.stopped(); };
+  set_timeouts(request, options_.request_timeout);
+  request.cancelled = [this, &stop, &wanted] { return stop.stopped() || !check_online(wanted).ok(); };
   request.on_head = [&answer](const ResponseHead&) -> Result<void> {
     answer.body.clear();
     return {};
@@ -301,6 +318,7 @@ Result<HubClient::Answer> HubClient::get_with(const HubPlaces& places, const std
   };
   for (int attempt = 1;; ++attempt) {
     auto head = transfer.get(request);
+    TRY(check_online(wanted));
     const bool last = attempt >= options_.attempts;
     std::chrono::milliseconds delay = retry_delay(options_.retry_base, attempt);
     if (!head) {
@@ -316,6 +334,7 @@ Result<HubClient::Answer> HubClient::get_with(const HubPlaces& places, const std
       if (wait) delay = std::max<std::chrono::milliseconds>(delay, *wait);
     }
     if (stop.wait_for(delay)) return Error(ErrorKind::kCancelled, "the question to the hub was stopped");
+    TRY(check_online(wanted));
   }
 }
 

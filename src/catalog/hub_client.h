@@ -82,17 +82,27 @@ struct HubAccount {
   std::string token_source;  // where it stands
 };
 
+/// What the user's settings say of the hub.
+struct HubPolicy {
+  bool offline = false;  // nothing is asked of it
+  /// Longest time without a byte.
+  std::chrono::seconds silence_timeout{30};
+};
+
 class HubClient {
  public:
   struct Options {
     std::chrono::milliseconds retry_base{500};
     int attempts = 3;
+    /// Of one that has a small answer, whole; longer where the policy waits longer for a byte.
     std::chrono::milliseconds request_timeout{30000};
     /// The longest Retry-After that is waited for; a longer one is kOverloaded, telling it.
     std::chrono::seconds max_retry_after{20};
     /// The token that is kept for the hub, asked for each request; it goes before that of the token file, but
     /// behind HF_TOKEN. Empty: none is kept. On any thread.
     std::function<Result<std::optional<std::string>>()> kept_token = {};
+    /// Asked for each request; empty: as HubPolicy says. On any thread.
+    std::function<HubPolicy()> policy = {};
   };
   HubClient(HubPlaces places, Options options) : places_(std::move(places)), options_(options) {}
   explicit HubClient(HubPlaces places) : HubClient(std::move(places), Options()) {}
@@ -101,6 +111,12 @@ class HubClient {
   const HubPlaces& places() const { return places_; }
   /// With the token that goes with a request now. Errors: of `kept_token`.
   Result<HubPlaces> places_now() const;
+  HubPolicy policy() const { return options_.policy ? options_.policy() : HubPolicy(); }
+  /// Sets the time-outs of a request that may take `total` (0: any time) if the policy does not say
+  /// otherwise.
+  void set_timeouts(TransferRequest& request, std::chrono::milliseconds total) const;
+  /// Errors: kConflict in offline mode, naming `what` is not read and how to change it.
+  Result<void> check_online(const std::string& what) const;
   /// Whose the token is; with `token`, that one instead of the token that holds. Errors: kUnauthorized
   /// (refused, or there is none), and as below.
   Result<HubAccount> account(const std::string& token, StopFlag& stop) const;

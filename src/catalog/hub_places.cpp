@@ -28,15 +28,9 @@ fs::path user_home() {
   return user != nullptr && user->pw_dir != nullptr ? user->pw_dir : "/";
 }
 
-fs::path expanded(const std::string& text) {
-  if (text == "~") return user_home();
-  if (text.starts_with("~/")) return user_home() / text.substr(2);
-  return text;
-}
-
 fs::path hub_home() {
-  if (const auto home = variable("HF_HOME")) return expanded(*home);
-  if (const auto cache = variable("XDG_CACHE_HOME")) return expanded(*cache) / "huggingface";
+  if (const auto home = variable("HF_HOME")) return with_user_home(*home);
+  if (const auto cache = variable("XDG_CACHE_HOME")) return with_user_home(*cache) / "huggingface";
   return user_home() / ".cache" / "huggingface";
 }
 
@@ -56,6 +50,12 @@ std::string trimmed(const std::string& text) {
 
 }  // namespace
 
+fs::path with_user_home(const std::string& text) {
+  if (text == "~") return user_home();
+  if (text.starts_with("~/")) return user_home() / text.substr(2);
+  return text;
+}
+
 // It becomes part of a header: nothing but visible ASCII may be in it.
 Result<std::string> checked_hub_token(const std::string& text, const std::string& source) {
   std::string token = trimmed(text);
@@ -66,15 +66,16 @@ Result<std::string> checked_hub_token(const std::string& text, const std::string
 }
 
 fs::path hub_cache_folder() {
-  if (const auto folder = variable("HF_HUB_CACHE")) return expanded(*folder);
-  if (const auto folder = variable("HUGGINGFACE_HUB_CACHE")) return expanded(*folder);
+  if (const auto folder = variable("HF_HUB_CACHE")) return with_user_home(*folder);
+  if (const auto folder = variable("HUGGINGFACE_HUB_CACHE")) return with_user_home(*folder);
   return hub_home() / "hub";
 }
 
 Result<HubPlaces> locate_hub() {
   HubPlaces places;
   places.cache = hub_cache_folder();
-  places.offline = is_true("HF_HUB_OFFLINE") || is_true("TRANSFORMERS_OFFLINE");
+  for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"})
+    if (places.offline_by.empty() && is_true(name)) places.offline_by = name;
   if (const auto endpoint = variable("HF_ENDPOINT")) {
     places.endpoint = trimmed(*endpoint);
     while (places.endpoint.ends_with('/')) places.endpoint.pop_back();
@@ -82,7 +83,7 @@ Result<HubPlaces> locate_hub() {
       return invalid_argument("HF_ENDPOINT is '" + *endpoint + "': it must begin with https:// or http://");
   }
   const auto token_path = variable("HF_TOKEN_PATH");
-  places.token_file = token_path ? expanded(*token_path) : hub_home() / "token";
+  places.token_file = token_path ? with_user_home(*token_path) : hub_home() / "token";
   if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN")) return places;
   for (const char* name : {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}) {
     const auto token = variable(name);

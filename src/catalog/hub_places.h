@@ -16,13 +16,15 @@ struct HubPlaces {
   std::string token_source = {};                    // "HF_TOKEN", the file's path, or empty
   bool token_from_file = false;
   std::filesystem::path token_file;  // where `hf auth login` puts it
-  bool offline = false;              // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE
+  std::string offline_by = {};       // HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE, if it says so; empty: online
 };
 
 /// Errors: kInvalidArgument for a token or an endpoint that cannot be one, naming where it stands.
 Result<HubPlaces> locate_hub();
 /// Without the space around it. Errors: kInvalidArgument, naming `source`, for what can be no token.
 Result<std::string> checked_hub_token(const std::string& text, const std::string& source);
+/// `text` with the user's home in place of a leading "~" or "~/".
+std::filesystem::path with_user_home(const std::string& text);
 /// The cache alone, which cannot fail.
 std::filesystem::path hub_cache_folder();
 

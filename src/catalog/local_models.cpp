@@ -157,6 +157,19 @@ std::map<std::string, fs::path> models_in_hub_cache(const fs::path& cache) {
   return models;
 }
 
+std::map<std::string, fs::path> models_in_added_folder(const fs::path& folder) {
+  std::map<std::string, fs::path> models = models_in_hub_cache(folder);
+  for (const fs::path& outer : subfolders(folder)) {
+    const std::string name = outer.filename().string();
+    if (is_model_folder(outer)) {
+      models.emplace(name, outer);
+    } else if (repository_of_folder(name).empty()) {
+      for (auto& [inner, path] : models_in_folder(outer)) models.emplace(name + "/" + inner, std::move(path));
+    }
+  }
+  return models;
+}
+
 std::vector<std::string> matching_names(const std::string& asked, const std::vector<std::string>& names) {
   if (asked.empty()) return {};
   if (std::find(names.begin(), names.end(), asked) != names.end()) return {asked};

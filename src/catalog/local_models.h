@@ -24,6 +24,9 @@ std::optional<std::filesystem::path> model_snapshot(const std::filesystem::path&
 /// Models by name: "NAME" of a folder, "org/name" of a repository. Unreadable places count as empty.
 std::map<std::string, std::filesystem::path> models_in_folder(const std::filesystem::path& models_folder);
 std::map<std::string, std::filesystem::path> models_in_hub_cache(const std::filesystem::path& cache);
+/// Of a folder that another program may have made: sub-folders as in a models folder, "org/name" two levels
+/// deep, and repositories as in the hub's cache.
+std::map<std::string, std::filesystem::path> models_in_added_folder(const std::filesystem::path& folder);
 
 /// Which of `names` is meant by `asked`: itself; NAME:TAG as Ollama writes it (a name that ends in NAME with
 /// all parts of TAG, or, of ":latest", NAME itself); one that ends in it, first by whole parts between "/",

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <exception>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -40,6 +41,22 @@ std::vector<std::int64_t> signature_of(const fs::path& folder) {
   return signature;
 }
 
+bool is_same_folder(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  return a == b || fs::equivalent(a, b, error);
+}
+
+// Of several models of one name the first is meant.
+void note_hidden_names(std::vector<CatalogModel>& models) {
+  const CatalogModel* meant = nullptr;
+  for (CatalogModel& model : models) {
+    if (meant == nullptr || meant->name != model.name)
+      meant = &model;
+    else if (model.problem.empty())
+      model.problem = "its name means " + meant->folder.string() + ": rename one of the two folders";
+  }
+}
+
 // What others can see of a look.
 std::vector<std::string> summary_of(const std::vector<CatalogModel>& models) {
   std::vector<std::string> lines;
@@ -52,6 +69,20 @@ std::vector<std::string> summary_of(const std::vector<CatalogModel>& models) {
 }
 
 }  // namespace
+
+std::string_view to_string(CatalogSource source) {
+  switch (source) {
+    case CatalogSource::kFolder:
+      return "folder";
+    case CatalogSource::kAdded:
+      return "added";
+    case CatalogSource::kHub:
+      return "hub";
+    case CatalogSource::kPath:
+      return "path";
+  }
+  return "folder";
+}
 
 std::string missing_weights(const fs::path& folder) {
   const auto text = read_text_file(folder / "model.safetensors.index.json", kMaxIndexBytes);
@@ -163,6 +194,26 @@ void ModelCatalog::read_facts(CatalogModel& model) {
   model.problem = known.problem;
 }
 
+std::vector<CatalogModel> ModelCatalog::find_in_hub_cache() const {
+  std::vector<CatalogModel> models;
+  for (CachedRepository& repository : scan_hub_cache(options_.hub_cache)) {
+    CatalogModel model{.name = repository.id, .source = CatalogSource::kHub, .folder = {}};
+    const auto snapshot = model_snapshot(repository.folder);
+    if (snapshot) model.folder = *snapshot;
+    // Half of one is told of with what there is.
+    for (const CachedRevision& revision : repository.revisions) {
+      std::error_code error;
+      if (model.folder.empty() && fs::exists(revision.folder / "config.json", error))
+        model.folder = revision.folder;
+    }
+    if (model.folder.empty())
+      model.problem = repository.revisions.empty() ? "it has no snapshot" : "it has no config.json";
+    model.repository = std::move(repository);
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
 std::vector<CatalogModel> ModelCatalog::scan() {
   std::vector<CatalogModel> models;
   for (const fs::path& place : options_.model_folders) {
@@ -170,21 +221,29 @@ std::vector<CatalogModel> ModelCatalog::scan() {
       models.push_back({.name = name, .source = CatalogSource::kFolder, .folder = folder});
   }
   if (!options_.hub_cache.empty()) {
-    for (CachedRepository& repository : scan_hub_cache(options_.hub_cache)) {
-      CatalogModel model{.name = repository.id, .source = CatalogSource::kHub, .folder = {}};
-      const auto snapshot = model_snapshot(repository.folder);
-      if (snapshot) model.folder = *snapshot;
-      // Half of one is told of with what there is.
-      for (const CachedRevision& revision : repository.revisions) {
-        std::error_code error;
-        if (model.folder.empty() && fs::exists(revision.folder / "config.json", error))
-          model.folder = revision.folder;
-      }
-      if (model.folder.empty())
-        model.problem = repository.revisions.empty() ? "it has no snapshot" : "it has no config.json";
-      model.repository = std::move(repository);
-      models.push_back(std::move(model));
+    std::vector<CatalogModel> cached = find_in_hub_cache();
+    std::move(cached.begin(), cached.end(), std::back_inserter(models));
+  }
+  const auto is_there = [&models](const fs::path& folder) {
+    return std::any_of(models.begin(), models.end(),
+                       [&](const CatalogModel& model) { return is_same_folder(model.folder, folder); });
+  };
+  if (options_.added_folders) {
+    for (const fs::path& place : options_.added_folders()) {
+      for (auto& [name, folder] : models_in_added_folder(place))
+        if (!is_there(folder))
+          models.push_back({.name = name, .source = CatalogSource::kAdded, .folder = folder});
     }
+  }
+  if (options_.given_models) {
+    // Their names go before others'.
+    std::vector<CatalogModel> given;
+    for (auto& [name, folder] : options_.given_models()) {
+      if (!is_there(folder))
+        given.push_back({.name = name, .source = CatalogSource::kPath, .folder = folder});
+    }
+    models.insert(models.begin(), std::make_move_iterator(given.begin()),
+                  std::make_move_iterator(given.end()));
   }
   std::set<std::string> folders;
   for (CatalogModel& model : models) {
@@ -195,6 +254,7 @@ std::vector<CatalogModel> ModelCatalog::scan() {
   std::erase_if(known_, [&](const auto& entry) { return !folders.contains(entry.first); });
   std::stable_sort(models.begin(), models.end(),
                    [](const CatalogModel& a, const CatalogModel& b) { return a.name < b.name; });
+  note_hidden_names(models);
   return models;
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -17,7 +18,13 @@
 
 namespace mlxd {
 
-enum class CatalogSource { kFolder, kHub };
+enum class CatalogSource {
+  kFolder,  // of the models folder
+  kAdded,   // of a folder that was added
+  kHub,     // of the hub's cache
+  kPath,    // given by its path, wherever it lies
+};
+std::string_view to_string(CatalogSource source);  // "folder", "added", "hub", "path"
 
 struct CatalogModel {
   std::string name;  // "NAME" or "org/name"
@@ -34,6 +41,10 @@ class ModelCatalog {
   struct Options {
     std::vector<std::filesystem::path> model_folders;  // whose sub-folders are models
     std::filesystem::path hub_cache;                   // empty: none
+    /// Folders beside these, laid out in any way that models_in_added_folder knows; asked for at each look.
+    std::function<std::vector<std::filesystem::path>()> added_folders = {};
+    /// Models given by their paths, name → folder; asked for at each look.
+    std::function<std::map<std::string, std::filesystem::path>()> given_models = {};
     std::chrono::seconds interval{20};     // between looks; what has not changed is not read again
     std::function<void()> on_change = {};  // on the worker, after a look that found something new
   };
@@ -62,6 +73,7 @@ class ModelCatalog {
 
   void work();
   std::vector<CatalogModel> scan();
+  std::vector<CatalogModel> find_in_hub_cache() const;
   void read_facts(CatalogModel& model);
 
   const Options options_;

@@ -102,7 +102,7 @@ Result<int> bench_command(const CommandContext& context, const BenchCommandOptio
   plan.seed = options.seed;
   plan.temperature = static_cast<float>(options.temperature);
 
-  const FoundModel model = TRY(choose_model(make_finder(context.state), context.state, options.model));
+  const FoundModel model = TRY(choose_model(TRY(make_finder(context.state)), context.state, options.model));
   const ModelDetails details = TRY(read_model_details(model.path));
   LoadOptions load;
   load.kv_bytes = static_cast<std::size_t>(details.kv_bytes_per_token * kv_tokens_needed(plan));

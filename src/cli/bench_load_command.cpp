@@ -56,7 +56,8 @@ struct NamedTarget {
 Result<NamedTarget> load_target(const CommandContext& context, const BenchCommandOptions& options,
                                 const Settings& settings, const WorkloadPlan& plan,
                                 const std::vector<std::int32_t>& levels) {
-  const FoundModel found = TRY(choose_model(make_finder(context.state), context.state, options.model));
+  const FoundModel found =
+      TRY(choose_model(make_finder(context.state, settings), context.state, options.model));
   const ModelDetails details = TRY(read_model_details(found.path));
   const std::int64_t longest = longest_sequence_tokens(plan);
   if (longest > details.context_tokens)

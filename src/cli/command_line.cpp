@@ -195,6 +195,7 @@ void add_hub_commands(CLI::App& root, Parsed& parsed) {
   command->add_option("model", remove->model, "its whole name, or ORG/NAME@REVISION")
       ->type_name("MODEL")
       ->required();
+  command->add_flag("--added", remove->added, "also from a folder that the setting models-folder adds");
   command->add_flag("--json", remove->json, "print JSON");
   command->footer("Of a model from the hub only files that no other revision uses are removed.");
 }

@@ -110,7 +110,7 @@ Result<int> convert_command(const CommandContext& context, const ConvertCommandO
     context.console.report_error(problem);
     return settings ? kExitUsage : exit_code_of(settings.error());
   }
-  const FoundModel source = TRY(make_finder(context.state).find(options.source));
+  const FoundModel source = TRY(make_finder(context.state, *settings).find(options.source));
   std::optional<Comparison> comparison;
   if (!options.perplexity_file.empty()) {
     // First, so that a bad text is told before the work is done.

@@ -138,11 +138,14 @@ Finding check_port(const Settings& settings) {
           "stop what uses it, or choose another with --port or MLXD_PORT"};
 }
 
-std::vector<Finding> check_models(const StateFolder& state) {
-  const ModelFinder finder = make_finder(state);
+std::vector<Finding> check_models(const ModelFinder& finder) {
   std::size_t num_home = 0;
   std::size_t num_hub = 0;
-  for (const FoundModel& model : finder.list()) ++(model.source == ModelSource::kHome ? num_home : num_hub);
+  std::size_t num_added = 0;
+  for (const FoundModel& model : finder.list())
+    ++(model.source == ModelSource::kHome    ? num_home
+       : model.source == ModelSource::kAdded ? num_added
+                                             : num_hub);
 
   std::vector<Finding> findings;
   const auto counted = [](std::size_t count) {
@@ -153,6 +156,18 @@ std::vector<Finding> check_models(const StateFolder& state) {
                       num_home + num_hub > 0 ? "" : "import one: mlxd import FILE.gguf"});
   findings.push_back(
       {"hub cache", Verdict::kGood, counted(num_hub) + " in " + finder.hub_cache().string(), {}});
+  for (const fs::path& folder : finder.added_folders()) {
+    std::error_code error;
+    if (!fs::is_directory(folder, error))
+      findings.push_back({"added folder", Verdict::kWarning, "there is no folder " + folder.string(),
+                          "make it, or take it out of the setting models-folder"});
+  }
+  if (!finder.added_folders().empty())
+    findings.push_back({"added folders",
+                        Verdict::kGood,
+                        counted(num_added) + " in " + std::to_string(finder.added_folders().size()) +
+                            (finder.added_folders().size() == 1 ? " folder" : " folders"),
+                        {}});
   return findings;
 }
 
@@ -200,9 +215,12 @@ std::vector<Finding> examine(const StateFolder& state) {
   const auto settings = resolve_settings({}, state);
   findings.push_back(check_config(settings, state));
   if (settings) findings.push_back(check_port(*settings));
-  for (Finding& finding : check_models(state)) findings.push_back(std::move(finding));
+  // Where the settings cannot be read, what they would add is not there.
+  const ModelFinder finder =
+      settings ? make_finder(state, *settings) : ModelFinder(state.models(), hub_cache_folder());
+  for (Finding& finding : check_models(finder)) findings.push_back(std::move(finding));
   findings.push_back(check_demo_model(state));
-  const auto chosen = choose_model(make_finder(state), state, {});
+  const auto chosen = choose_model(finder, state, {});
   if (chosen && chosen->name != "SmolLM2-135M-Instruct-4bit")
     findings.push_back(check_model(*chosen, "last model"));
   return findings;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/hub_client.h"
 #include "cli/commands.h"
 
 namespace mlxd::cli {
@@ -29,9 +30,13 @@ struct SearchOptions {
 Result<int> search_command(const CommandContext& context, const SearchOptions& options);
 
 struct RemoveOptions {
-  std::string model;  // its whole name, or ORG/NAME@REVISION
+  std::string model;   // its whole name, or ORG/NAME@REVISION
+  bool added = false;  // also from a folder that the settings add
   bool json = false;
 };
 Result<int> remove_command(const CommandContext& context, const RemoveOptions& options);
+
+/// The hub as the environment and the settings have it. Errors: of either.
+Result<HubClient> open_hub(const StateFolder& state);
 
 }  // namespace mlxd::cli

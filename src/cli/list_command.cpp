@@ -22,9 +22,9 @@ struct Row {
   std::string problem;  // why the facts are missing, or empty
 };
 
-std::vector<Row> read_rows(const CommandContext& context) {
+Result<std::vector<Row>> read_rows(const CommandContext& context) {
   std::vector<Row> rows;
-  for (FoundModel& model : make_finder(context.state).list()) {
+  for (FoundModel& model : TRY(make_finder(context.state)).list()) {
     auto facts = read_model_facts(model.path);
     Row row{std::move(model), {}, {}};
     if (facts) {
@@ -65,7 +65,7 @@ std::string to_json_text(const std::vector<Row>& rows) {
 }  // namespace
 
 Result<int> list_command(const CommandContext& context, const ListOptions& options) {
-  const std::vector<Row> rows = read_rows(context);
+  const std::vector<Row> rows = TRY(read_rows(context));
   if (options.json) {
     context.console.write(to_json_text(rows));
     return kExitOk;

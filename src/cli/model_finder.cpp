@@ -13,11 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_explicit_path(std::string_view name) {
-  return name.starts_with('/') || name.starts_with('~') || name == "." || name == ".." ||
-         name.starts_with("./") || name.starts_with("../");
-}
-
 std::string quoted_list(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
@@ -47,10 +42,17 @@ std::string_view to_string(ModelSource source) {
       return "home";
     case ModelSource::kHubCache:
       return "hub";
+    case ModelSource::kAdded:
+      return "added";
     case ModelSource::kPath:
       return "path";
   }
   return "path";
+}
+
+bool is_explicit_path(std::string_view name) {
+  return name.starts_with('/') || name.starts_with('~') || name == "." || name == ".." ||
+         name.starts_with("./") || name.starts_with("../");
 }
 
 bool is_model_folder(const fs::path& folder) { return mlxd::is_model_folder(folder); }
@@ -61,6 +63,15 @@ std::vector<FoundModel> ModelFinder::list() const {
     models.push_back({name, folder, ModelSource::kHome});
   for (auto& [name, folder] : models_in_hub_cache(hub_cache_))
     models.push_back({name, folder, ModelSource::kHubCache});
+  for (const fs::path& place : added_folders_) {
+    for (auto& [name, folder] : models_in_added_folder(place)) {
+      std::error_code error;
+      const bool is_there = std::any_of(models.begin(), models.end(), [&](const FoundModel& model) {
+        return fs::equivalent(model.path, folder, error);
+      });
+      if (!is_there) models.push_back({name, folder, ModelSource::kAdded});
+    }
+  }
   std::stable_sort(models.begin(), models.end(),
                    [](const FoundModel& a, const FoundModel& b) { return a.name < b.name; });
   return models;
@@ -94,6 +105,7 @@ Result<FoundModel> ModelFinder::find(std::string_view name) const {
     message += "; nearest: " + quoted_list(nearest);
   else
     message += ": there are no models in " + models_folder_.string() + " nor in " + hub_cache_.string() +
+               (added_folders_.empty() ? "" : " nor in the folders that were added") +
                "; get one with 'mlxd pull ORG/NAME' or 'mlxd import FILE.gguf'";
   return Error(ErrorKind::kNotFound, message, "model");
 }

@@ -34,7 +34,7 @@ class ModelFinderTest : public testing::Test {
     fs::create_directories(root_ / "hub" / folder / "refs");
     if (!main.empty()) std::ofstream(root_ / "hub" / folder / "refs" / "main") << main;
   }
-  ModelFinder finder() const { return {root_ / "models", root_ / "hub"}; }
+  ModelFinder finder() const { return {root_ / "models", root_ / "hub", {root_ / "added"}}; }
   fs::path found(const std::string& name) const {
     const auto model = finder().find(name);
     EXPECT_TRUE(model.ok()) << model.error().message;
@@ -122,6 +122,18 @@ TEST_F(ModelFinderTest, RemembersTheLastModelInTheStateFolder) {
   ASSERT_TRUE(state.remember_model("org/name").ok());
   EXPECT_EQ(state.last_model(), "org/name");
   EXPECT_EQ(fs::status(state.root()).permissions() & fs::perms::others_all, fs::perms::none);
+}
+
+TEST_F(ModelFinderTest, FindsModelsOfAddedFoldersAfterThoseOfItsOwnPlaces) {
+  add_home("twice");
+  add_model(root_ / "added" / "twice");
+  add_model(root_ / "added" / "org" / "deep");
+  add_model(root_ / "added" / "models--acme--cached" / "snapshots" / "1");
+  EXPECT_EQ(found("twice"), root_ / "models" / "twice");
+  EXPECT_EQ(found("org/deep"), root_ / "added" / "org" / "deep");
+  EXPECT_EQ(found("cached"), root_ / "added" / "models--acme--cached" / "snapshots" / "1");
+  EXPECT_EQ(finder().find("deep")->source, ModelSource::kAdded);
+  EXPECT_EQ(ModelFinder(root_ / "models", root_ / "hub", {root_ / "models"}).list().size(), 1U);
 }
 
 }  // namespace

@@ -16,7 +16,15 @@ constexpr std::uint64_t kLeastKvBytes = std::uint64_t{16} << 20U;
 
 }  // namespace
 
-ModelFinder make_finder(const StateFolder& state) { return {state.models(), hub_cache_folder()}; }
+Result<ModelFinder> make_finder(const StateFolder& state) {
+  return make_finder(state, TRY(resolve_settings({}, state)));
+}
+
+ModelFinder make_finder(const StateFolder& state, const Settings& settings) {
+  std::vector<std::filesystem::path> added;
+  for (const std::string& folder : settings.models_folders()) added.push_back(expand_home(folder));
+  return {state.models(), hub_cache_folder(), std::move(added)};
+}
 
 Result<FoundModel> choose_model(const ModelFinder& finder, const StateFolder& state,
                                 const std::string& name) {
@@ -51,7 +59,7 @@ Result<void> check_memory(const Settings& settings, const FoundModel& model) {
 
 Result<std::filesystem::path> find_draft_model(const CommandContext& context, const Settings& settings) {
   if (settings.draft_model().empty()) return std::filesystem::path();
-  return TRY(make_finder(context.state).find(settings.draft_model())).path;
+  return TRY(make_finder(context.state, settings).find(settings.draft_model())).path;
 }
 
 Result<AdapterPlaces> find_adapter_places(const CommandContext& context, const Settings& settings) {
@@ -71,7 +79,7 @@ Result<AdapterPlaces> find_adapter_places(const CommandContext& context, const S
 
 Result<AdaptedModel> choose_adapted_model(const CommandContext& context, const Settings& settings,
                                           const std::string& name) {
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = make_finder(context.state, settings);
   AdapterPlaces places = TRY(find_adapter_places(context, settings));
   auto whole = choose_model(finder, context.state, name);
   if (whole) return AdaptedModel{whole.take_value(), {}, std::move(places)};

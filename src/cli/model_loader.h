@@ -13,7 +13,9 @@
 
 namespace mlxd::cli {
 
-ModelFinder make_finder(const StateFolder& state);
+/// With the folders that the settings add. Errors: of settings that cannot be read.
+Result<ModelFinder> make_finder(const StateFolder& state);
+ModelFinder make_finder(const StateFolder& state, const Settings& settings);
 
 /// The model called `name`; for an empty name the only one there is, else the one used last. Errors: as
 /// ModelFinder::find; kNotFound without models; kConflict where a name has to be given.

@@ -152,7 +152,7 @@ Result<int> probe_command(const CommandContext& context, const ProbeCommandOptio
     context.console.report_error("give a model or --all, not both (see 'mlxd probe --help')");
     return kExitUsage;
   }
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = TRY(make_finder(context.state));
   std::vector<FoundModel> models;
   if (options.all)
     models = finder.list();

@@ -1,6 +1,8 @@
 #include <boost/json.hpp>
 #include <chrono>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "cli/commands.h"
@@ -8,6 +10,8 @@
 #include "cli/interrupt.h"
 #include "cli/json_text.h"
 #include "cli/manage_client.h"
+#include "cli/model_finder.h"
+#include "cli/state_folder.h"
 #include "cli/table.h"
 
 namespace mlxd::cli {
@@ -113,8 +117,15 @@ Result<int> ps_command(const CommandContext& context, const PsOptions& options) 
 
 Result<int> stop_command(const CommandContext& context, const StopOptions& options) {
   const ManageClient server = TRY(ManageClient::open_running(context.state));
+  std::string model = options.model;
+  if (is_explicit_path(model)) {
+    std::error_code error;
+    const std::filesystem::path folder = std::filesystem::weakly_canonical(expand_home(model), error);
+    if (error) return io_error("cannot read " + model, error.value());
+    model = folder.string();
+  }
   const std::string path =
-      "/api/v1/servers/" + path_segment(options.model) + (options.now ? "?mode=cancel" : "?mode=wait");
+      "/api/v1/servers/" + path_segment(model) + (options.now ? "?mode=cancel" : "?mode=wait");
   TRY(server.call("DELETE", path, {}));
   context.console.write_line("unloaded " + options.model);
   return kExitOk;

@@ -48,7 +48,8 @@ Result<int> pull_command(const CommandContext& context, const PullOptions& optio
   const std::chrono::milliseconds interval = server ? kServerInterval : kRedraw;
   const InterruptFlag interrupt;
   StopFlag never;
-  const auto source = server ? TRY(pull_through(std::move(*server), wish)) : TRY(pull_here(wish));
+  const auto source = server ? TRY(pull_through(std::move(*server), wish))
+                             : TRY(pull_here(TRY(open_hub(context.state)), wish));
   PullView view(context.console);
   DownloadStatus status = TRY(source->status());
   while (moves(status)) {

@@ -104,11 +104,11 @@ class ServerPull final : public PullSource {
 
 }  // namespace
 
-Result<std::unique_ptr<PullSource>> pull_here(const Downloader::Wish& wish) {
+Result<std::unique_ptr<PullSource>> pull_here(HubClient hub, const Downloader::Wish& wish) {
   Downloader::Options options;
   options.attempts = kAttempts;
-  auto downloader = TRY(
-      Downloader::start(HubClient(TRY(locate_hub())), std::make_unique<MemoryJournal>(), std::move(options)));
+  auto downloader =
+      TRY(Downloader::start(std::move(hub), std::make_unique<MemoryJournal>(), std::move(options)));
   std::string id = TRY(downloader->begin(wish)).status.record.id;
   return std::unique_ptr<PullSource>(std::make_unique<OwnPull>(std::move(downloader), std::move(id)));
 }

@@ -23,7 +23,7 @@ class PullSource {
 /// Downloads in this process. It ends with it, and the next one goes on with what has come, which lies in the
 /// cache. So nothing is written down: a row in the database would have the next server go on with what its
 /// user has stopped, and the database is one process's at a time.
-Result<std::unique_ptr<PullSource>> pull_here(const Downloader::Wish& wish);
+Result<std::unique_ptr<PullSource>> pull_here(HubClient hub, const Downloader::Wish& wish);
 
 /// Has the server download, or joins it where it does so already. Ctrl-C pauses what was begun so; one that
 /// was under way before goes on.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,15 +22,15 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 
 Result<Removed> remove_folder(const fs::path& folder) {
-  std::error_code error;
-  Removed removed;
-  // Of a link the link alone goes.
-  if (!fs::is_symlink(folder, error)) {
-    if (const auto facts = read_model_facts(folder); facts) removed.freed_bytes = facts->size_bytes;
-  }
-  fs::remove_all(folder, error);
-  if (error) return io_error("cannot remove " + folder.string(), error.value());
-  return removed;
+  const auto facts = read_model_facts(folder);
+  return remove_model_folder(folder, facts ? facts->size_bytes : 0);
+}
+
+// The folder of a model of that whole name that lies in an added folder; nothing if there is none.
+std::optional<fs::path> find_added(const ModelFinder& finder, const std::string& name) {
+  for (const FoundModel& model : finder.list())
+    if (model.source == ModelSource::kAdded && model.name == name) return model.path;
+  return std::nullopt;
 }
 
 Result<Removed> remove_from_hub_cache(const fs::path& cache, const std::string& name,
@@ -47,7 +48,7 @@ Result<int> remove_command(const CommandContext& context, const RemoveOptions& o
   const std::size_t at = options.model.find('@');
   const std::string name = options.model.substr(0, at);
   const std::string revision = at == std::string::npos ? "" : options.model.substr(at + 1);
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = TRY(make_finder(context.state));
   const fs::path folder = finder.models_folder() / name;
   std::error_code error;
   Removed removed;
@@ -56,6 +57,13 @@ Result<int> remove_command(const CommandContext& context, const RemoveOptions& o
     removed = TRY(remove_folder(folder));
   } else if (check_repository_id(name) && fs::exists(RepositoryPaths(finder.hub_cache(), name).root, error)) {
     removed = TRY(remove_from_hub_cache(finder.hub_cache(), name, revision));
+  } else if (const auto added = revision.empty() ? find_added(finder, name) : std::nullopt) {
+    if (!options.added)
+      return Error(ErrorKind::kConflict,
+                   name + " lies in a folder that was added, " + added->string() +
+                       ": nothing is removed there without --added",
+                   "model");
+    removed = TRY(remove_folder(*added));
   } else {
     std::vector<std::string> names;
     for (const FoundModel& model : finder.list()) names.push_back(model.name);

@@ -94,7 +94,7 @@ Result<int> search_command(const CommandContext& context, const SearchOptions& o
   query.limit = options.limit;
   query.sort = TRY(hub_sort_of(options.sort));
   StopFlag stop;
-  const HubPage page = TRY(HubClient(TRY(locate_hub())).search(query, stop));
+  const HubPage page = TRY(TRY(open_hub(context.state)).search(query, stop));
   if (options.json) {
     context.console.write(to_json_text(page));
     return kExitOk;

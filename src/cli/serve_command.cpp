@@ -20,7 +20,7 @@ namespace {
 
 // What to load at once: the models asked for, else the one that `mlxd run` would take, else none.
 Result<std::vector<FoundModel>> models_to_load(const CommandContext& context, const Settings& settings) {
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = make_finder(context.state, settings);
   std::vector<FoundModel> models;
   for (const std::string& name : settings.models()) models.push_back(TRY(finder.find(name)));
   if (!settings.models().empty()) return models;
@@ -43,7 +43,7 @@ Result<void> apply_pool(const CommandContext& context, const Settings& settings,
     else
       context.console.write_error("mlxd: no model is loaded yet: " + fits.error().message + "\n");
   }
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = make_finder(context.state, settings);
   for (const std::string& name : settings.preload())
     app_options.preload.push_back(TRY(finder.find(name)).path);
   app_options.memory_bytes = static_cast<std::size_t>(memory_budget(settings));
@@ -103,6 +103,8 @@ Result<int> serve_command(const CommandContext& context, const ServeOptions& opt
   app_options.adapters = TRY(find_adapter_places(context, settings));
   app_options.adapter_bytes = static_cast<std::size_t>(settings.adapter_bytes());
   app_options.request_timeout = std::chrono::seconds(settings.request_timeout_s());
+  app_options.batch_timeout = std::chrono::seconds(settings.batch_timeout_s());
+  app_options.idle_timeout = std::chrono::seconds(settings.idle_timeout_s());
   app_options.log_level = settings.log_level();
   app_options.log_files = static_cast<std::size_t>(settings.log_files());
   app_options.log_file_bytes = static_cast<std::size_t>(settings.log_file_bytes());

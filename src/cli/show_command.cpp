@@ -1,4 +1,5 @@
 #include <boost/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -8,7 +9,11 @@
 #include "catalog/memory_fit.h"
 #include "cli/commands.h"
 #include "cli/format.h"
+#include "cli/hub_commands.h"
+#include "cli/json_fields.h"
 #include "cli/json_text.h"
+#include "cli/manage_client.h"
+#include "cli/model_finder.h"
 #include "cli/model_loader.h"
 #include "workbench/machine.h"
 #include "workbench/model_facts.h"
@@ -52,7 +57,7 @@ namespace {
 
 // What the hub says of a model that is not here, and whether it would fit.
 Result<int> show_hub_model(const CommandContext& context, const ShowOptions& options) {
-  const HubClient hub(TRY(locate_hub()));
+  const HubClient hub = TRY(open_hub(context.state));
   StopFlag stop;
   const HubModel model = TRY(hub.model(options.model, "main", stop));
   const ModelFacts facts = read_hub_facts(hub, model, stop);
@@ -92,11 +97,30 @@ Result<int> show_hub_model(const CommandContext& context, const ShowOptions& opt
   return kExitOk;
 }
 
+// One that the running server was given by its path; nothing if no server knows the name.
+Result<std::optional<FoundModel>> find_at_server(const CommandContext& context, const std::string& name) {
+  const auto server = ManageClient::find_running(context.state);
+  // What does not answer may be busy with something else; the name is unknown here all the same.
+  if (!server.ok() || !*server) return std::optional<FoundModel>();
+  const auto answer = (*server)->get("/api/v1/models/" + path_segment(name));
+  if (!answer.ok()) {
+    if (answer.error().kind == ErrorKind::kNotFound) return std::optional<FoundModel>();
+    return answer.error();
+  }
+  const json::object* model = answer->if_object();
+  const std::string folder = model == nullptr ? std::string() : text_of(*model, "path");
+  if (folder.empty()) return std::optional<FoundModel>();
+  return std::optional(FoundModel{text_of(*model, "id"), folder, ModelSource::kPath});
+}
+
 }  // namespace
 
 Result<int> show_command(const CommandContext& context, const ShowOptions& options) {
-  const ModelFinder finder = make_finder(context.state);
+  const ModelFinder finder = TRY(make_finder(context.state));
   auto chosen = choose_model(finder, context.state, options.model);
+  if (!chosen && chosen.error().kind == ErrorKind::kNotFound && !is_explicit_path(options.model)) {
+    if (auto given = TRY(find_at_server(context, options.model))) chosen = std::move(*given);
+  }
   if (!chosen && chosen.error().kind == ErrorKind::kNotFound &&
       options.model.find('/') != std::string::npos && check_repository_id(options.model)) {
     auto shown = show_hub_model(context, options);

@@ -106,7 +106,7 @@ asio::awaitable<void> Connection::wait_for_event() {
 // False: close without an answer (or it has been given).
 asio::awaitable<bool> Connection::read_header(RequestParser& parser) {
   bool started = false;
-  set_read_deadline(now() + context_.options.idle_timeout);
+  set_read_deadline(now() + context_.idle_timeout.load());
   while (!closed_) {
     // Empty lines before a request are nothing (RFC 9112, section 2.2): some clients end a body with one.
     if (!started) {
@@ -257,7 +257,7 @@ bool Connection::answer_early(const Request& request, const Router::Match& match
     }
     answer_.cors_headers = "Access-Control-Allow-Origin: " + *origin +
                            "\r\nVary: Origin\r\nAccess-Control-Expose-Headers: x-request-id, request-id, "
-                           "x-mlxd-ignored, x-mlxd-backend, retry-after\r\n";
+                           "x-mlxd-ignored, x-mlxd-ignored-parameters, x-mlxd-backend, retry-after\r\n";
   }
   if (match.route == nullptr) {
     if (request.method == "OPTIONS" && !match.allow.empty()) {

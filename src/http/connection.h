@@ -28,9 +28,13 @@ struct ServerContext {
   std::atomic<std::size_t> open_connections{0};
   std::atomic<bool> draining{false};
   std::atomic<bool> drained_told{false};
+  std::atomic<std::chrono::milliseconds> idle_timeout;
 
   ServerContext(ServerOptions o, Router r)
-      : options(std::move(o)), router(std::move(r)), origins(options.host, options.allowed_origins) {}
+      : options(std::move(o)),
+        router(std::move(r)),
+        origins(options.host, options.allowed_origins),
+        idle_timeout(options.idle_timeout) {}
   void tell_if_drained();
 };
 

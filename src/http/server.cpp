@@ -204,6 +204,8 @@ std::uint16_t Server::port() const { return impl_->port; }
 std::size_t Server::open_connections() const { return impl_->context.open_connections; }
 std::size_t Server::io_threads() const { return impl_->io_threads.size(); }
 
+void Server::set_idle_timeout(std::chrono::milliseconds timeout) { impl_->context.idle_timeout = timeout; }
+
 void Server::begin_drain() {
   impl_->context.draining = true;
   asio::post(impl_->io_threads[0]->io, [impl = impl_.get()] {

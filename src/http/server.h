@@ -39,7 +39,7 @@ struct ServerOptions {
   std::size_t max_connections = 4096;  // beyond: 503 and closed
   std::size_t header_limit_bytes = 64 * 1024;
   std::size_t max_body_bytes = std::size_t{64} << 20;
-  /// A connection with no request under way.
+  /// A connection with no request under way; see Server::set_idle_timeout.
   std::chrono::milliseconds idle_timeout{75000};
   /// From a request's first byte to the end of its header.
   std::chrono::milliseconds header_timeout{15000};
@@ -69,6 +69,8 @@ class Server {
   std::uint16_t port() const;
   std::size_t open_connections() const;
 
+  /// Of connections that have no request under way from now on. Any thread.
+  void set_idle_timeout(std::chrono::milliseconds timeout);
   /// Stops accepting and closes idle connections; others close after their answer. `on_drained` tells when.
   void begin_drain();
   /// Closes every connection; when this returns their exchanges have seen the client gone, and all that was

@@ -336,6 +336,16 @@ TEST_F(ServerTest, refuses_what_is_no_http) {
   EXPECT_EQ(client().request("GET", "/hello").status, 200);
 }
 
+TEST_F(ServerTest, takes_another_idle_time_while_it_runs) {
+  start({.idle_timeout = std::chrono::hours(24)});
+  server_->set_idle_timeout(std::chrono::milliseconds(50));
+  RawClient idle = client();
+  EXPECT_TRUE(idle.at_end());
+  RawClient kept_alive = client();
+  EXPECT_EQ(kept_alive.request("GET", "/hello").status, 200);
+  EXPECT_TRUE(kept_alive.at_end());
+}
+
 TEST_F(ServerTest, gives_up_on_requests_that_do_not_arrive) {
   start({.idle_timeout = std::chrono::milliseconds(300),
          .header_timeout = std::chrono::milliseconds(50),

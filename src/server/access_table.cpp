@@ -365,7 +365,7 @@ constexpr AccessRule kTable[] = {
      "/api/v1/models/{id...}",
      kAdmin,
      "Removes a model from the disk, or one revision of it.",
-     {.query = "revision?:string", .reply = "RemovedFiles"}},
+     {.query = "revision?:string added?:'0'|'1'=\"0\"", .reply = "RemovedFiles"}},
     {"POST",
      "/api/v1/models/scan",
      kMember,

@@ -71,7 +71,7 @@ Result<std::unique_ptr<Accounts>> Accounts::open(Options options) {
   TRY(accounts->refresh());
   TRY(accounts->prepare_setup());
   if (accounts->options_.meter != nullptr)
-    accounts->options_.meter->load(TRY(accounts->key_store_.usage_in(month_of(accounts->now_s()))));
+    accounts->options_.meter->load(TRY(accounts->key_store_.all_usage()));
   return accounts;
 }
 

@@ -31,7 +31,10 @@ std::string with_defaults(std::string_view body, const Profile& profile) {
 std::vector<GenerationDialect> anthropic_dialects(bool strict) {
   GenerationDialect messages{
       .path = "/v1/messages",
-      .decode = [strict](std::string_view body) { return anthropic::decode_messages_request(body, strict); },
+      .decode =
+          [strict](std::string_view body, api::UnknownFields unknown) {
+            return anthropic::decode_messages_request(body, strict, anthropic::Purpose::kAnswer, unknown);
+          },
       .encoder = [](const api::GenerationCall& call,
                     api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
         return std::make_unique<anthropic::MessageAnswerEncoder>(anthropic::MessageAnswerEncoder::Options{
@@ -43,9 +46,9 @@ std::vector<GenerationDialect> anthropic_dialects(bool strict) {
   batch.priority = Priority::kLow;
   GenerationDialect count{.path = "/v1/messages/count_tokens",
                           .decode =
-                              [strict](std::string_view body) {
-                                return anthropic::decode_messages_request(body, strict,
-                                                                          anthropic::Purpose::kCount);
+                              [strict](std::string_view body, api::UnknownFields unknown) {
+                                return anthropic::decode_messages_request(
+                                    body, strict, anthropic::Purpose::kCount, unknown);
                               },
                           .with_defaults = with_defaults,
                           .answer = count_tokens};

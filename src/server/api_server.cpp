@@ -11,6 +11,7 @@
 #include "api/error_status.h"
 #include "api/openai/model_list.h"
 #include "base/log.h"
+#include "catalog/hub_places.h"
 #include "http/origin_policy.h"
 #include "server/access_gate.h"
 #include "server/api_document.h"
@@ -19,6 +20,7 @@
 #include "server/error_envelopes.h"
 #include "server/event_hub.h"
 #include "server/generation_handlers.h"
+#include "server/hub_settings.h"
 #include "server/job_kinds.h"
 #include "server/job_routes.h"
 #include "server/metrics.h"
@@ -85,7 +87,8 @@ struct ApiServer::Impl {
         dispatchers([this](std::size_t io_thread, std::function<void()> function) {
           server_pointer.load()->post(io_thread, std::move(function));
         }),
-        shelf(telling(std::move(options.pool), events), options.models_folder, options.hub_cache),
+        shelf(telling(std::move(options.pool), events), options.models_folder, options.hub_cache,
+              [this] { return added_folders(); }),
         workers(options.text_workers, options.max_queued_requests),
         responses(
             {.database = &management->database(),
@@ -97,6 +100,8 @@ struct ApiServer::Impl {
   void add_routes(http::Router& router);
   Result<void> open_jobs(const Options& options);
   SystemFacts system_facts() const;
+  /// As the settings say now.
+  std::vector<std::filesystem::path> added_folders() const;
   /// Brings what API keys have used into the database, once for all that end meanwhile.
   void save_usage();
   api::openai::ModelEntry describe(const ModelShelf::Entry& entry) const;
@@ -239,6 +244,13 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
   exchange->post([exchange, error] { exchange->respond_error(api::status_of(error.kind), error); });
 }
 
+std::vector<std::filesystem::path> ApiServer::Impl::added_folders() const {
+  std::vector<std::filesystem::path> folders;
+  for (const std::string& folder : management->settings().now()->models_folders())
+    folders.push_back(with_user_home(folder));
+  return folders;
+}
+
 SystemFacts ApiServer::Impl::system_facts() const {
   SystemFacts facts;
   // By the clock that nobody sets: the wall clock may stand before the start.
@@ -323,26 +335,37 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
     options.management = TRY(Management::open({.loopback = http::is_loopback_host(options.http.host)}));
   auto impl = std::make_unique<Impl>(options);
   Impl* raw = impl.get();
-  impl->generation = std::make_unique<GenerationHandlers>(
-      GenerationHandlers::Options{.shelf = &impl->shelf,
-                                  .workers = &impl->workers,
-                                  .metrics = &impl->metrics,
-                                  .dispatchers = &impl->dispatchers,
-                                  .ready = &impl->ready,
-                                  .names = &impl->management->names(),
-                                  .strict = options.strict,
-                                  .responses = &impl->responses,
-                                  .request_timeout = options.request_timeout,
-                                  .on_key_used = [raw] { raw->save_usage(); }});
+  impl->generation = std::make_unique<GenerationHandlers>(GenerationHandlers::Options{
+      .shelf = &impl->shelf,
+      .workers = &impl->workers,
+      .metrics = &impl->metrics,
+      .dispatchers = &impl->dispatchers,
+      .ready = &impl->ready,
+      .names = &impl->management->names(),
+      .strict = options.strict,
+      .responses = &impl->responses,
+      .ignores_unknown = [raw] { return raw->management->settings().now()->ignores_unknown(); },
+      .request_timeout = options.request_timeout,
+      .batch_timeout = options.batch_timeout,
+      .on_key_used = [raw] { raw->save_usage(); }});
   std::unique_ptr<DownloadJournal> journal = TRY(open_journal(*impl->management));
   impl->catalog = TRY(CatalogHandlers::create(
       {.shelf = &impl->shelf,
        .events = &impl->events,
        .models_folder = options.models_folder,
        .hub_cache = options.hub_cache,
+       .added_folders = [raw] { return raw->added_folders(); },
        .journal = std::move(journal),
        .kept_hub_token = [raw] { return raw->management->settings().secret("hf-token"); },
+       .hub_policy = [raw] { return hub_policy_of(*raw->management->settings().now()); },
        .first_events = [raw](const Caller& caller) { return first_job_events(*raw->jobs, caller); }}));
+  // Whoever has changed the folders sees it in the next list.
+  impl->management->settings().on_change([raw](const Settings& before, const Settings& now) {
+    if (before.models_folders() == now.models_folders()) return;
+    raw->shelf.forget_places();
+    raw->catalog->scan_now();
+  });
+  impl->shelf.on_given([raw] { raw->catalog->request_scan(); });
   impl->ollama = std::make_unique<OllamaHandlers>(OllamaHandlers::Options{
       .shelf = &impl->shelf, .names = &impl->management->names(), .catalog = impl->catalog.get()});
   TRY(impl->open_jobs(options));
@@ -383,8 +406,8 @@ ApiServer::~ApiServer() {
 ModelShelf& ApiServer::models() { return impl_->shelf; }
 http::Server& ApiServer::http() { return *impl_->server; }
 Management& ApiServer::management() { return *impl_->management; }
-void ApiServer::set_request_timeout(std::chrono::seconds timeout) {
-  impl_->generation->set_request_timeout(timeout);
+void ApiServer::set_timeouts(std::chrono::seconds request, std::chrono::seconds batch) {
+  impl_->generation->set_timeouts(request, batch);
 }
 const std::vector<std::pair<std::string, std::string>>& ApiServer::routes() const { return impl_->routes; }
 void ApiServer::set_ready() {

@@ -31,6 +31,7 @@ class ApiServer {
     ModelHostOptions job_host = {};
     bool strict = false;
     std::chrono::seconds request_timeout{0};  // of a generation; 0: none
+    std::chrono::seconds batch_timeout{0};    // of one below /v1/batch; 0: none
     /// Accounts, keys, settings, profiles; null: with nothing stored, in memory.
     std::unique_ptr<Management> management = nullptr;
     std::size_t text_workers = 2;
@@ -45,8 +46,8 @@ class ApiServer {
   ModelShelf& models();
   http::Server& http();
   Management& management();
-  /// Longest time of generations that begin from now on; 0: none. Any thread.
-  void set_request_timeout(std::chrono::seconds timeout);
+  /// Longest time of generations that begin from now on, and of those below /v1/batch; 0: none. Any thread.
+  void set_timeouts(std::chrono::seconds request, std::chrono::seconds batch);
   /// Method and pattern of every route.
   const std::vector<std::pair<std::string, std::string>>& routes() const;
   void set_ready();

@@ -75,8 +75,11 @@ Result<void> App::Impl::open_management(ApiServer::Options& server_options) {
   server_options.management->settings().on_change([this](const Settings& before, const Settings& now) {
     if (const auto configured = log::configure(now.log_level()); !configured.ok())
       log::error("{}", configured.error().message);
-    if (ApiServer* listening = serving; listening != nullptr)
-      listening->set_request_timeout(std::chrono::seconds(now.request_timeout_s()));
+    if (ApiServer* listening = serving; listening != nullptr) {
+      listening->set_timeouts(std::chrono::seconds(now.request_timeout_s()),
+                              std::chrono::seconds(now.batch_timeout_s()));
+      listening->http().set_idle_timeout(std::chrono::seconds(now.idle_timeout_s()));
+    }
     change_pool(before, now);
   });
   return {};
@@ -129,6 +132,8 @@ Result<std::unique_ptr<App>> App::start(AppOptions options) {
   server_options.hub_cache = given.hub_cache;
   server_options.strict = given.strict;
   server_options.request_timeout = given.request_timeout;
+  server_options.batch_timeout = given.batch_timeout;
+  server_options.http.idle_timeout = given.idle_timeout;
   server_options.runs_jobs = true;
   server_options.job_host = host_options;
   PoolSettings pool;

@@ -48,6 +48,8 @@ struct AppOptions {
   std::optional<Quantization> quantize{};  // what dense layers become when they are loaded; absent: they stay
   /// How long a generation may take, streams too; 0: any time.
   std::chrono::seconds request_timeout{900};
+  std::chrono::seconds batch_timeout{3600};           // of requests below /v1/batch; 0: any time
+  std::chrono::seconds idle_timeout{75};              // of connections without a request under way
   std::int32_t max_running = 64;                      // sequences in one step
   std::string speculation = "auto";                   // auto | off | lookup | draft
   std::filesystem::path draft_model;                  // drafts for each model; empty: none does

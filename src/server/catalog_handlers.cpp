@@ -117,6 +117,8 @@ Result<void> CatalogHandlers::start() {
   ModelCatalog::Options catalog;
   if (!options_.models_folder.empty()) catalog.model_folders = {options_.models_folder};
   catalog.hub_cache = options_.hub_cache;
+  catalog.added_folders = options_.added_folders;
+  catalog.given_models = [shelf = options_.shelf] { return shelf->given(); };
   catalog.on_change = [this] { events_.publish("models", R"({"changed":true})"); };
   catalog_ = std::make_unique<ModelCatalog>(std::move(catalog));
   if (options_.hub_cache.empty()) return {};
@@ -138,7 +140,7 @@ Result<void> CatalogHandlers::start() {
     if (status.record.state == DownloadState::kFailed)
       log::warn("the download of {} failed: {}", status.record.repository, status.record.message);
   };
-  HubClient hub(places.take_value(), {.kept_token = options_.kept_hub_token});
+  HubClient hub(places.take_value(), {.kept_token = options_.kept_hub_token, .policy = options_.hub_policy});
   downloader_ = TRY(Downloader::start(std::move(hub), std::move(journal), std::move(downloads)));
   return {};
 }
@@ -360,18 +362,31 @@ bool CatalogHandlers::is_managed(const std::string& download) const {
 
 Result<http::Response> CatalogHandlers::delete_model(const http::Request& request) {
   const Fields fields = TRY(manage::decode_query(request.query));
-  TRY(check_fields(fields, {"revision"}));
-  const Removed removed = TRY(remove(std::string(request.parameter("id")), field_of(fields, "revision")));
+  TRY(check_fields(fields, {"revision", "added"}));
+  const bool added = TRY(number_of(fields, "added", 0, 0, 1)) != 0;
+  const Removed removed =
+      TRY(remove(std::string(request.parameter("id")), field_of(fields, "revision"), added));
   return json_response(200, manage::removed_json(removed));
 }
 
-Result<Removed> CatalogHandlers::remove(const std::string& name, const std::string& revision) {
+Result<Removed> CatalogHandlers::remove(const std::string& name, const std::string& revision, bool added) {
   const ModelCatalog::Models models = catalog_->models();
   const auto found = std::find_if(models->begin(), models->end(),
                                   [&](const CatalogModel& model) { return model.name == name; });
   if (found == models->end())
     return Error(ErrorKind::kNotFound, "there is no model '" + name.substr(0, 200) + "' on this machine",
                  "model");
+  if (found->source == CatalogSource::kPath)
+    return Error(ErrorKind::kConflict,
+                 name + " was given by its path and is not this server's to remove: remove " +
+                     found->folder.string() + " yourself",
+                 "model");
+  if (found->source == CatalogSource::kAdded && !added)
+    return Error(
+        ErrorKind::kConflict,
+        name + " lies in a folder that was added, " + found->folder.string() +
+            ": nothing is removed there but by 'mlxd rm --added' or DELETE /api/v1/models/{id}?added=1",
+        "model");
   if (downloader_ != nullptr && downloader_->uses(name))
     return Error(ErrorKind::kConflict, "a download of " + name + " is not over: cancel it first");
   if (is_loaded(name)) return Error(ErrorKind::kConflict, name + " is loaded: stop it first", "model");
@@ -385,10 +400,7 @@ Result<Removed> CatalogHandlers::remove(const std::string& name, const std::stri
     }
   } else {
     if (!revision.empty()) return invalid_argument(name + " is a folder: it has no revisions", "revision");
-    std::error_code code;
-    removed.freed_bytes = fs::is_symlink(found->folder, code) ? 0 : found->facts.size_bytes;
-    fs::remove_all(found->folder, code);  // of a link the link alone
-    if (code) return io_error("cannot remove " + found->folder.string(), code.value());
+    removed = TRY(remove_model_folder(found->folder, found->facts.size_bytes));
   }
   catalog_->scan_now();
   return removed;

@@ -33,10 +33,13 @@ class CatalogHandlers {
     EventHub* events = nullptr;
     std::filesystem::path models_folder = {};
     std::filesystem::path hub_cache = {};  // empty: neither hub nor downloads
+    /// See ModelCatalog::Options.
+    std::function<std::vector<std::filesystem::path>()> added_folders = {};
     /// Of downloads, which go on with what it says; null: they are forgotten at the end.
     std::unique_ptr<DownloadJournal> journal = {};
-    /// See HubClient::Options.
+    /// Both: see HubClient::Options.
     std::function<Result<std::optional<std::string>>()> kept_hub_token = {};
+    std::function<HubPolicy()> hub_policy = {};
     /// Events, encoded, that one who begins to listen is told first, beside the downloads.
     std::function<std::string(const Caller& caller)> first_events = {};
   };
@@ -54,14 +57,17 @@ class CatalogHandlers {
   /// Runs `job` on a worker of these handlers; false: too many wait.
   bool try_post(std::function<void()>&& job) { return workers_.try_post(std::move(job)); }
   /// Removes a model, or one revision of it, from the disk. `name` is its own, of a folder or a repository.
-  /// Errors: kNotFound, kConflict (loaded, or being downloaded), kInvalidArgument, kIo. On a worker.
-  Result<Removed> remove(const std::string& name, const std::string& revision);
+  /// `added`: also from a folder that was added. Errors: kNotFound, kConflict (loaded, being downloaded, or
+  /// not ours to remove), kInvalidArgument, kIo. On a worker.
+  Result<Removed> remove(const std::string& name, const std::string& revision, bool added = false);
 
   /// Errors: kUnavailable or what the hub's settings say: there are no downloads.
   Result<Downloader*> downloads() const;
   using DownloadListener = std::function<void(const DownloadStatus&)>;
   /// Looks at the disk now, so that whoever asks next sees what has changed. Not under a listener.
   void scan_now() { catalog_->scan_now(); }
+  /// Looks at the disk soon.
+  void request_scan() { catalog_->request_scan(); }
   /// Calls `listener` on any thread when a download has changed; it must not call the downloader.
   std::uint64_t follow_downloads(DownloadListener listener);
   /// No call begins after this returns, though one may be under way.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/answer_encoder.h"
+#include "api/field_reader.h"
 #include "api/generation_call.h"
 #include "base/result.h"
 #include "generation/generation_request.h"
@@ -24,7 +25,7 @@ class ResponseArchive;
 
 struct GenerationDialect {
   std::string path;
-  std::function<Result<api::GenerationCall>(std::string_view body)> decode;
+  std::function<Result<api::GenerationCall>(std::string_view body, api::UnknownFields unknown)> decode;
   std::function<std::unique_ptr<api::AnswerEncoder>(const api::GenerationCall& call, api::AnswerInfo info)>
       encoder = {};
   /// A body with what a profile says where it says nothing itself.
@@ -42,7 +43,7 @@ struct GenerationDialect {
 };
 
 struct DialectOptions {
-  bool strict = false;  // fields that are unknown are refused
+  bool strict = false;  // keys inside messages that nothing reads are refused
   ResponseArchive* responses = nullptr;
 };
 /// Of all APIs.

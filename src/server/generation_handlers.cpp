@@ -14,6 +14,7 @@
 #include "server/access_gate.h"
 #include "server/error_envelopes.h"
 #include "server/generation_run.h"
+#include "server/ignored_fields.h"
 #include "server/reasoning_fit.h"
 
 namespace mlxd {
@@ -72,9 +73,11 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   ModelNames::Meaning meaning;
   if (options_.names != nullptr && !options_.names->empty())
     meaning = options_.names->resolve(api::openai::peek_model(body));
+  const auto unknown = options_.ignores_unknown && options_.ignores_unknown() ? api::UnknownFields::kIgnore
+                                                                              : api::UnknownFields::kRefuse;
   auto decoded = meaning.profile == nullptr || !dialect.with_defaults
-                     ? dialect.decode(body)
-                     : dialect.decode(dialect.with_defaults(body, *meaning.profile));
+                     ? dialect.decode(body, unknown)
+                     : dialect.decode(dialect.with_defaults(body, *meaning.profile), unknown);
   if (!decoded.ok()) {
     refuse(exchange, decoded.error());
     return;
@@ -86,6 +89,10 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
                            "the key '" + caller.key->name + "' may not use the model '" +
                                decoded->model.substr(0, 200) + "': its scope has other models",
                            "model"));
+    return;
+  }
+  if (const auto admitted = options_.shelf->admit_path(meaning.model, caller.administers()); !admitted.ok()) {
+    refuse(exchange, admitted.error());
     return;
   }
   if (dialect.look_up) {
@@ -100,8 +107,7 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   const std::string adapter = decoded->adapter;
   ModelPool::AcquireOptions asking;
   asking.keep_alive = decoded->keep_alive;
-  if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
-    asking.deadline = arrived + timeout;
+  asking.deadline = deadline_of(dialect, arrived);
   if (decoded->load_only && decoded->keep_alive == Duration::zero()) {
     const auto to_unload = is_to_unload(name);
     if (!to_unload.ok()) {
@@ -122,6 +128,12 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
                          else
                            refuse_load(exchange, name, asked.error());
                        });
+}
+
+std::optional<TimePoint> GenerationHandlers::deadline_of(const GenerationDialect& dialect,
+                                                         TimePoint arrived) const {
+  const std::chrono::seconds timeout = dialect.priority == Priority::kLow ? batch_timeout_ : request_timeout_;
+  return timeout.count() > 0 ? std::optional(arrived + timeout) : std::nullopt;
 }
 
 void GenerationHandlers::start(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
@@ -158,9 +170,6 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
   if (caller.key != nullptr)
     priority = dialect.priority == Priority::kLow ? Priority::kLow : caller.key->priority;
   auto encoder = dialect.encoder(call, std::move(info));
-  std::optional<TimePoint> deadline;
-  if (const std::chrono::seconds timeout = request_timeout_; timeout.count() > 0)
-    deadline = arrived + timeout;
   auto run = std::make_shared<GenerationRun>(GenerationRun::Options{
       .exchange = exchange,
       .model = model,
@@ -171,7 +180,7 @@ void GenerationHandlers::start(const http::ExchangePtr& exchange, const Generati
       .arrived = arrived,
       .priority = priority,
       .client = client.empty() ? clients_.of(exchange->request.headers) : clients_.of(client),
-      .deadline = deadline,
+      .deadline = deadline_of(dialect, arrived),
       .explain_cache = asks_to_explain_cache(exchange->request),
       .on_used = note_use(*exchange)});
   const auto submitted = run->submit(call);
@@ -190,6 +199,7 @@ void GenerationHandlers::answer(const http::ExchangePtr& exchange, const Generat
     return;
   }
   http::Response response = answered.take_value();
+  IgnoredFields(call).add_to(response);
   add_request_id(exchange->request, response);
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }
@@ -210,6 +220,7 @@ Result<bool> GenerationHandlers::is_to_unload(const std::string& name) const {
 void GenerationHandlers::answer_loaded(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
                                        const api::GenerationCall& call, api::AnswerInfo info) {
   http::Response response;
+  IgnoredFields(call).add_to(response);
   response.body = dialect.encoder(call, std::move(info))->whole({}, {});
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -31,21 +32,30 @@ class GenerationHandlers {
     const ModelNames* names = nullptr;
     bool strict = false;
     ResponseArchive* responses = nullptr;
+    /// Whether fields that no table knows are let through; asked for each request. Empty: they are refused.
+    std::function<bool()> ignores_unknown = {};
     std::chrono::seconds request_timeout{0};  // 0: none
+    std::chrono::seconds batch_timeout{0};    // of requests at LOW priority by their route; 0: none
     std::function<void()> on_key_used = {};   // a key's request has ended; on I/O threads
   };
   explicit GenerationHandlers(Options options)
-      : options_(std::move(options)), request_timeout_(options_.request_timeout) {}
+      : options_(std::move(options)),
+        request_timeout_(options_.request_timeout),
+        batch_timeout_(options_.batch_timeout) {}
 
   void add_routes(http::Router& router);
   /// Of requests that begin from now on. Any thread.
-  void set_request_timeout(std::chrono::seconds timeout) { request_timeout_ = timeout; }
+  void set_timeouts(std::chrono::seconds request, std::chrono::seconds batch) {
+    request_timeout_ = request;
+    batch_timeout_ = batch;
+  }
 
  private:
   void handle(const http::ExchangePtr& exchange, const GenerationDialect& dialect);
   void prepare(const http::ExchangePtr& exchange, const GenerationDialect& dialect, TimePoint arrived);
   void start(const http::ExchangePtr& exchange, const GenerationDialect& dialect, api::GenerationCall call,
              AskedModel asked, const ModelNames::Meaning& meaning, TimePoint arrived);
+  std::optional<TimePoint> deadline_of(const GenerationDialect& dialect, TimePoint arrived) const;
   /// Answers a call that generates nothing.
   void answer(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
               const api::GenerationCall& call, const ServedModel& model);
@@ -61,6 +71,7 @@ class GenerationHandlers {
 
   Options options_;
   std::atomic<std::chrono::seconds> request_timeout_;
+  std::atomic<std::chrono::seconds> batch_timeout_;
   ClientDirectory clients_;
   std::vector<std::unique_ptr<GenerationDialect>> dialects_;
 };

@@ -34,18 +34,6 @@ std::uint64_t choice_seed(std::uint64_t seed, std::int32_t choice) {
   return z ^ (z >> 31U);
 }
 
-/// With commas between, as many as a header may hold.
-std::string joined(const std::vector<std::string>& fields) {
-  constexpr std::size_t kMostBytes = 2000;
-  std::string text;
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    if (text.size() + fields[i].size() > kMostBytes)
-      return text + ", and " + std::to_string(fields.size() - i) + " more";
-    text += (i > 0 ? ", " : "") + fields[i];
-  }
-  return text;
-}
-
 /// The tools of which a call may come.
 std::vector<Tool> tools_to_call(const Conversation& conversation) {
   std::vector<Tool> tools;
@@ -92,7 +80,7 @@ Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::strin
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
-  ignored_ = joined(call.ignored);
+  ignored_ = IgnoredFields(call);
   TokenizedPrompts tokenized = TRY(tokenize_prompts(call, *options_.model));
   chat_ = std::move(tokenized.chat);
   num_dropped_messages_ = tokenized.num_dropped_messages;
@@ -425,7 +413,7 @@ std::string GenerationRun::keep_alive() const {
 
 void GenerationRun::add_headers(http::Response& response) const {
   response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
-  if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
+  ignored_.add_to(response);
   add_request_id(options_.exchange->request, response);
   if (num_dropped_messages_ > 0)
     response.headers.add("x-mlxd-truncated", std::to_string(num_dropped_messages_) + " messages");

@@ -205,6 +205,20 @@ TEST_F(GenerationSharing, ends_what_takes_longer_than_its_time) {
   EXPECT_TRUE(eventually([](const EngineStats& s) { return s.requests_expired == 2 && s.running == 0; }));
 }
 
+TEST_F(GenerationSharing, gives_batches_a_time_of_their_own) {
+  ApiServer::Options options;
+  options.batch_timeout = std::chrono::seconds(1);
+  serve({.context_tokens = 1 << 30, .num_pages = 1 << 16}, std::move(options));
+  const std::string endless = R"({"model":"scripted","temperature":0,"max_tokens":2000000,"prompt":"L|"})";
+  const json::value ended = post(endless, {}, 504, "/v1/batch/completions");
+  EXPECT_NE(std::string(ended.at_pointer("/error/message").as_string()).find("time limit"),
+            std::string::npos);
+  // From now on it is the other way round.
+  server_->set_timeouts(std::chrono::seconds(1), std::chrono::seconds(0));
+  post(endless, {}, 504);
+  EXPECT_TRUE(eventually([](const EngineStats& s) { return s.requests_expired == 2 && s.running == 0; }));
+}
+
 TEST(ClientDirectory, knows_clients_again_and_stays_bounded) {
   ClientDirectory clients(3);
   EXPECT_EQ(clients.of(""), 0U);

@@ -54,7 +54,6 @@ void KeyMeter::start_month(State& state, const std::string& key_id) {
   if (state.unsaved.requests > 0 || state.unsaved.prompt_tokens > 0 || state.unsaved.completion_tokens > 0)
     finished_.push_back(state.unsaved);
   state.month = month;
-  state.month_tokens = 0;
   state.unsaved = {.key_id = key_id, .month = month};
 }
 
@@ -88,7 +87,7 @@ std::shared_ptr<KeyUse> KeyMeter::admit(const ApiKey& key, Refusal& refusal) {
                        seconds_until(free_at, now));
       return nullptr;
     }
-    if (key.tokens_per_month > 0 && state.month_tokens >= key.tokens_per_month) {
+    if (key.tokens_per_month > 0 && state.month_tokens[state.month] >= key.tokens_per_month) {
       const std::int64_t wait = month_start(state.month + 1) - clock_.wall_seconds();
       refusal = refuse(key, "use " + std::to_string(key.tokens_per_month) + " tokens a month",
                        static_cast<int>(std::max<std::int64_t>(1, wait)));
@@ -118,7 +117,7 @@ void KeyMeter::note(const std::string& key_id, std::int64_t prompt_tokens, std::
   const std::int64_t tokens = prompt_tokens + completion_tokens;
   state.tokens.emplace_back(now, tokens);
   state.minute_tokens += tokens;
-  state.month_tokens += tokens;
+  state.month_tokens[state.month] += tokens;
   state.unsaved.prompt_tokens += prompt_tokens;
   state.unsaved.completion_tokens += completion_tokens;
 }
@@ -127,10 +126,9 @@ void KeyMeter::load(const std::vector<KeyUsage>& usage) {
   const std::int64_t month = month_of(clock_.wall_seconds());
   const MutexLock lock(mutex_);
   for (const KeyUsage& each : usage) {
-    if (each.month != month) continue;
     State& state = states_[each.key_id];
     state.month = month;
-    state.month_tokens = each.prompt_tokens + each.completion_tokens;
+    state.month_tokens[each.month] = each.prompt_tokens + each.completion_tokens;
     state.unsaved = {.key_id = each.key_id, .month = month};
   }
 }

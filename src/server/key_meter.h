@@ -1,6 +1,8 @@
 // What each API key uses, against its limits: requests and tokens of the last minute (an exact window, not a
-// bucket), of the calendar month in UTC, and requests at once. Counts in memory; what the store does not have
-// yet is taken from time to time. Thread-safe if the clock is.
+// bucket), of the calendar month in UTC, and requests at once. A minute is one of time that passes, whatever
+// the date is set to; a month has its own count by its date, which is found as it was if the date is set to
+// another month and back. Counts in memory; what the store does not have yet is taken from time to time.
+// Thread-safe if the clock is.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +51,7 @@ class KeyMeter {
   /// A place for one request, or nullptr and why not. Counts the request if it is let in.
   std::shared_ptr<KeyUse> admit(const ApiKey& key, Refusal& refusal);
 
-  /// What the store knows of this month; before the first request.
+  /// What the store knows, of all months; before the first request.
   void load(const std::vector<KeyUsage>& usage);
   /// What was used since this was last called; put it back if the store could not take it.
   std::vector<KeyUsage> take_unsaved();
@@ -65,7 +67,7 @@ class KeyMeter {
     std::int64_t minute_tokens = 0;
     std::int64_t running = 0;
     std::int64_t month = 0;
-    std::int64_t month_tokens = 0;
+    std::map<std::int64_t, std::int64_t> month_tokens;  // by month
     KeyUsage unsaved;
   };
   void drop_old(State& state, TimePoint now) const;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace mlxd {
 namespace {
 
@@ -85,6 +87,58 @@ TEST_F(KeyMeterTest, goes_on_with_what_the_month_has_had) {
                 .month = month_of(clock_.wall_seconds()),
                 .prompt_tokens = 90,
                 .completion_tokens = 10}});
+  EXPECT_GT(ask(key), 0);
+}
+
+TEST_F(KeyMeterTest, a_minute_is_one_whatever_the_date_is_set_to) {
+  const ApiKey key{.id = "k",
+                   .user_id = "u",
+                   .name = "n",
+                   .token_hash = "h",
+                   .hint = "mlxd-x",
+                   .requests_per_minute = 2,
+                   .tokens_per_minute = 100};
+  EXPECT_EQ(ask(key, 60), 0);
+  EXPECT_EQ(ask(key, 60), 0);
+  constexpr std::int64_t kYear = 366 * 24 * 3600;
+  for (const std::int64_t jump : {kYear, -3 * kYear, 2 * kYear, std::int64_t{90}, std::int64_t{-90}}) {
+    clock_.jump_wall(jump);
+    EXPECT_EQ(ask(key), 60) << jump;
+  }
+  clock_.advance(seconds(59));
+  clock_.jump_wall(-kYear);
+  EXPECT_EQ(ask(key), 1);
+  clock_.advance(seconds(1));
+  EXPECT_EQ(ask(key), 0);
+}
+
+TEST_F(KeyMeterTest, a_month_keeps_its_count_when_the_date_is_set_to_another_and_back) {
+  const ApiKey key{
+      .id = "k", .user_id = "u", .name = "n", .token_hash = "h", .hint = "mlxd-x", .tokens_per_month = 100};
+  constexpr std::int64_t kMonth = 31 * 24 * 3600;
+  EXPECT_EQ(ask(key, 100), 0);
+  EXPECT_GT(ask(key), 0);
+  clock_.jump_wall(kMonth);
+  EXPECT_EQ(ask(key, 30), 0);
+  clock_.jump_wall(-kMonth);
+  EXPECT_GT(ask(key), 0);
+  clock_.jump_wall(kMonth);
+  EXPECT_EQ(ask(key, 70), 0);
+  EXPECT_GT(ask(key), 0);
+  std::map<std::int64_t, std::int64_t> tokens;
+  for (const KeyUsage& each : meter_.take_unsaved()) tokens[each.month] += each.prompt_tokens;
+  EXPECT_EQ(tokens, (std::map<std::int64_t, std::int64_t>{{1970 * 12, 100}, {1970 * 12 + 1, 100}}));
+}
+
+// As on a machine that knows the date only once it has a network.
+TEST_F(KeyMeterTest, knows_what_was_used_in_months_that_the_date_is_set_to_later) {
+  const ApiKey key{
+      .id = "k", .user_id = "u", .name = "n", .token_hash = "h", .hint = "mlxd-x", .tokens_per_month = 100};
+  constexpr std::int64_t kMay2026 = 1'777'600'000;
+  meter_.load({{.key_id = "k", .month = month_of(kMay2026), .prompt_tokens = 100},
+               {.key_id = "k", .month = month_of(kMay2026) - 1, .prompt_tokens = 500}});
+  EXPECT_EQ(ask(key, 1), 0);
+  clock_.jump_wall(kMay2026 - clock_.wall_seconds());
   EXPECT_GT(ask(key), 0);
 }
 

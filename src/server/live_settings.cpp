@@ -55,7 +55,7 @@ Result<void> LiveSettings::change(const std::map<std::string, std::optional<std:
     const MutexLock lock(mutex_);
     before = std::exchange(now_, fresh);
   }
-  if (listener_) listener_(*before, *fresh);
+  for (const auto& listener : listeners_) listener(*before, *fresh);
   return {};
 }
 

@@ -34,9 +34,10 @@ class LiveSettings {
   const Settings& at_start() const { return *at_start_; }
   const SettingPlaces& places() const { return places_; }
 
-  /// Called after each change, on the changer's thread. Set before there are several threads.
+  /// Called after each change, on the changer's thread, in the order in which they were added; that is before
+  /// there are several threads.
   void on_change(std::function<void(const Settings& before, const Settings& now)> listener) {
-    listener_ = std::move(listener);
+    listeners_.push_back(std::move(listener));
   }
 
   /// Stores each value (text as in config.toml), or forgets it where there is none; all or none. Errors:
@@ -56,9 +57,9 @@ class LiveSettings {
   SettingStore store_;
   const SecretBox& box_;
   const Clock& clock_;
-  std::function<void(const Settings&, const Settings&)> listener_;
+  std::vector<std::function<void(const Settings&, const Settings&)>> listeners_;
   SettingsPtr at_start_;
-  Mutex changing_;  // one change after the other, listener included
+  Mutex changing_;  // one change after the other, listeners included
   mutable Mutex mutex_;
   SettingsPtr now_ GUARDED_BY(mutex_);
 };

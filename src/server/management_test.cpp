@@ -28,11 +28,14 @@ using testing::ManageReply;
 class TestClock : public Clock {
  public:
   TimePoint now() const override { return TimePoint(std::chrono::seconds(seconds_)); }
-  std::int64_t wall_seconds() const override { return seconds_; }
+  std::int64_t wall_seconds() const override { return seconds_ + ahead_; }
   void advance(std::int64_t seconds) { seconds_ += seconds; }
+  /// The date is set; no time passes.
+  void jump_wall(std::int64_t seconds) { ahead_ += seconds; }
 
  private:
   std::atomic<std::int64_t> seconds_{1'800'000'000};
+  std::atomic<std::int64_t> ahead_{0};
 };
 
 constexpr const char* kAdmin = R"({"email":"admin@x.org","password":"correct horse")";
@@ -338,6 +341,29 @@ TEST_F(ManagementTest, a_months_tokens_are_a_limit_that_survives_a_restart) {
   EXPECT_EQ(generate(again).status, 429);
   clock_.advance(32 * 24 * 3600);
   EXPECT_EQ(generate(again).status, 200);
+}
+
+TEST_F(ManagementTest, limits_hold_when_the_date_is_set) {
+  start();
+  const ManageCaller boss = admin();
+  const ManageCaller slow = ManageCaller::bearer(port(), make_key(boss, R"(,"requests_per_minute":1)"));
+  const ManageCaller monthly = ManageCaller::bearer(port(), make_key(boss, R"(,"tokens_per_month":12)"));
+  EXPECT_EQ(generate(slow).status, 200);
+  EXPECT_EQ(generate(monthly).status, 200);
+  constexpr std::int64_t kMonth = 32 * 24 * 3600;
+  for (const std::int64_t jump : {-kMonth, kMonth, std::int64_t{3600}, std::int64_t{-3600}}) {
+    clock_.jump_wall(jump);
+    EXPECT_EQ(generate(slow).status, 429) << jump;
+  }
+  EXPECT_EQ(generate(monthly).status, 429);
+  // Started with a wrong date, which is then put right.
+  clock_.jump_wall(-kMonth);
+  start();
+  EXPECT_EQ(generate(ManageCaller(port(), monthly.headers())).status, 200);
+  clock_.jump_wall(kMonth);
+  EXPECT_EQ(generate(ManageCaller(port(), monthly.headers())).status, 429);
+  clock_.advance(60);
+  EXPECT_EQ(generate(ManageCaller(port(), slow.headers())).status, 200);
 }
 
 TEST_F(ManagementTest, settings_are_checked_stored_and_take_effect) {

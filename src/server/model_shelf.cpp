@@ -19,12 +19,23 @@ constexpr std::size_t kSuggestions = 3;
 
 Error stopping() { return {ErrorKind::kUnavailable, "the server is stopping"}; }
 
+bool is_path(std::string_view name) { return name.starts_with('/'); }
+
+// With no link in it and no slash at its end, so that equal folders are equal texts.
+std::filesystem::path plain_path(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::path plain = std::filesystem::weakly_canonical(path, error);
+  if (error) plain = path.lexically_normal();
+  return plain.has_filename() ? plain : plain.parent_path();
+}
+
 }  // namespace
 
 ModelShelf::ModelShelf(ModelPool::Options pool, std::filesystem::path models_folder,
-                       std::filesystem::path hub_cache)
+                       std::filesystem::path hub_cache, AddedFolders added)
     : models_folder_(std::move(models_folder)),
       hub_cache_(std::move(hub_cache)),
+      added_(std::move(added)),
       pool_(std::move(pool)),
       thread_([this] { load_adapters(); }) {}
 
@@ -40,12 +51,56 @@ Result<void> ModelShelf::put(ServedModelPtr model) {
 
 Result<ModelSource> ModelShelf::add_folder(const std::filesystem::path& folder) {
   ModelSource source{served_name(folder), folder};
-  const MutexLock lock(mutex_);
-  const auto [entry, is_new] = given_.emplace(source.name, folder);
-  if (!is_new && entry->second != folder)
-    return Error(ErrorKind::kConflict,
-                 "two models are named '" + source.name + "': rename one of their folders", "model");
+  {
+    const MutexLock lock(mutex_);
+    const auto [entry, is_new] = given_.emplace(source.name, folder);
+    if (!is_new && entry->second != folder)
+      return Error(ErrorKind::kConflict,
+                   "two models are named '" + source.name + "': rename one of their folders", "model");
+    if (!is_new) return source;
+  }
+  if (on_given_) on_given_();
   return source;
+}
+
+Result<void> ModelShelf::admit_path(const std::string& name, bool administers) {
+  if (!is_path(name)) return {};
+  if (!administers)
+    return Error(ErrorKind::kForbidden,
+                 "only an administrator names models by path: ask for a name that GET /v1/models lists, or "
+                 "start the server with --model PATH",
+                 "model");
+  std::vector<std::string> paths{name};
+  for (const auto& [path, adapter] : split_adapter(name)) paths.push_back(path);
+  for (const std::string& path : paths) {
+    if (resolve_path(path)) return {};
+    if (!is_model_folder(path)) continue;
+    const std::filesystem::path folder = plain_path(path);
+    if (const auto other = resolve_own(served_name(folder)))
+      return Error(ErrorKind::kConflict,
+                   "the name '" + other->name + "' means " +
+                       (other->folder.empty() ? "another model" : other->folder.string()) +
+                       ": rename one of the two folders",
+                   "model");
+    TRY(add_folder(folder));
+    return {};
+  }
+  return Error(ErrorKind::kNotFound,
+               "there is no model at '" + name.substr(0, 500) +
+                   "': a model's folder has config.json and .safetensors files",
+               "model");
+}
+
+void ModelShelf::forget_places() {
+  const MutexLock lock(mutex_);
+  found_.clear();
+}
+
+std::map<std::string, std::filesystem::path> ModelShelf::given() const {
+  const MutexLock lock(mutex_);
+  std::map<std::string, std::filesystem::path> folders = given_;
+  std::erase_if(folders, [](const auto& entry) { return entry.second.empty(); });
+  return folders;
 }
 
 Result<void> ModelShelf::load_now(const std::filesystem::path& folder, bool protect) {
@@ -59,7 +114,17 @@ Result<void> ModelShelf::load_now(const std::filesystem::path& folder, bool prot
   return outcome.get();
 }
 
+std::optional<ModelSource> ModelShelf::resolve_path(const std::filesystem::path& path) const {
+  const std::filesystem::path wanted = plain_path(path);
+  for (const auto& folders : {given(), folders_on_disk()}) {
+    for (const auto& [name, folder] : folders)
+      if (folder == wanted || plain_path(folder) == wanted) return ModelSource{name, folder};
+  }
+  return std::nullopt;
+}
+
 std::optional<ModelSource> ModelShelf::resolve_own(const std::string& name) const {
+  if (is_path(name)) return resolve_path(name);
   {
     const MutexLock lock(mutex_);
     if (const auto given = given_.find(name); given != given_.end()) return ModelSource{name, given->second};
@@ -222,6 +287,9 @@ void ModelShelf::clear() { pool_.clear(); }
 
 std::map<std::string, std::filesystem::path> ModelShelf::folders_on_disk() const {
   std::map<std::string, std::filesystem::path> folders = models_in_hub_cache(hub_cache_);
+  if (added_) {
+    for (const std::filesystem::path& place : added_()) folders.merge(models_in_added_folder(place));
+  }
   if (models_folder_.empty()) return folders;
   std::error_code code;
   for (auto entry = std::filesystem::directory_iterator(models_folder_, code);

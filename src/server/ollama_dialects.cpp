@@ -30,13 +30,17 @@ std::vector<GenerationDialect> ollama_dialects(bool strict) {
   using Kind = ollama::OllamaAnswerEncoder::Kind;
   std::vector<GenerationDialect> dialects;
   GenerationDialect chat = make_dialect("/api/chat", Kind::kChat);
-  chat.decode = [strict](std::string_view body) { return ollama::decode_chat_request(body, strict); };
+  chat.decode = [strict](std::string_view body, api::UnknownFields unknown) {
+    return ollama::decode_chat_request(body, strict, unknown);
+  };
   chat.with_defaults = [](std::string_view body, const Profile& profile) {
     return ollama::with_profile_defaults(body, profile.defaults, ollama::ProfileUse::kChat);
   };
   dialects.push_back(std::move(chat));
   GenerationDialect generate = make_dialect("/api/generate", Kind::kGenerate);
-  generate.decode = [strict](std::string_view body) { return ollama::decode_generate_request(body, strict); };
+  generate.decode = [strict](std::string_view body, api::UnknownFields unknown) {
+    return ollama::decode_generate_request(body, strict, unknown);
+  };
   generate.with_defaults = [](std::string_view body, const Profile& profile) {
     return ollama::with_profile_defaults(body, profile.defaults, ollama::ProfileUse::kGenerate);
   };

@@ -13,6 +13,7 @@
 #include "catalog/json_reading.h"
 #include "catalog/model_digest.h"
 #include "server/access_gate.h"
+#include "server/ignored_fields.h"
 #include "server/pooled_model.h"
 
 namespace mlxd {
@@ -181,9 +182,7 @@ Result<http::Response> OllamaHandlers::show(const http::Exchange& exchange) {
       card.system = std::string(system->get_string());
   }
   http::Response response = json_response(ollama::encode_card(card));
-  std::string ignored;
-  for (const std::string& field : request.ignored) ignored += (ignored.empty() ? "" : ", ") + field;
-  if (!ignored.empty()) response.headers.add("x-mlxd-ignored", ignored);
+  if (!request.ignored.empty()) response.headers.add("x-mlxd-ignored", as_header(request.ignored));
   return response;
 }
 

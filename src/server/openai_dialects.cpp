@@ -23,7 +23,10 @@ std::vector<GenerationDialect> openai_dialects(bool strict) {
     dialects.push_back(std::move(dialect));
   };
   add({.path = "/chat/completions",
-       .decode = [strict](std::string_view body) { return openai::decode_chat_request(body, strict); },
+       .decode =
+           [strict](std::string_view body, api::UnknownFields unknown) {
+             return openai::decode_chat_request(body, strict, unknown);
+           },
        .encoder = [](const api::GenerationCall& call,
                      api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
          return std::make_unique<openai::ChatAnswerEncoder>(
@@ -37,7 +40,7 @@ std::vector<GenerationDialect> openai_dialects(bool strict) {
              return openai::with_profile_defaults(body, profile.defaults, openai::ProfileUse::kChat);
            }});
   add({.path = "/completions",
-       .decode = [](std::string_view body) { return openai::decode_completion_request(body); },
+       .decode = openai::decode_completion_request,
        .encoder = [](const api::GenerationCall& call,
                      api::AnswerInfo info) -> std::unique_ptr<api::AnswerEncoder> {
          return std::make_unique<openai::CompletionAnswerEncoder>(

@@ -7,6 +7,7 @@
 #include "api/error_status.h"
 #include "api/manage/pool_requests.h"
 #include "http/sse.h"
+#include "server/caller.h"
 #include "server/pool_json.h"
 #include "server/pool_loader.h"
 #include "server/pool_settings.h"
@@ -82,6 +83,9 @@ void PoolHandlers::change_settings(const http::ExchangePtr& exchange) {
 void PoolHandlers::load(const http::ExchangePtr& exchange) {
   const auto wish = api::manage::decode_pool_load(exchange->request.body);
   if (!wish.ok()) return refuse(exchange, wish.error());
+  const bool administers = caller_of(*exchange).administers();
+  if (const auto admitted = shelf_.admit_path(wish->model, administers); !admitted.ok())
+    return refuse(exchange, admitted.error());
   const auto source = shelf_.resolve(wish->model);
   if (!source) return refuse(exchange, shelf_.unknown(wish->model));
   if (const auto begun = shelf_.pool().preload(*source, wish->keep_alive, false); !begun.ok())
@@ -95,10 +99,10 @@ void PoolHandlers::load(const http::ExchangePtr& exchange) {
 }
 
 void PoolHandlers::show_model(const http::ExchangePtr& exchange, const std::string& name, int status) {
-  auto model = shelf_.pool().status(name);
+  const auto source = shelf_.resolve(name);
+  auto model = shelf_.pool().status(source ? source->name : name);
   if (!model) {
     // Known by name only: nobody has asked for it so far.
-    const auto source = shelf_.resolve(name);
     if (!source) return refuse(exchange, shelf_.unknown(name));
     model.emplace();
     model->name = source->name;
@@ -115,8 +119,10 @@ void PoolHandlers::show(const http::ExchangePtr& exchange) {
     show_model(exchange, path, 200);
 }
 
-void PoolHandlers::stream_events(const http::ExchangePtr& exchange, const std::string& name) {
-  if (!shelf_.resolve(name)) return refuse(exchange, shelf_.unknown(name));
+void PoolHandlers::stream_events(const http::ExchangePtr& exchange, const std::string& asked) {
+  const auto source = shelf_.resolve(asked);
+  if (!source) return refuse(exchange, shelf_.unknown(asked));
+  const std::string& name = source->name;
   const std::shared_ptr<LoadFeed> feed = shelf_.pool().feed(name);
   exchange->post([exchange, name, feed] {
     http::Response head;
@@ -157,10 +163,13 @@ void PoolHandlers::act(const http::ExchangePtr& exchange) {
 }
 
 void PoolHandlers::unload(const http::ExchangePtr& exchange) {
-  const std::string name(exchange->request.parameter("model"));
+  const std::string asked(exchange->request.parameter("model"));
   const auto mode = api::manage::decode_unload_mode(exchange->request.query);
   if (!mode.ok()) return refuse(exchange, mode.error());
-  if (!shelf_.resolve(name)) return refuse(exchange, shelf_.unknown(name));
+  // Its folder may be known no more, and it still loaded.
+  const auto source = shelf_.resolve(asked);
+  if (!source && !shelf_.pool().status(asked)) return refuse(exchange, shelf_.unknown(asked));
+  const std::string name = source ? source->name : asked;
   shelf_.pool().unload(name, *mode ? ModelPool::UnloadMode::kCancel : ModelPool::UnloadMode::kWait,
                        [this, exchange, name](const Result<void>& done) {
                          if (!done.ok()) return refuse(exchange, done.error());

@@ -35,7 +35,7 @@ class PoolHandlers {
   void unload(const http::ExchangePtr& exchange);
 
   void show_model(const http::ExchangePtr& exchange, const std::string& name, int status);
-  void stream_events(const http::ExchangePtr& exchange, const std::string& name);
+  void stream_events(const http::ExchangePtr& exchange, const std::string& asked);
 
   ModelShelf& shelf_;
   TextWorkers& workers_;

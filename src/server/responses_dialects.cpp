@@ -111,7 +111,9 @@ Result<void> look_up(api::GenerationCall& call, const Caller& caller, ResponseAr
 std::vector<GenerationDialect> responses_dialects(bool strict, ResponseArchive* archive) {
   GenerationDialect dialect;
   dialect.path = "/v1/responses";
-  dialect.decode = [strict](std::string_view body) { return openai::decode_response_request(body, strict); };
+  dialect.decode = [strict](std::string_view body, api::UnknownFields unknown) {
+    return openai::decode_response_request(body, strict, unknown);
+  };
   dialect.look_up = [archive](api::GenerationCall& call, const Caller& caller) {
     return look_up(call, caller, *archive);
   };

@@ -46,10 +46,12 @@ Result<http::Response> detokenize(const api::GenerationCall& call, const ServedM
 }  // namespace
 
 std::vector<GenerationDialect> token_dialects(bool strict) {
-  GenerationDialect to_tokens{
-      .path = "/v1/tokenize",
-      .decode = [strict](std::string_view body) { return tokens::decode_tokenize_request(body, strict); },
-      .answer = tokenize};
+  GenerationDialect to_tokens{.path = "/v1/tokenize",
+                              .decode =
+                                  [strict](std::string_view body, api::UnknownFields unknown) {
+                                    return tokens::decode_tokenize_request(body, strict, unknown);
+                                  },
+                              .answer = tokenize};
   GenerationDialect to_text{
       .path = "/v1/detokenize", .decode = tokens::decode_detokenize_request, .answer = detokenize};
   return {std::move(to_tokens), std::move(to_text)};

@@ -98,7 +98,14 @@ std::vector<std::string> stored_values(const SettingInfo& info, const std::strin
 
 // Checks what is written and fills in the number.
 Result<void> check_setting(const SettingInfo& info, Settings::Value& value) {
-  if (info.kind == SettingKind::kList) return {};
+  if (info.kind == SettingKind::kList) {
+    // A relative one would be another for each program that reads it.
+    for (const std::string& folder : value.values)
+      if (info.name == "models-folder" && !folder.starts_with('/') && folder != "~" &&
+          !folder.starts_with("~/"))
+        return invalid_argument("'" + folder + "' is no whole path: it must begin with / or ~/");
+    return {};
+  }
   if (value.values.size() != 1)
     return invalid_argument("given " + std::to_string(value.values.size()) + " times, must be one value");
   const std::string& text = value.values.front();

@@ -47,6 +47,8 @@ class Settings {
   const std::string& host() const { return text("host"); }
   std::uint16_t port() const { return static_cast<std::uint16_t>(number("port")); }
   const std::vector<std::string>& models() const { return value("model").values; }
+  /// Each begins with "/" or "~".
+  const std::vector<std::string>& models_folders() const { return value("models-folder").values; }
   const std::string& backend() const { return text("backend"); }
   std::int32_t threads() const { return static_cast<std::int32_t>(number("threads")); }
   std::int32_t context_tokens() const { return static_cast<std::int32_t>(number("context")); }
@@ -68,6 +70,9 @@ class Settings {
   const std::vector<std::string>& adapters() const { return value("adapter").values; }
   std::uint64_t adapter_bytes() const { return static_cast<std::uint64_t>(number("adapter-memory")); }
   std::int64_t request_timeout_s() const { return number("request-timeout"); }
+  std::int64_t batch_timeout_s() const { return number("batch-timeout"); }
+  std::int64_t idle_timeout_s() const { return number("idle-timeout"); }
+  std::int64_t hub_timeout_s() const { return number("hub-timeout"); }
   std::uint64_t max_body_bytes() const { return static_cast<std::uint64_t>(number("max-body")); }
   std::int64_t response_retention_days() const { return number("response-retention"); }
   std::int64_t response_storage_bytes() const { return number("response-storage"); }
@@ -75,8 +80,11 @@ class Settings {
   const std::vector<std::string>& allowed_origins() const { return value("allowed-origin").values; }
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }
+  /// Whether fields of requests that nothing knows are let through.
+  bool ignores_unknown() const { return text("unknown-parameters") == "ignore"; }
   bool registration() const { return number("registration") != 0; }
   std::int64_t session_days() const { return number("session-days"); }
+  bool offline() const { return number("offline") != 0; }
   const std::string& log_level() const { return text("log-level"); }
   std::int64_t log_files() const { return number("log-files"); }
   std::uint64_t log_file_bytes() const { return static_cast<std::uint64_t>(number("log-file-size")); }

@@ -107,11 +107,10 @@ Result<std::vector<KeyUsage>> KeyStore::usage_of(std::string_view key_id) {
   });
 }
 
-Result<std::vector<KeyUsage>> KeyStore::usage_in(std::int64_t month) {
+Result<std::vector<KeyUsage>> KeyStore::all_usage() {
   return database_.read([&](Sql& sql) -> Result<std::vector<KeyUsage>> {
-    return sql.list(
-        "SELECT key_id, month, requests, prompt_tokens, completion_tokens FROM key_usage WHERE month = ?",
-        read_usage, month);
+    return sql.list("SELECT key_id, month, requests, prompt_tokens, completion_tokens FROM key_usage",
+                    read_usage);
   });
 }
 

@@ -64,8 +64,8 @@ class KeyStore {
   Result<void> add_usage(const std::vector<KeyUsage>& used, std::int64_t now_s);
   /// Of one key, newest month first.
   Result<std::vector<KeyUsage>> usage_of(std::string_view key_id);
-  /// Of all keys in one month.
-  Result<std::vector<KeyUsage>> usage_in(std::int64_t month);
+  /// Of all keys and months.
+  Result<std::vector<KeyUsage>> all_usage();
 
  private:
   Database& database_;

@@ -231,12 +231,14 @@ std::span<const Field<MessagesDraft>> messages_fields(Purpose purpose) {
   return kFields;
 }
 
-Result<GenerationCall> decode_messages_request(std::string_view body, bool strict, Purpose purpose) {
+Result<GenerationCall> decode_messages_request(std::string_view body, bool strict, Purpose purpose,
+                                               UnknownFields unknown) {
   const json::object object = TRY(parse_request_object(body));
   MessagesDraft draft;
   draft.call().reasoning_wish =
       ReasoningWish{.thinks = {}, .thinking_field = "thinking", .effort_field = "output_config.effort"};
   draft.common.strict = strict;
+  draft.common.unknown_fields = unknown;
   TRY(read_fields(object, messages_fields(purpose), draft));
   TRY(openai::check_common(draft.common));
   GenerationCall& call = draft.call();

@@ -20,7 +20,8 @@ enum class Purpose {
 
 /// `strict`: keys inside messages and blocks that nothing reads are refused too. Errors name the field.
 Result<GenerationCall> decode_messages_request(std::string_view body, bool strict,
-                                               Purpose purpose = Purpose::kAnswer);
+                                               Purpose purpose = Purpose::kAnswer,
+                                               UnknownFields unknown = UnknownFields::kRefuse);
 
 /// All fields of the request and how each is used.
 std::span<const Field<MessagesDraft>> messages_fields(Purpose purpose);

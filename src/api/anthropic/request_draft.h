@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/openai/request_fields.h"
@@ -24,6 +25,7 @@ struct MessagesDraft {
     if (!common.call.conversation) common.call.conversation.emplace();
     return *common.call.conversation;
   }
+  bool ignore_unknown(std::string path) { return common.ignore_unknown(std::move(path)); }
 };
 
 /// A system prompt's text: a string, or text blocks one after the other. Agents begin it with a line about

@@ -278,7 +278,8 @@ constexpr Component kComponents[] = {
      "model:string step:string elapsed_s?:number fraction?:number message?:string"},
     {"CatalogModels", "The models on the disk.", "models:CatalogModel[]"},
     {"CatalogModel", "A model on the disk: what it is, and whether it fits.",
-     "id:string source:'hub'|'folder' path:string loaded:boolean supported:boolean problem:string|null "
+     "id:string source:'hub'|'folder'|'added'|'path' path:string loaded:boolean supported:boolean "
+     "problem:string|null "
      "modified:integer facts:object fit:object repository?:object"},
     {"RemovedFiles", "What is gone from the disk.", "freed_bytes:integer commits:string[] refs:string[]"},
     {"HubModels", "What the hub has.", "models:HubModel[] next:string|null"},

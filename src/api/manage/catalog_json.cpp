@@ -173,7 +173,7 @@ json::object model_json(const CatalogModel& model, const ModelStanding& standing
                         bool whole) {
   json::object object{
       {"id", path_text(model.name)},
-      {"source", model.source == CatalogSource::kHub ? "hub" : "folder"},
+      {"source", text(to_string(model.source))},
       {"path", path_text(model.folder.string())},
       {"loaded", standing.loaded},
       {"supported", standing.supported},

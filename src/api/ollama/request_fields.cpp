@@ -136,7 +136,8 @@ Result<void> read_option(const json::value& value, const std::string& name, Requ
   const auto* const option = std::find_if(std::begin(kOptions), std::end(kOptions),
                                           [&](const Field<RequestDraft>& each) { return each.name == name; });
   // Ollama itself only warns of those that it does not know.
-  if (option == std::end(kOptions)) return ignore(field, draft);
+  if (option == std::end(kOptions))
+    return draft.ignore_unknown(field) ? Result<void>() : ignore(field, draft);
   TRY(check_shape(value, field, option->meaning.shape));
   return option->read == nullptr ? Result<void>() : option->read(value, field, draft);
 }
@@ -225,9 +226,10 @@ Result<void> allow_nothing(const json::value& value, std::string_view field, Req
   return refused_field(field, "leave it out");
 }
 
-RequestDraft new_draft(bool strict) {
+RequestDraft new_draft(bool strict, UnknownFields unknown) {
   RequestDraft draft;
   draft.strict = strict;
+  draft.common.unknown_fields = unknown;
   draft.call().stream = true;
   return draft;
 }

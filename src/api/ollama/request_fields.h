@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/field_reader.h"
@@ -27,6 +28,7 @@ struct RequestDraft {
   GenerationCall& call() { return common.call; }
   /// The call's conversation, made if it has none yet.
   Conversation& conversation();
+  bool ignore_unknown(std::string path) { return common.ignore_unknown(std::move(path)); }
 };
 
 using ReadField = Result<void>(const boost::json::value& value, std::string_view field, RequestDraft& draft);
@@ -54,7 +56,7 @@ inline constexpr std::string_view kNoContext = "send the turns so far as message
 inline constexpr std::string_view kTextOnly = "this model takes text only";
 
 /// A draft with this API's defaults. `strict`: options that nothing here can follow are refused.
-RequestDraft new_draft(bool strict);
+RequestDraft new_draft(bool strict, UnknownFields unknown);
 /// What both requests must have and may not combine.
 Result<void> check_common(const RequestDraft& draft);
 

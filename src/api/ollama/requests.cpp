@@ -157,9 +157,9 @@ Result<std::vector<Message>> read_messages(json::value messages, bool strict) {
   return openai::read_messages(messages, strict);
 }
 
-Result<GenerationCall> decode_chat_request(std::string_view body, bool strict) {
+Result<GenerationCall> decode_chat_request(std::string_view body, bool strict, UnknownFields unknown) {
   json::object object = TRY(parse_request_object(body));
-  RequestDraft draft = new_draft(strict);
+  RequestDraft draft = new_draft(strict, unknown);
   TRY(read_fields(object, chat_fields(), draft));
   TRY(check_common(draft));
   GenerationCall& call = draft.call();
@@ -173,9 +173,9 @@ Result<GenerationCall> decode_chat_request(std::string_view body, bool strict) {
   return std::move(call);
 }
 
-Result<GenerationCall> decode_generate_request(std::string_view body, bool strict) {
+Result<GenerationCall> decode_generate_request(std::string_view body, bool strict, UnknownFields unknown) {
   const json::object object = TRY(parse_request_object(body));
-  RequestDraft draft = new_draft(strict);
+  RequestDraft draft = new_draft(strict, unknown);
   TRY(read_fields(object, generate_fields(), draft));
   TRY(check_common(draft));
   GenerationCall& call = draft.call();

@@ -12,8 +12,10 @@
 namespace mlxd::api::ollama {
 
 /// `strict`: options and keys inside messages that nothing reads are refused. Errors name the field.
-Result<GenerationCall> decode_chat_request(std::string_view body, bool strict);
-Result<GenerationCall> decode_generate_request(std::string_view body, bool strict);
+Result<GenerationCall> decode_chat_request(std::string_view body, bool strict,
+                                           UnknownFields unknown = UnknownFields::kRefuse);
+Result<GenerationCall> decode_generate_request(std::string_view body, bool strict,
+                                               UnknownFields unknown = UnknownFields::kRefuse);
 
 /// All fields of the requests and how each is used.
 std::span<const Field<RequestDraft>> chat_fields();

@@ -247,13 +247,14 @@ constexpr Field<RequestDraft> kFields[] = {
 
 std::span<const Field<RequestDraft>> chat_fields() { return kFields; }
 
-Result<GenerationCall> decode_chat_request(std::string_view body, bool strict) {
-  return decode_chat_object(TRY(parse_request_object(body)), strict);
+Result<GenerationCall> decode_chat_request(std::string_view body, bool strict, UnknownFields unknown) {
+  return decode_chat_object(TRY(parse_request_object(body)), strict, unknown);
 }
 
-Result<GenerationCall> decode_chat_object(const json::object& object, bool strict) {
+Result<GenerationCall> decode_chat_object(const json::object& object, bool strict, UnknownFields unknown) {
   RequestDraft draft;
   draft.strict = strict;
+  draft.unknown_fields = unknown;
   TRY(read_fields(object, chat_fields(), draft));
   TRY(check_common(draft));
   GenerationCall& call = draft.call;

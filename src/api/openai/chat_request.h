@@ -15,8 +15,10 @@
 namespace mlxd::api::openai {
 
 /// `strict`: keys inside messages that nothing reads are refused too. Errors name the field.
-Result<GenerationCall> decode_chat_request(std::string_view body, bool strict);
-Result<GenerationCall> decode_chat_object(const boost::json::object& object, bool strict);
+Result<GenerationCall> decode_chat_request(std::string_view body, bool strict,
+                                           UnknownFields unknown = UnknownFields::kRefuse);
+Result<GenerationCall> decode_chat_object(const boost::json::object& object, bool strict,
+                                          UnknownFields unknown = UnknownFields::kRefuse);
 
 /// All fields of the request and how each is used.
 std::span<const Field<RequestDraft>> chat_fields();

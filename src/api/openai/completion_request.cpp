@@ -145,9 +145,10 @@ constexpr Field<RequestDraft> kFields[] = {
 
 std::span<const Field<RequestDraft>> completion_fields() { return kFields; }
 
-Result<GenerationCall> decode_completion_request(std::string_view body) {
+Result<GenerationCall> decode_completion_request(std::string_view body, UnknownFields unknown) {
   const json::object object = TRY(parse_request_object(body));
   RequestDraft draft;
+  draft.unknown_fields = unknown;
   draft.call.max_tokens = kDefaultCompletionTokens;
   TRY(read_fields(object, completion_fields(), draft));
   TRY(check_common(draft));

@@ -15,7 +15,8 @@ inline constexpr std::size_t kMaxPrompts = 64;
 inline constexpr std::int32_t kDefaultCompletionTokens = 16;
 
 /// Errors name the field.
-Result<GenerationCall> decode_completion_request(std::string_view body);
+Result<GenerationCall> decode_completion_request(std::string_view body,
+                                                 UnknownFields unknown = UnknownFields::kRefuse);
 
 /// All fields of the request and how each is used.
 std::span<const Field<RequestDraft>> completion_fields();

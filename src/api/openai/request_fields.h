@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/field_reader.h"
@@ -33,6 +34,14 @@ struct RequestDraft {
   bool has_top_logprobs = false;
   std::int32_t best_of = 0;  // 0: nothing is said
   bool no_tools = false;     // none may be called
+  UnknownFields unknown_fields = UnknownFields::kRefuse;
+
+  /// See MayIgnoreFields.
+  bool ignore_unknown(std::string path) {
+    if (unknown_fields == UnknownFields::kRefuse) return false;
+    call.unknown_fields.push_back(path.empty() ? "(without a name)" : std::move(path));
+    return true;
+  }
 };
 
 using ReadField = Result<void>(const boost::json::value& value, std::string_view field, RequestDraft& draft);

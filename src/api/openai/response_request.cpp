@@ -351,9 +351,10 @@ Result<void> set_items(GenerationCall& call, const json::array& history, const j
   return {};
 }
 
-Result<GenerationCall> decode_response_request(std::string_view body, bool strict) {
+Result<GenerationCall> decode_response_request(std::string_view body, bool strict, UnknownFields unknown) {
   const json::object object = TRY(parse_request_object(body));
   ResponseDraft draft;
+  draft.unknown_fields = unknown;
   TRY(read_fields(object, response_fields(), draft));
   TRY(check_common(draft));
   GenerationCall& call = draft.call;

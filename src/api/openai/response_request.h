@@ -24,7 +24,8 @@ struct ResponseDraft : RequestDraft {
 };
 
 /// `strict`: keys inside items that nothing reads are refused too. Errors name the field.
-Result<GenerationCall> decode_response_request(std::string_view body, bool strict);
+Result<GenerationCall> decode_response_request(std::string_view body, bool strict,
+                                               UnknownFields unknown = UnknownFields::kRefuse);
 
 /// The call's messages anew, from what came before the request (`history`) and its own items, in which
 /// references have become what they name. Errors name the field.

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "api/field_reader.h"
 #include "api/json_text.h"
 #include "api/openai/chat_request.h"
 #include "api/openai/request_fields.h"
@@ -82,11 +81,11 @@ constexpr Field<RequestDraft> kTokenFields[] = {
     {"keep_alive", kHonoured, openai::read_keep_alive, meaning::kKeepAlive},
 };
 
-Result<GenerationCall> decode_chat(json::object object, bool strict) {
+Result<GenerationCall> decode_chat(json::object object, bool strict, UnknownFields unknown) {
   RequestDraft draft;
   if (const json::value* pieces = present(object, "pieces")) TRY(read_pieces(*pieces, "pieces", draft));
   object.erase("pieces");
-  GenerationCall call = TRY(openai::decode_chat_object(object, strict));
+  GenerationCall call = TRY(openai::decode_chat_object(object, strict, unknown));
   call.token_view = draft.call.token_view;
   return call;
 }
@@ -101,21 +100,23 @@ std::vector<FieldInfo> chat_infos() {
   return infos;
 }
 
-Result<GenerationCall> decode_tokenize_request(std::string_view body, bool strict) {
+Result<GenerationCall> decode_tokenize_request(std::string_view body, bool strict, UnknownFields unknown) {
   json::object object = TRY(parse_request_object(body));
   if (object.contains("messages") && object.contains("text"))
     return invalid_argument("text is not taken together with messages: send one of them", "text");
-  if (object.contains("messages")) return decode_chat(std::move(object), strict);
+  if (object.contains("messages")) return decode_chat(std::move(object), strict, unknown);
   RequestDraft draft;
+  draft.unknown_fields = unknown;
   TRY(read_fields<RequestDraft>(object, kTextFields, draft));
   TRY(openai::check_common(draft));
   draft.call.prompt_field = "text";
   return std::move(draft.call);
 }
 
-Result<GenerationCall> decode_detokenize_request(std::string_view body) {
+Result<GenerationCall> decode_detokenize_request(std::string_view body, UnknownFields unknown) {
   const json::object object = TRY(parse_request_object(body));
   RequestDraft draft;
+  draft.unknown_fields = unknown;
   TRY(read_fields<RequestDraft>(object, kTokenFields, draft));
   TRY(openai::check_common(draft));
   draft.call.prompt_field = "tokens";

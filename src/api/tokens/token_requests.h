@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "api/field_shape.h"
+#include "api/field_reader.h"
 #include "api/generation_call.h"
 #include "base/result.h"
 #include "generation/token.h"
@@ -18,9 +18,11 @@ namespace mlxd::api::tokens {
 std::vector<FieldInfo> text_infos(), chat_infos(), token_infos();
 
 /// {"model", "text"}, or a chat request; "add_special_tokens" (of a text), "pieces". Errors name the field.
-Result<GenerationCall> decode_tokenize_request(std::string_view body, bool strict);
+Result<GenerationCall> decode_tokenize_request(std::string_view body, bool strict,
+                                               UnknownFields unknown = UnknownFields::kRefuse);
 /// {"model", "tokens"}, "skip_special_tokens". The tokens are the call's only prompt.
-Result<GenerationCall> decode_detokenize_request(std::string_view body);
+Result<GenerationCall> decode_detokenize_request(std::string_view body,
+                                                 UnknownFields unknown = UnknownFields::kRefuse);
 
 /// {"tokens", "count", "context_length"}, and "pieces" unless they are null: the text of each token.
 std::string encode_tokens(std::span<const TokenId> tokens, std::int64_t context_tokens,

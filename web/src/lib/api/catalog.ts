@@ -33,7 +33,7 @@ export interface Fit {
 
 export interface LocalModel {
   id: string;
-  source: 'hub' | 'folder';
+  source: 'hub' | 'folder' | 'added' | 'path';
   path: string;
   loaded: boolean;
   supported: boolean;

@@ -1,0 +1,26 @@
+#include "server/ignored_fields.h"
+
+#include <cstddef>
+
+namespace mlxd {
+
+std::string as_header(const std::vector<std::string>& fields) {
+  constexpr std::size_t kMostBytes = 2000;
+  std::string text;
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    if (text.size() + fields[i].size() > kMostBytes)
+      return text + ", and " + std::to_string(fields.size() - i) + " more";
+    text += (i > 0 ? ", " : "") + fields[i];
+  }
+  return text;
+}
+
+IgnoredFields::IgnoredFields(const api::GenerationCall& call)
+    : ignored_(as_header(call.ignored)), unknown_(as_header(call.unknown_fields)) {}
+
+void IgnoredFields::add_to(http::Response& response) const {
+  if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
+  if (!unknown_.empty()) response.headers.add("x-mlxd-ignored-parameters", unknown_);
+}
+
+}  // namespace mlxd
