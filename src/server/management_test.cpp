@@ -564,7 +564,10 @@ TEST_F(ManagementTest, lists_may_change_while_they_are_read) {
   for (int i = 0; i < 20; ++i) {
     const std::string number = std::to_string(i);
     EXPECT_TRUE(names.set_alias({"alias" + number, "a model with a long name indeed"}).ok());
-    EXPECT_TRUE(names.create({.name = "profile" + number, .model = "a model with a long name"}).ok());
+    Profile profile;
+    profile.name = "profile" + number;
+    profile.model = "a model with a long name";
+    EXPECT_TRUE(names.create(std::move(profile)).ok());
     if (i == 10) admin();
   }
   stop = true;
