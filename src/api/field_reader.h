@@ -75,7 +75,7 @@ Error refused_field(std::string_view name, std::string_view advice);
 Error unknown_field(std::string_view name, const std::vector<FieldInfo>& known, std::string_view path = {});
 
 /// What becomes of fields that stand in no row.
-enum class UnknownFields : std::uint8_t { kRefuse, kIgnore };
+enum class UnknownFields : std::uint8_t { kRefuse, kWarn };
 
 /// Targets that may let fields through that stand in no row: told the path of each, they say whether they do.
 template <typename Target>

@@ -94,10 +94,9 @@ struct GenerationCall {
   /// Null, or the dialect's own.
   std::shared_ptr<CallDetails> details;
 
-  /// What the request has that is understood and let be; told in a header of the answer.
+  /// What the request has that is let be: understood, or unknown where such fields are let through; told in a
+  /// header of the answer.
   std::vector<std::string> ignored;
-  /// Fields that no table knows, where those are let through; told in a header of their own.
-  std::vector<std::string> unknown_fields;
 };
 
 }  // namespace mlxd::api

@@ -257,7 +257,7 @@ bool Connection::answer_early(const Request& request, const Router::Match& match
     }
     answer_.cors_headers = "Access-Control-Allow-Origin: " + *origin +
                            "\r\nVary: Origin\r\nAccess-Control-Expose-Headers: x-request-id, request-id, "
-                           "x-mlxd-ignored, x-mlxd-ignored-parameters, x-mlxd-backend, retry-after\r\n";
+                           "x-mlxd-ignored, x-mlxd-backend, retry-after\r\n";
   }
   if (match.route == nullptr) {
     if (request.method == "OPTIONS" && !match.allow.empty()) {

@@ -73,7 +73,7 @@ void GenerationHandlers::prepare(const http::ExchangePtr& exchange, const Genera
   ModelNames::Meaning meaning;
   if (options_.names != nullptr && !options_.names->empty())
     meaning = options_.names->resolve(api::openai::peek_model(body));
-  const auto unknown = options_.ignores_unknown && options_.ignores_unknown() ? api::UnknownFields::kIgnore
+  const auto unknown = options_.ignores_unknown && options_.ignores_unknown() ? api::UnknownFields::kWarn
                                                                               : api::UnknownFields::kRefuse;
   auto decoded = meaning.profile == nullptr || !dialect.with_defaults
                      ? dialect.decode(body, unknown)
@@ -199,7 +199,7 @@ void GenerationHandlers::answer(const http::ExchangePtr& exchange, const Generat
     return;
   }
   http::Response response = answered.take_value();
-  IgnoredFields(call).add_to(response);
+  add_ignored(as_header(call.ignored), response);
   add_request_id(exchange->request, response);
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }
@@ -220,7 +220,7 @@ Result<bool> GenerationHandlers::is_to_unload(const std::string& name) const {
 void GenerationHandlers::answer_loaded(const http::ExchangePtr& exchange, const GenerationDialect& dialect,
                                        const api::GenerationCall& call, api::AnswerInfo info) {
   http::Response response;
-  IgnoredFields(call).add_to(response);
+  add_ignored(as_header(call.ignored), response);
   response.body = dialect.encoder(call, std::move(info))->whole({}, {});
   exchange->post([exchange, response = std::move(response)] { exchange->respond(response); });
 }

@@ -11,6 +11,7 @@
 #include "http/request_id.h"
 #include "http/sse.h"
 #include "server/error_envelopes.h"
+#include "server/ignored_fields.h"
 #include "server/prompt_tokens.h"
 #include "text/answer_constraint.h"
 #include "text/answer_grammar.h"
@@ -80,7 +81,7 @@ Result<std::vector<TokenId>> GenerationRun::tokenize_prediction(const std::strin
 Result<void> GenerationRun::submit(const api::GenerationCall& call) {
   const ServedModel& model = *options_.model;
   streaming_ = call.stream;
-  ignored_ = IgnoredFields(call);
+  ignored_ = as_header(call.ignored);
   TokenizedPrompts tokenized = TRY(tokenize_prompts(call, *options_.model));
   chat_ = std::move(tokenized.chat);
   num_dropped_messages_ = tokenized.num_dropped_messages;
@@ -413,7 +414,7 @@ std::string GenerationRun::keep_alive() const {
 
 void GenerationRun::add_headers(http::Response& response) const {
   response.headers.add("x-mlxd-backend", options_.model->engine->backend_info().name);
-  ignored_.add_to(response);
+  add_ignored(ignored_, response);
   add_request_id(options_.exchange->request, response);
   if (num_dropped_messages_ > 0)
     response.headers.add("x-mlxd-truncated", std::to_string(num_dropped_messages_) + " messages");

@@ -17,7 +17,6 @@
 #include "base/clock.h"
 #include "http/exchange.h"
 #include "runtime/text_stream.h"
-#include "server/ignored_fields.h"
 #include "server/metrics.h"
 #include "server/prompt_echo.h"
 #include "server/served_model.h"
@@ -101,7 +100,7 @@ class GenerationRun : public StreamListener, public std::enable_shared_from_this
   TimePoint submitted_;
   bool streaming_ = false;
   bool done_ = false;
-  IgnoredFields ignored_;            // what the request has that was let be
+  std::string ignored_;              // what the request has that was let be
   std::vector<TokenId> end_tokens_;  // the model's, and those of the prompts
   std::size_t num_dropped_messages_ = 0;
   std::int32_t prompt_tokens_ = 0;

@@ -15,12 +15,8 @@ std::string as_header(const std::vector<std::string>& fields) {
   return text;
 }
 
-IgnoredFields::IgnoredFields(const api::GenerationCall& call)
-    : ignored_(as_header(call.ignored)), unknown_(as_header(call.unknown_fields)) {}
-
-void IgnoredFields::add_to(http::Response& response) const {
-  if (!ignored_.empty()) response.headers.add("x-mlxd-ignored", ignored_);
-  if (!unknown_.empty()) response.headers.add("x-mlxd-ignored-parameters", unknown_);
+void add_ignored(const std::string& fields, http::Response& response) {
+  if (!fields.empty()) response.headers.add("x-mlxd-ignored", fields);
 }
 
 }  // namespace mlxd

@@ -1,10 +1,9 @@
-// How an answer tells what of its request was let be. Values and functions.
+// How an answer tells what of its request was let be: in the header x-mlxd-ignored.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "api/generation_call.h"
 #include "http/message.h"
 
 namespace mlxd {
@@ -12,16 +11,7 @@ namespace mlxd {
 /// The fields with commas between, as many as a header may hold.
 std::string as_header(const std::vector<std::string>& fields);
 
-/// What a call has that is understood and let be, and what no table knows, as headers of its answer.
-class IgnoredFields {
- public:
-  IgnoredFields() = default;
-  explicit IgnoredFields(const api::GenerationCall& call);
-  void add_to(http::Response& response) const;
-
- private:
-  std::string ignored_;
-  std::string unknown_;
-};
+/// Adds the header; nothing if no field was let be.
+void add_ignored(const std::string& fields, http::Response& response);
 
 }  // namespace mlxd

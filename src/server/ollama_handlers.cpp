@@ -182,7 +182,7 @@ Result<http::Response> OllamaHandlers::show(const http::Exchange& exchange) {
       card.system = std::string(system->get_string());
   }
   http::Response response = json_response(ollama::encode_card(card));
-  if (!request.ignored.empty()) response.headers.add("x-mlxd-ignored", as_header(request.ignored));
+  add_ignored(as_header(request.ignored), response);
   return response;
 }
 

@@ -211,12 +211,13 @@ constexpr std::array kInfos{
         .name = "unknown-parameters",
         .kind = Kind::kText,
         .default_value = "refuse",
-        .placeholder = "refuse|ignore",
-        .help = "what becomes of fields that a request to a model has and this program does not know: refuse "
-                "(400, naming the field) or ignore (named in the answer's header X-MLXD-Ignored-Parameters)",
+        .placeholder = "refuse|warn",
+        .help =
+            "what becomes of fields that a request to a model has and this program does not know: refuse "
+            "(400, naming the field) or warn (let through, and named in the answer's header x-mlxd-ignored)",
         .category = "requests",
         .effect = Effect::kAtOnce,
-        .choices = "refuse, ignore"},
+        .choices = "refuse, warn"},
     SettingInfo{.name = "registration",
                 .kind = Kind::kSwitch,
                 .default_value = "true",

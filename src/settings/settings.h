@@ -81,7 +81,7 @@ class Settings {
   bool open_browser() const { return number("open") != 0; }
   bool strict() const { return number("strict") != 0; }
   /// Whether fields of requests that nothing knows are let through.
-  bool ignores_unknown() const { return text("unknown-parameters") == "ignore"; }
+  bool ignores_unknown() const { return text("unknown-parameters") == "warn"; }
   bool registration() const { return number("registration") != 0; }
   std::int64_t session_days() const { return number("session-days"); }
   bool offline() const { return number("offline") != 0; }

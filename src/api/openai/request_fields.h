@@ -39,7 +39,7 @@ struct RequestDraft {
   /// See MayIgnoreFields.
   bool ignore_unknown(std::string path) {
     if (unknown_fields == UnknownFields::kRefuse) return false;
-    call.unknown_fields.push_back(path.empty() ? "(without a name)" : std::move(path));
+    call.ignored.push_back(path.empty() ? "(without a name)" : std::move(path));
     return true;
   }
 };
