@@ -24,8 +24,9 @@ export function ensureAgents() {
     console.log(`installing the agents into ${FOLDER}`);
     mkdirSync(FOLDER, { recursive: true });
     for (const name of ['package.json', 'package-lock.json']) copyFileSync(path.join(import.meta.dirname, name), path.join(FOLDER, name));
-    const { status, error } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: FOLDER, stdio: 'inherit' });
-    if (error || status !== 0) throw new Error(`npm ci in ${FOLDER} failed: ${error?.message ?? `status ${status}`}`);
+    // Not `npm ci`: where a registry lacks the programs for some other system, the lock file does too, and npm ci then refuses it.
+    const { status, error } = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: FOLDER, stdio: 'inherit' });
+    if (error || status !== 0) throw new Error(`npm install in ${FOLDER} failed: ${error?.message ?? `status ${status}`}`);
     copyFileSync(lock, stamp);
   }
   return path.join(FOLDER, 'node_modules/.bin');
