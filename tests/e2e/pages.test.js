@@ -68,6 +68,7 @@ describe('the pages', { skip: noBrowser }, () => {
     await checkAccessibility(page, 'the keys');
     await picture(page, 'shortcuts');
     await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
     await page.keyboard.press('g');
     await page.keyboard.press('m');
     await page.waitForURL('**/models');
