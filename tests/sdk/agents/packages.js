@@ -16,6 +16,11 @@ function textOf(file) {
   }
 }
 
+function npm(...args) {
+  const { status, error } = spawnSync('npm', args, { cwd: FOLDER, stdio: 'inherit' });
+  if (error || status !== 0) throw new Error(`npm ${args[0]} in ${FOLDER} failed: ${error?.message ?? `status ${status}`}`);
+}
+
 /** Installs them unless they are there; the folder of their programs. */
 export function ensureAgents() {
   const lock = path.join(import.meta.dirname, 'package-lock.json');
@@ -25,8 +30,9 @@ export function ensureAgents() {
     mkdirSync(FOLDER, { recursive: true });
     for (const name of ['package.json', 'package-lock.json']) copyFileSync(path.join(import.meta.dirname, name), path.join(FOLDER, name));
     // Not `npm ci`: where a registry lacks the programs for some other system, the lock file does too, and npm ci then refuses it.
-    const { status, error } = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: FOLDER, stdio: 'inherit' });
-    if (error || status !== 0) throw new Error(`npm install in ${FOLDER} failed: ${error?.message ?? `status ${status}`}`);
+    npm('install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts');
+    // These two put the program for this system in its place.
+    npm('rebuild', '--ignore-scripts=false', '@anthropic-ai/claude-code', 'opencode-ai');
     copyFileSync(lock, stamp);
   }
   return path.join(FOLDER, 'node_modules/.bin');
