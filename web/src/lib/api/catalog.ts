@@ -117,8 +117,9 @@ export const catalog = {
   list: async (context?: number) => (await json<{ models: LocalModel[] }>(`/api/v1/models${query({ context })}`)).models,
   show: (id: string, fields: { context?: number; concurrency?: number } = {}) => json<LocalModel>(`/api/v1/models/${pathOf(id)}${query(fields)}`),
   scan: async () => (await json<{ models: LocalModel[] }>('/api/v1/models/scan', { method: 'POST' })).models,
-  /** All of it, or one revision. */
-  remove: (id: string, revision?: string) => json<{ freed_bytes: number }>(`/api/v1/models/${pathOf(id)}${query({ revision })}`, { method: 'DELETE' }),
+  /** All of it, or one revision; `added`: although it lies in a folder that was added. */
+  remove: (id: string, revision?: string, added = false) =>
+    json<{ freed_bytes: number }>(`/api/v1/models/${pathOf(id)}${query({ revision, added: added ? 1 : undefined })}`, { method: 'DELETE' }),
 };
 
 export const HUB_SORTS = ['trending', 'downloads', 'likes', 'modified', 'created'] as const;

@@ -311,6 +311,7 @@ export const de: Texts = {
     likes: 'Likes',
     deleteQuestion: (name) => `${name} löschen?`,
     deleteDetail: 'Die Dateien werden von diesem Rechner entfernt.',
+    deleteAdded: (folder) => `Es liegt in einem hinzugefügten Ordner: ${folder} wird mit allem darin von diesem Rechner entfernt.`,
     gated: 'Zugang beschränkt: Die Lizenz muss auf huggingface.co angenommen und ein Token in den Einstellungen angegeben werden.',
     notRunnable: 'mlxd führt diese Architektur nicht aus.',
     failed: (name) => `Der Download von ${name} ist gescheitert.`,

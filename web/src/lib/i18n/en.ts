@@ -310,6 +310,7 @@ export const en = {
     likes: 'Likes',
     deleteQuestion: (name: string) => `Delete ${name}?`,
     deleteDetail: 'Its files are removed from this machine.',
+    deleteAdded: (folder: string) => `It lies in a folder that was added: ${folder} and all in it is removed from this machine.`,
     gated: 'Gated: its licence must be accepted on huggingface.co, and a token given in Settings.',
     notRunnable: 'mlxd does not run this architecture.',
     failed: (name: string) => `The download of ${name} failed.`,
