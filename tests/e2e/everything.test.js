@@ -1,7 +1,9 @@
 // What the management API offers beyond what manage.test.js goes through, done in the page: the table in
 // docs/guides/web-interface.md says where each route is.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ask, checkAccessibility, MODEL, noBrowser, openPage, picture, startBrowser, startHub, startServerWithHub } from './harness.js';
 
@@ -14,10 +16,12 @@ describe('what the API offers', { skip: noBrowser }, () => {
   let browser;
   let page;
   let close;
+  let added;
   before(async () => {
+    added = await mkdtemp(path.join(tmpdir(), 'mlxd-added-'));
     browser = await startBrowser();
     hub = await startHub(400_000_000);
-    server = await startServerWithHub(hub.url);
+    server = await startServerWithHub(hub.url, '--models-folder', added);
     ({ page, close } = await openPage(browser, server.url, { allow: [/status of 4\d\d/] }));
     await page.goto(`${server.url}/#setup=${server.setupToken}`);
     await page.waitForURL('**/login');
@@ -32,6 +36,7 @@ describe('what the API offers', { skip: noBrowser }, () => {
     await browser?.close();
     await server?.stop();
     await hub?.stop();
+    await rm(added, { recursive: true });
   });
 
   const row = (name) => page.locator('#content li').filter({ hasText: name });
@@ -214,6 +219,23 @@ describe('what the API offers', { skip: noBrowser }, () => {
     await dialog().getByRole('button', { name: 'Delete' }).click();
     await page.getByText(`${REPOSITORY} is deleted`).waitFor();
     await page.getByRole('button', { name: REPOSITORY, exact: true }).waitFor({ state: 'detached' });
+  });
+
+  it('says where a model of an added folder lies before it is deleted', async () => {
+    const folder = path.join(added, 'borrowed');
+    await mkdir(folder);
+    await writeFile(path.join(folder, 'config.json'), JSON.stringify({ model_type: 'llama', hidden_size: 64, num_hidden_layers: 2 }));
+    await writeFile(path.join(folder, 'model.safetensors'), Buffer.from('\x02\0\0\0\0\0\0\0{}'));
+    await page.goto(`${server.url}/models`);
+    await page.getByRole('button', { name: 'borrowed', exact: true }).waitFor();
+    await menu('borrowed', 'Delete');
+    await dialog().getByText(folder).waitFor();
+    await picture(page, 'delete-added-model');
+    await access(folder);
+    await dialog().getByRole('button', { name: 'Delete' }).click();
+    await page.getByText('borrowed is deleted').waitFor();
+    await assert.rejects(access(folder));
+    await access(added);
   });
 
   it('offers the switches of a model’s template with their defaults', async () => {

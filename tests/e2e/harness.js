@@ -38,11 +38,11 @@ export async function startServer(...flags) {
 }
 
 /** With the demo model, and a hub to download from. */
-export async function startServerWithHub(hubUrl) {
+export async function startServerWithHub(hubUrl, ...flags) {
   const stateFolder = await mkdtemp(path.join(tmpdir(), 'mlxd-e2e-'));
   await mkdir(path.join(stateFolder, 'models'));
   await symlink(MODEL_FOLDER, path.join(stateFolder, 'models', MODEL));
-  return runServer(stateFolder, ['--model', MODEL], { HF_ENDPOINT: hubUrl });
+  return runServer(stateFolder, ['--model', MODEL, ...flags], { HF_ENDPOINT: hubUrl });
 }
 
 /** As on the day it is installed: no model, no account, and a hub to download from. */
