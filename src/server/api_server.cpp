@@ -247,8 +247,7 @@ void ApiServer::Impl::show_model(const http::ExchangePtr& exchange) {
 std::vector<std::filesystem::path> ApiServer::Impl::added_folders() const {
   std::vector<std::filesystem::path> folders;
   const auto settings = management->settings().now();
-  for (const std::string& folder : settings->models_folders())
-    folders.push_back(with_user_home(folder));
+  for (const std::string& folder : settings->models_folders()) folders.push_back(with_user_home(folder));
   return folders;
 }
 
