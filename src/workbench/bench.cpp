@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds kPollInterval{1000};  // how soon a failed r
 constexpr std::chrono::milliseconds kStopInterval{200};   // and how soon the wish to stop
 constexpr std::chrono::minutes kLongestSilence{2};        // without any step: something is wrong
 constexpr std::int32_t kWarmUpTokens = 8;
+constexpr int kMostTries = 20;  // of streams that are to run at the same time
 
 double seconds_between(TimePoint from, TimePoint to) {
   return std::chrono::duration<double>(to - from).count();
@@ -136,20 +137,27 @@ std::int32_t spare_tokens(const BenchPlan& plan, std::int32_t concurrency) {
              : static_cast<std::int32_t>(std::int64_t{concurrency} * plan.prompt_tokens / 128) + 16;
 }
 
-Result<void> check_no_error(std::vector<Stream>& streams) {
+/// How many of the streams have ended since they were last looked at. Errors: the streams'.
+Result<std::size_t> take_ends(std::vector<Stream>& streams) {
   std::vector<TokenEvent> events;
   for (Stream& stream : streams) stream.stream.take_events(events);
-  for (const TokenEvent& event : events)
+  std::size_t num_ended = 0;
+  for (const TokenEvent& event : events) {
     if (event.error) return *event.error;
-  return {};
+    if (event.finish) ++num_ended;
+  }
+  return num_ended;
 }
 
-// `stop` may be null.
-Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams, const std::atomic<bool>* stop) {
+/// False if all streams have ended and the window is not closed: some made all their tokens before others had
+/// begun. `stop` may be null.
+Result<bool> wait_for(StepClock& clock, std::vector<Stream>& streams, const std::atomic<bool>* stop) {
   std::uint64_t steps_seen = 0;
+  std::size_t num_ended = 0;
   TimePoint last_step = Clock::real().now();
   while (!clock.wait_closed(stop == nullptr ? kPollInterval : kStopInterval)) {
-    TRY(check_no_error(streams));
+    num_ended += TRY(take_ends(streams));
+    if (num_ended == streams.size()) return clock.wait_closed(Duration::zero());
     if (stop != nullptr && *stop) return Error(ErrorKind::kCancelled, "stopped");
     const std::uint64_t steps = clock.num_steps();
     if (steps != steps_seen) last_step = Clock::real().now();
@@ -157,7 +165,8 @@ Result<void> wait_for(StepClock& clock, std::vector<Stream>& streams, const std:
     if (Clock::real().now() - last_step >= kLongestSilence)
       return Error(ErrorKind::kTimeout, "the engine made no token for two minutes");
   }
-  return check_no_error(streams);
+  TRY(take_ends(streams));
+  return true;
 }
 
 class Bench {
@@ -185,11 +194,26 @@ class Bench {
 
   Result<void> measure_decode(std::int32_t concurrency, std::int32_t tokens, Measured& measured) {
     TRY(settle());
+    std::int32_t most_tokens = tokens + 1 + spare_tokens(plan_, concurrency);
+    for (int i = 0; i < kMostTries; ++i) {
+      if (TRY(try_decode(concurrency, tokens, most_tokens, measured))) return {};
+      most_tokens =
+          std::max(most_tokens, std::min(2 * most_tokens, limits_.context_tokens - plan_.prompt_tokens));
+    }
+    return Error(
+        ErrorKind::kUnavailable,
+        "of " + std::to_string(concurrency) +
+            " streams some ended each time before others had begun: ask for more tokens or fewer streams");
+  }
+
+ private:
+  // False, and nothing measured, if streams ended before all had begun.
+  Result<bool> try_decode(std::int32_t concurrency, std::int32_t tokens, std::int32_t most_tokens,
+                          Measured& measured) {
     StepClock clock(static_cast<std::size_t>(concurrency), static_cast<std::size_t>(tokens), profile_);
     const EngineStats before = engine_.stats();
-    std::vector<Stream> streams =
-        TRY(submit(concurrency, tokens + 1 + spare_tokens(plan_, concurrency), clock));
-    TRY(wait_for(clock, streams, stop_));
+    std::vector<Stream> streams = TRY(submit(concurrency, most_tokens, clock));
+    if (!TRY(wait_for(clock, streams, stop_))) return false;
 
     const TimePoint begin = clock.window_begin();
     TimePoint end = begin;
@@ -209,16 +233,16 @@ class Bench {
     const EngineStats after = engine_.stats();
     measured.drafted_tokens += after.drafted_tokens - before.drafted_tokens;
     measured.accepted_tokens += after.accepted_tokens - before.accepted_tokens;
-    return {};
+    return true;
   }
 
- private:
   // Streams that were dropped before may still be in a step; a short request comes after them.
   Result<void> settle() {
     StepClock clock(1, 0, nullptr);
     std::vector<Stream> streams;
     streams.push_back({TRY(engine_.submit(TRY(make_request(1, 1, 0)), &clock)), Clock::real().now()});
-    return wait_for(clock, streams, stop_);
+    TRY(wait_for(clock, streams, stop_));
+    return {};
   }
 
   // `clock` must outlive the streams.
