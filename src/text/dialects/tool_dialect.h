@@ -1,5 +1,5 @@
-// How a model writes tool calls: one constant for each dialect, in a file of its own. docs/text.md lists who
-// speaks which.
+// How a model writes tool calls: one constant for each dialect, in a file of its own or its kin's.
+// docs/text.md lists who speaks which.
 #pragma once
 
 #include <cstdint>

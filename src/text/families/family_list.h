@@ -1,4 +1,5 @@
-// All families, the more particular ones first. A new one is a file of its own and a line here.
+// All families, the more particular ones first. A new one is a file of its own, or stands beside its kin, and
+// a line here.
 #pragma once
 
 #include <array>
