@@ -297,13 +297,31 @@ void Downloader::save_or_tell(Job& job) {
 
 void Downloader::tell(const JobPtr& job) {
   if (!options_.on_change) return;
-  DownloadStatus status;
   {
     const MutexLock lock(mutex_);
     job->told = options_.clock->now();
-    status = describe(*job);
+    news_.push_back(describe(*job));
+    if (telling_) return;
+    telling_ = true;
   }
-  options_.on_change(status);
+  // Whoever comes first tells what others add meanwhile: one at a time and in order, without a lock.
+  for (;;) {
+    DownloadStatus status;
+    {
+      const MutexLock lock(mutex_);
+      if (news_.empty()) {
+        telling_ = false;
+        return;
+      }
+      status = std::move(news_.front());
+      news_.pop_front();
+    }
+    try {
+      options_.on_change(status);
+    } catch (const std::exception& failure) {
+      log::error("a change of the download of {} was not told: {}", status.record.repository, failure.what());
+    }
+  }
 }
 
 bool Downloader::is_running(const Job& job) { return job.record.state == DownloadState::kRunning; }

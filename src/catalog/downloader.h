@@ -35,8 +35,8 @@ class Downloader {
     std::uint64_t reserve_bytes = std::uint64_t{64} << 20U;
     std::function<std::optional<std::uint64_t>(const std::filesystem::path&)> free_bytes = {};  // empty: asks
     std::function<ssize_t(int, const void*, std::size_t)> write = {};  // empty: the system's
-    /// A download has changed: at once when its state does, else a few times a second. On any thread; must
-    /// not call this object.
+    /// A download has changed: at once when its state does, else a few times a second. On any thread, one
+    /// call at a time, in the order of the changes; must not call this object.
     std::function<void(const DownloadStatus&)> on_change = {};
     const Clock* clock = &Clock::real();
   };
@@ -122,6 +122,8 @@ class Downloader {
   std::deque<JobPtr> jobs_ GUARDED_BY(mutex_);  // in order of creation
   mutable std::uint64_t version_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  std::deque<DownloadStatus> news_ GUARDED_BY(mutex_);  // to be told, in order
+  bool telling_ GUARDED_BY(mutex_) = false;             // some thread tells them
   std::vector<std::thread> threads_;
 };
 

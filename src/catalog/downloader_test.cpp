@@ -122,6 +122,28 @@ TEST_F(DownloaderTest, BringsWhatAModelNeedsIntoTheCache) {
   expect_whole();
 }
 
+TEST_F(DownloaderTest, TellsOfStatesInTheirOrder) {
+  std::vector<DownloadState> told;
+  options_.on_change = [this, &told](const DownloadStatus& status) {
+    // Whoever tells of the beginning is slower than those who go on.
+    if (status.record.state == DownloadState::kQueued)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const MutexLock lock(mutex_);
+    if (told.empty() || told.back() != status.record.state) told.push_back(status.record.state);
+    changed_.notify_all();
+  };
+  const auto downloader = start();
+  const std::string id = downloader->begin({TinyHub::kRepository}).take_value().status.record.id;
+  wait(*downloader, id, [&](const DownloadStatus&) {
+    const MutexLock lock(mutex_);
+    return !told.empty() && told.back() == DownloadState::kDone;
+  });
+  const MutexLock lock(mutex_);
+  if (told.front() == DownloadState::kQueued)
+    told.erase(told.begin());  // it may run before its beginning is told
+  EXPECT_EQ(told, (std::vector<DownloadState>{DownloadState::kRunning, DownloadState::kDone}));
+}
+
 TEST_F(DownloaderTest, PausesAndGoesOnAtTheByte) {
   hub_.hold_after(100'000);
   const auto downloader = start();

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 
+#include "base/mutex.h"
 #include "catalog/local_models.h"
 #include "catalog/model_catalog.h"
 
@@ -124,6 +126,28 @@ TEST_F(HubCacheTest, TheCatalogListsFoldersAndRepositoriesWithTheirFacts) {
   fs::remove_all(models / "own");
   found = catalog.scan_now();
   EXPECT_EQ(found->size(), 1U);
+}
+
+TEST_F(HubCacheTest, TheCatalogLooksAgainForWhoAsksLaterThanAMoment) {
+  Mutex mutex;
+  CondVar told;
+  int changes = 0;
+  ModelCatalog catalog(
+      {.model_folders = {}, .hub_cache = cache_, .interval = std::chrono::hours(1), .on_change = [&] {
+         const MutexLock lock(mutex);
+         ++changes;
+         told.notify_all();
+       }});
+  ASSERT_EQ(catalog.models()->size(), 1U);
+  fs::remove_all(paths().root);
+  catalog.request_scan_after(std::chrono::hours(1));
+  EXPECT_EQ(catalog.models()->size(), 1U);
+  catalog.request_scan_after(std::chrono::milliseconds(0));
+  {
+    const MutexLock lock(mutex);
+    while (changes < 2) told.wait(mutex);
+  }
+  EXPECT_TRUE(catalog.models()->empty());
 }
 
 }  // namespace

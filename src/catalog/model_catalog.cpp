@@ -138,6 +138,13 @@ void ModelCatalog::request_scan() {
   wake_.notify_all();
 }
 
+void ModelCatalog::request_scan_after(std::chrono::milliseconds age) {
+  const MutexLock lock(mutex_);
+  if (made_ < wanted_ || std::chrono::steady_clock::now() - begun_at_ < age) return;
+  ++wanted_;
+  wake_.notify_all();
+}
+
 ModelCatalog::Models ModelCatalog::scan_now() {
   const MutexLock lock(mutex_);
   const std::uint64_t mine = ++wanted_;
@@ -157,6 +164,7 @@ void ModelCatalog::work() {
       }
       if (stopping_) return;
       making = wanted_;
+      begun_at_ = std::chrono::steady_clock::now();
     }
     std::vector<CatalogModel> found;
     try {

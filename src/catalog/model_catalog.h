@@ -2,6 +2,7 @@
 // its own, so that who asks never waits for a disk. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -60,6 +61,8 @@ class ModelCatalog {
   Models known_models() const;
   /// Looks again, soon.
   void request_scan();
+  /// As `request_scan`, unless a look began within `age` or is asked for.
+  void request_scan_after(std::chrono::milliseconds age);
   /// Looks again and waits for it.
   Models scan_now();
 
@@ -83,6 +86,7 @@ class ModelCatalog {
   Models models_ GUARDED_BY(mutex_);
   std::uint64_t wanted_ GUARDED_BY(mutex_) = 1;  // looks asked for
   std::uint64_t made_ GUARDED_BY(mutex_) = 0;    // the last one that has been made
+  std::chrono::steady_clock::time_point begun_at_ GUARDED_BY(mutex_) = {};
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

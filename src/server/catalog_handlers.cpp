@@ -29,6 +29,8 @@ namespace json = boost::json;
 namespace manage = api::manage;
 
 constexpr std::size_t kWorkers = 3;
+/// Who lists the models has them looked for again if the last look is older; what is new comes as an event.
+constexpr std::chrono::seconds kListAge{2};
 constexpr std::size_t kMaxQueued = 64;
 constexpr std::size_t kMaxBodyBytes = std::size_t{64} * 1024;
 constexpr std::size_t kMaxCardBytes = std::size_t{4} << 20U;
@@ -293,6 +295,7 @@ Result<http::Response> CatalogHandlers::list_models(const http::Request& request
   TRY(check_fields(fields, {"context", "concurrency"}));
   const FitQuestion question = TRY(question_of(fields));
   json::array list;
+  catalog_->request_scan_after(kListAge);
   const ModelCatalog::Models models = catalog_->models();
   for (const CatalogModel& model : *models) {
     const manage::ModelStanding standing{is_loaded(model.name),
