@@ -4,6 +4,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/ascii.h"
+
 namespace mlxd {
 namespace {
 
@@ -12,14 +14,6 @@ constexpr std::size_t kMaxCompared = 256;  // names longer than this are compare
 std::string_view last_part(std::string_view name) {
   const std::size_t slash = name.find_last_of('/');
   return slash == std::string_view::npos ? name : name.substr(slash + 1);
-}
-
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
 }
 
 }  // namespace

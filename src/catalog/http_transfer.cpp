@@ -8,6 +8,8 @@
 #include <ctime>
 #include <exception>
 
+#include "base/ascii.h"
+
 namespace mlxd {
 namespace {
 
@@ -25,13 +27,6 @@ struct Exchange {
 };
 
 bool is_success(int status) { return status >= 200 && status < 300; }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return out;
-}
 
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n";
@@ -52,7 +47,7 @@ void take_header(Exchange& exchange, std::string_view line) {
   }
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return;
-  exchange.head.headers.emplace_back(lower(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+  exchange.head.headers.emplace_back(to_lower(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
 }
 
 Result<void> tell_head(Exchange& exchange) {

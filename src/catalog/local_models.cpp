@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "base/ascii.h"
 #include "catalog/hub_cache.h"
 #include "catalog/hub_names.h"
 
@@ -23,13 +24,6 @@ std::vector<fs::path> subfolders(const fs::path& folder) {
   }
   std::sort(paths.begin(), paths.end());
   return paths;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return out;
 }
 
 // "instruct-4bit" → "instruct", "4bit".
@@ -91,7 +85,7 @@ std::vector<std::string> with_tag(const std::string& asked, const std::vector<st
   if (tag == "latest") return matching_names(base, names);
   std::vector<std::string> matches;
   for (const std::string& name : names)
-    if (has_tag(lower(name), base, tag)) matches.push_back(name);
+    if (has_tag(to_lower(name), base, tag)) matches.push_back(name);
   return matches;
 }
 
@@ -173,12 +167,12 @@ std::map<std::string, fs::path> models_in_added_folder(const fs::path& folder) {
 std::vector<std::string> matching_names(const std::string& asked, const std::vector<std::string>& names) {
   if (asked.empty()) return {};
   if (std::find(names.begin(), names.end(), asked) != names.end()) return {asked};
-  const std::string wanted = lower(asked);
+  const std::string wanted = to_lower(asked);
   if (const auto tagged = with_tag(wanted, names); !tagged.empty()) return tagged;
   for (const std::string& suffix : {"/" + wanted, wanted}) {
     std::vector<std::string> matches;
     for (const std::string& name : names)
-      if (("/" + lower(name)).ends_with(suffix)) matches.push_back(name);
+      if (("/" + to_lower(name)).ends_with(suffix)) matches.push_back(name);
     if (!matches.empty()) return matches;
   }
   return {};

@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 
+#include "base/ascii.h"
 #include "model/weight_rows.h"
 
 namespace mlxd {
@@ -17,9 +18,7 @@ Result<std::int32_t> read_group_size(const ConfigReader& section) {
 Result<void> check_awq(const ConfigReader& section) {
   if (TRY(section.integer_or("bits", 4, 0, 64)) != 4)
     return section.refuse_unsupported("bits", "AWQ models of 4 bits are");
-  std::string version = TRY(section.string_or("version", "gemm"));
-  std::transform(version.begin(), version.end(), version.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const std::string version = to_lower(TRY(section.string_or("version", "gemm")));
   if (version == "gemm" || version == "exllama") return {};
   return section.refuse_unsupported("version", "AWQ models packed for gemm are");
 }

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
 #include "security/token.h"
 
 namespace mlxd {
 namespace {
 
 constexpr int kLongestChain = 8;
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // A name that requests, URLs and tables can carry.
 Result<void> check_name(const std::string& name) {
@@ -29,7 +28,7 @@ Result<void> check_name(const std::string& name) {
 
 bool ModelNames::IgnoringCase::operator()(std::string_view a, std::string_view b) const {
   return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
-                                      [](char x, char y) { return lower(x) < lower(y); });
+                                      [](char x, char y) { return to_lower(x) < to_lower(y); });
 }
 
 Result<std::unique_ptr<ModelNames>> ModelNames::open(ProfileStore store, const Clock& clock) {

@@ -7,6 +7,8 @@
 #include <locale>
 #include <sstream>
 
+#include "base/ascii.h"
+
 namespace mlxd {
 
 Result<double> parse_decimal(std::string_view text) {
@@ -72,13 +74,6 @@ std::string_view trim(std::string_view text) {
   const std::size_t first = text.find_first_not_of(kSpace);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
-
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return lower;
 }
 
 }  // namespace mlxd

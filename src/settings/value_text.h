@@ -21,7 +21,5 @@ Result<bool> parse_switch(std::string_view text);
 
 /// `text` without white space at either end.
 std::string_view trim(std::string_view text);
-/// ASCII letters in lower case; other bytes as they are.
-std::string to_lower(std::string_view text);
 
 }  // namespace mlxd

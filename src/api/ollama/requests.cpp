@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/ascii.h"
 #include "api/openai/chat_request.h"
 
 namespace mlxd::api::ollama {
@@ -107,8 +108,7 @@ constexpr Field<RequestDraft> kGenerateFields[] = {
 // The keys of a message that OpenAI's has by another name, or not.
 Result<void> adapt_message(json::object& message, const std::string& path) {
   if (json::value* role = message.if_contains("role"); role != nullptr && role->is_string()) {
-    for (char& c : role->get_string())
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    for (char& c : role->get_string()) c = to_lower(c);
   }
   if (const json::value* images = message.if_contains("images")) {
     if (!images->is_null() && !(images->is_array() && images->get_array().empty()))

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/ascii.h"
 #include "text/families/family_list.h"
 
 namespace mlxd {
@@ -26,9 +27,7 @@ const Family& find_family(std::string_view model_type, std::string_view template
     if (!template_source.empty() && !family->marks.empty() && has_marks(*family, template_source))
       return *family;
   }
-  std::string name(folder_name);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const std::string name = to_lower(folder_name);
   for (const Family* family : families::kFamilies) {
     for (const std::string_view part : family->names) {
       if (name.find(part) != std::string::npos) return *family;
