@@ -1,17 +1,19 @@
-# mlxd_module(NAME [PCH] [DEPENDS target...] [SOURCES file...] [EXCLUDE regex])
+# mlxd_module(NAME [PCH] [NUMERIC] [DEPENDS target...] [SOURCES file...] [EXCLUDE regex] [APART regex])
 #
 # Makes the static library mlxd_NAME from the module's *.cpp files and, from its *_test.cpp files,
 # the GoogleTest program NAME_test, registered with CTest. Tests see the module's own dependencies
 # plus TEST_DEPENDS. PCH: both are compiled with the precompiled headers of MlxdPrecompiled.cmake; for modules
-# that depend on Boost::json.
+# that depend on Boost::json. NUMERIC: the library is compiled with -O3 in release builds. APART: files that are
+# compiled one by one in unity builds (MlxdUnity.cmake), because their unnamed namespaces hold the same names.
 include(MlxdPrecompiled)
+include(MlxdUnity)
 include(GoogleTest)
 if(NOT TARGET GTest::gtest)
   find_package(GTest REQUIRED)
 endif()
 
 function(mlxd_module name)
-  cmake_parse_arguments(arg "PCH" "EXCLUDE" "DEPENDS;TEST_DEPENDS;SOURCES" ${ARGN})
+  cmake_parse_arguments(arg "PCH;NUMERIC" "EXCLUDE;APART" "DEPENDS;TEST_DEPENDS;SOURCES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "*.cpp")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
@@ -21,9 +23,15 @@ function(mlxd_module name)
     list(FILTER tests EXCLUDE REGEX "${arg_EXCLUDE}")
   endif()
   list(APPEND sources ${arg_SOURCES})
+  if(arg_APART)
+    mlxd_unity_apart("${arg_APART}" ${sources} ${tests})
+  endif()
   if(sources)
     add_library(mlxd_${name} STATIC ${sources})
     target_link_libraries(mlxd_${name} PUBLIC mlxd_options ${arg_DEPENDS})
+    if(arg_NUMERIC)
+      target_compile_options(mlxd_${name} PRIVATE $<$<CONFIG:Release>:-O3>)
+    endif()
     if(arg_PCH)
       mlxd_precompiled(mlxd_${name} mlxd_pch)
     endif()
@@ -39,12 +47,14 @@ function(mlxd_module name)
   endif()
 endfunction()
 
-# mlxd_test(NAME SOURCES file... DEPENDS target...): a GoogleTest program run as one CTest entry.
+# mlxd_test(NAME SOURCES file... DEPENDS target...): a GoogleTest program run as one CTest entry. At most one of these
+# runs at a time, beside tests of the whole program, which mostly wait.
 function(mlxd_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPENDS} mlxd_options GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name} PRIVATE MLXD_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
-  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 RESOURCE_LOCK cores)
 endfunction()

@@ -95,13 +95,13 @@ TEST(EngineScores, do_not_depend_on_how_the_prompt_is_cut_nor_on_who_runs_beside
 }
 
 TEST(EngineScores, are_the_same_bits_through_layers) {
-  constexpr std::int32_t kNumLayers = 12;
+  constexpr std::int32_t kLayers = 12;
   FakeBackend::Options backend;
-  backend.num_layers = kNumLayers;
+  backend.num_layers = kLayers;
   EngineHarness harness({.num_pages = 100, .max_running = 8, .step_token_budget = 400}, backend);
   harness.step_time = [](const StepBatch& batch) {
     return std::chrono::duration_cast<Duration>(
-        std::chrono::duration<double>(0.010 + 0.001 * token_work(batch, kNumLayers)));
+        std::chrono::duration<double>(0.010 + 0.001 * token_work(batch, kLayers)));
   };
   harness.submit(1, make_request(make_prompt(100, 1), 1));
   harness.run();

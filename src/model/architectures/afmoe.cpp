@@ -10,9 +10,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"afmoe"};
+constexpr std::array<std::string_view, 1> kAfmoeModelTypes = {"afmoe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_afmoe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -48,6 +48,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture afmoe_architecture;
-const Architecture afmoe_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture afmoe_architecture{kAfmoeModelTypes, build_afmoe, is_unused_in_decoder};
 
 }  // namespace mlxd

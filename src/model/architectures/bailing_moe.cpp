@@ -8,9 +8,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"bailing_moe"};
+constexpr std::array<std::string_view, 1> kBailingMoeModelTypes = {"bailing_moe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_bailing_moe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.head_dim = ""}));
   if (TRY(config.boolean_or("norm_head", false)))
@@ -61,6 +61,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture bailing_moe_architecture;
-const Architecture bailing_moe_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture bailing_moe_architecture{kBailingMoeModelTypes, build_bailing_moe, is_unused_in_decoder};
 
 }  // namespace mlxd

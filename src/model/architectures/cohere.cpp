@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"cohere", "cohere2"};
+constexpr std::array<std::string_view, 2> kCohereModelTypes = {"cohere", "cohere2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_cohere(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan =
       TRY(DecoderPlan::read(config, {.eps = "layer_norm_eps", .context = "max_position_embeddings"}));
@@ -38,6 +38,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture cohere_architecture;
-const Architecture cohere_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture cohere_architecture{kCohereModelTypes, build_cohere, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"deepseek"};
+constexpr std::array<std::string_view, 1> kDeepseekModelTypes = {"deepseek"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_deepseek(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -26,6 +26,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture deepseek_architecture;
-const Architecture deepseek_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture deepseek_architecture{kDeepseekModelTypes, build_deepseek, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"deepseek_v2"};
+constexpr std::array<std::string_view, 1> kDeepseekV2ModelTypes = {"deepseek_v2"};
 
-Result<MoePlan> read_experts(const ConfigReader& config) {
+Result<MoePlan> read_experts_deepseek_v2(const ConfigReader& config) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size"));
   TRY(moe.read_shared(config, "n_shared_experts"));
@@ -25,7 +25,7 @@ Result<MoePlan> read_experts(const ConfigReader& config) {
   return moe;
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_deepseek_v2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.head_dim = "qk_rope_head_dim"}));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -34,7 +34,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   TRY(plan.add_rope(config, {.traditional = true}));
   TRY(plan.use_latents(config));
   if (config.has("n_routed_experts"))
-    TRY(plan.use_experts(config, TRY(read_experts(config)), "first_k_dense_replace"));
+    TRY(plan.use_experts(config, TRY(read_experts_deepseek_v2(config)), "first_k_dense_replace"));
   TRY(plan.thin_experts(config, "moe_layer_freq"));
   return build_decoder(input, plan);
 }
@@ -42,6 +42,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture deepseek_v2_architecture;
-const Architecture deepseek_v2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture deepseek_v2_architecture{kDeepseekV2ModelTypes, build_deepseek_v2, is_unused_in_decoder};
 
 }  // namespace mlxd

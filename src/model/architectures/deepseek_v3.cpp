@@ -9,11 +9,11 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 6> kModelTypes = {"deepseek_v3",   "kimi_k2",  "joyai_llm_flash",
-                                                         "glm4_moe_lite", "kimi_k25", "kimi_vl"};
+constexpr std::array<std::string_view, 6> kDeepseekV3ModelTypes = {
+    "deepseek_v3", "kimi_k2", "joyai_llm_flash", "glm4_moe_lite", "kimi_k25", "kimi_vl"};
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_deepseek_v3(const ArchitectureInput& input, std::string_view prefix,
+                                         const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.head_dim = "qk_rope_head_dim"}));
   TRY(expect_activation(config, {"silu", "swish"}));
   plan.names.add_prefix(prefix);
@@ -30,15 +30,17 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_deepseek_v3(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_deepseek_v3);
+}
 
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_deepseek_v3(const ModelSpec& spec, std::string_view tensor_name) {
   return is_past_layers(spec, tensor_name) || is_unused_beside_vision(spec, tensor_name);
 }
 
 }  // namespace
 
 extern const Architecture deepseek_v3_architecture;
-const Architecture deepseek_v3_architecture{kModelTypes, build, is_unused};
+const Architecture deepseek_v3_architecture{kDeepseekV3ModelTypes, build_deepseek_v3, is_unused_deepseek_v3};
 
 }  // namespace mlxd

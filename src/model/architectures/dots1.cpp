@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"dots1"};
+constexpr std::array<std::string_view, 1> kDots1ModelTypes = {"dots1"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_dots1(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -25,6 +25,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture dots1_architecture;
-const Architecture dots1_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture dots1_architecture{kDots1ModelTypes, build_dots1, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"ernie4_5"};
+constexpr std::array<std::string_view, 1> kErnie45ModelTypes = {"ernie4_5"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_ernie4_5(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -22,6 +22,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture ernie4_5_architecture;
-const Architecture ernie4_5_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture ernie4_5_architecture{kErnie45ModelTypes, build_ernie4_5, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -8,7 +8,7 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"ernie4_5_moe"};
+constexpr std::array<std::string_view, 1> kErnie45MoeModelTypes = {"ernie4_5_moe"};
 
 /// A layer's index, or the smallest or largest of a list of them.
 Result<std::int64_t> read_bound(const ConfigReader& config, std::string_view field, std::int64_t fallback,
@@ -26,12 +26,12 @@ Result<std::int64_t> read_bound(const ConfigReader& config, std::string_view fie
 }
 
 /// Multi-token prediction, and the router's bias that only training uses.
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_ernie4_5_moe(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.find("mtp_") != std::string_view::npos ||
          tensor_name.ends_with("e_score_correction_bias") || is_unused_in_decoder(spec, tensor_name);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_ernie4_5_moe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -65,6 +65,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture ernie4_5_moe_architecture;
-const Architecture ernie4_5_moe_architecture{kModelTypes, build, is_unused};
+const Architecture ernie4_5_moe_architecture{kErnie45MoeModelTypes, build_ernie4_5_moe,
+                                             is_unused_ernie4_5_moe};
 
 }  // namespace mlxd

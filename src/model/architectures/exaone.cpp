@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"exaone"};
+constexpr std::array<std::string_view, 1> kExaoneModelTypes = {"exaone"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_exaone(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.layers = "num_layers", .eps = "layer_norm_epsilon"}));
   plan.names = {.embedding = "transformer.wte",
@@ -30,6 +30,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture exaone_architecture;
-const Architecture exaone_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture exaone_architecture{kExaoneModelTypes, build_exaone, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"exaone4"};
+constexpr std::array<std::string_view, 1> kExaone4ModelTypes = {"exaone4"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_exaone4(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -31,6 +31,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture exaone4_architecture;
-const Architecture exaone4_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture exaone4_architecture{kExaone4ModelTypes, build_exaone4, is_unused_in_decoder};
 
 }  // namespace mlxd

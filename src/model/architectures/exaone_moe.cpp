@@ -8,9 +8,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"exaone_moe"};
+constexpr std::array<std::string_view, 1> kExaoneMoeModelTypes = {"exaone_moe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_exaone_moe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -39,13 +39,13 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }
 
 /// Multi-token prediction.
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_exaone_moe(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.starts_with("mtp.") || is_unused_in_decoder(spec, tensor_name);
 }
 
 }  // namespace
 
 extern const Architecture exaone_moe_architecture;
-const Architecture exaone_moe_architecture{kModelTypes, build, is_unused};
+const Architecture exaone_moe_architecture{kExaoneMoeModelTypes, build_exaone_moe, is_unused_exaone_moe};
 
 }  // namespace mlxd

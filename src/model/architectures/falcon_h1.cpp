@@ -8,9 +8,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"falcon_h1"};
+constexpr std::array<std::string_view, 1> kFalconH1ModelTypes = {"falcon_h1"};
 
-Result<RecurrentPlan> read_mamba(const ConfigReader& config, double eps) {
+Result<RecurrentPlan> read_mamba_falcon_h1(const ConfigReader& config, double eps) {
   RecurrentPlan plan;
   plan.kind = RecurrentKind::kMamba2;
   plan.prefix = "mamba.";
@@ -35,7 +35,7 @@ Result<RecurrentPlan> read_mamba(const ConfigReader& config, double eps) {
   return plan;
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_falcon_h1(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   const TensorView* conv = input.weights.find("model.layers.0.mamba.conv1d.weight");
@@ -55,7 +55,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
     plan.logits_scale = TRY(config.number_or("lm_head_multiplier", 0.0390625, 1e-9, 1e6)) /
                         TRY(config.number_or("embedding_multiplier", 5.656854249492381, 1e-9, 1e6));
   }
-  plan.recurrent = TRY(read_mamba(config, plan.eps));
+  plan.recurrent = TRY(read_mamba_falcon_h1(config, plan.eps));
   for (LayerPlan& layer : plan.layers) layer.recurrent = true;
   TRY(plan.add_rope(
       config, {.traditional = TRY(config.boolean_or("rope_traditional", false)), .default_theta = 1e11}));
@@ -65,6 +65,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture falcon_h1_architecture;
-const Architecture falcon_h1_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture falcon_h1_architecture{kFalconH1ModelTypes, build_falcon_h1, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"gemma"};
+constexpr std::array<std::string_view, 1> kGemmaModelTypes = {"gemma"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_gemma(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.norm_offset = 1.0F;
@@ -24,6 +24,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture gemma_architecture;
-const Architecture gemma_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture gemma_architecture{kGemmaModelTypes, build_gemma, is_unused_in_decoder};
 
 }  // namespace mlxd

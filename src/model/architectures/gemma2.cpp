@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"gemma2"};
+constexpr std::array<std::string_view, 1> kGemma2ModelTypes = {"gemma2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_gemma2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.norm_offset = 1.0F;
@@ -32,6 +32,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture gemma2_architecture;
-const Architecture gemma2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture gemma2_architecture{kGemma2ModelTypes, build_gemma2, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -11,10 +11,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"gemma3", "gemma3_text"};
+constexpr std::array<std::string_view, 2> kGemma3ModelTypes = {"gemma3", "gemma3_text"};
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_gemma3(const ArchitectureInput& input, std::string_view prefix,
+                                    const ConfigReader& config) {
   // Configurations of the vision models leave out what is the library's default.
   const ConfigDefaults defaults = {.heads = 8, .kv_heads = 4, .head_dim = 256, .vocabulary = 262208};
   DecoderPlan plan = TRY(DecoderPlan::read(config, {}, prefix.empty() ? ConfigDefaults{} : defaults));
@@ -40,11 +40,13 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_gemma3(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_gemma3);
+}
 
 }  // namespace
 
 extern const Architecture gemma3_architecture;
-const Architecture gemma3_architecture{kModelTypes, build, is_unused_beside_vision};
+const Architecture gemma3_architecture{kGemma3ModelTypes, build_gemma3, is_unused_beside_vision};
 
 }  // namespace mlxd

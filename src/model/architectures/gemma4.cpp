@@ -11,10 +11,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 3> kModelTypes = {"gemma4", "gemma4_text", "gemma4_unified"};
+constexpr std::array<std::string_view, 3> kGemma4ModelTypes = {"gemma4", "gemma4_text", "gemma4_unified"};
 
 /// The sizes of layers that see all positions, and of those that read the K/V of others.
-Result<void> read_layers(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_layers_gemma4(const ConfigReader& config, DecoderPlan& plan) {
   const auto num_layers = static_cast<std::int64_t>(plan.layers.size());
   const std::int64_t global_dim = TRY(config.integer_or("global_head_dim", 512, 2, kMaxHeadDim));
   if (global_dim % 2 != 0) return config.refuse("global_head_dim", "an even number");
@@ -64,7 +64,7 @@ Result<void> read_ropes(const ConfigReader& config, DecoderPlan& plan) {
 }
 
 /// Experts beside the MLP, which is their shared one, each with norms of its own.
-Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_experts_gemma4(const ConfigReader& config, DecoderPlan& plan) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_experts", "top_k_experts", "moe_intermediate_size"));
   moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
@@ -90,8 +90,8 @@ Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
   return {};
 }
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_gemma4(const ArchitectureInput& input, std::string_view prefix,
+                                    const ConfigReader& config) {
   const ConfigDefaults defaults = {.heads = 8, .kv_heads = 1, .head_dim = 256, .vocabulary = 262144};
   DecoderPlan plan = TRY(DecoderPlan::read(config, {}, defaults));
   plan.set_attention_bias(false);
@@ -112,8 +112,8 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   const auto pattern =
       static_cast<std::size_t>(TRY(config.integer_or("sliding_window_pattern", 5, 1, kMaxLayers)));
   TRY(plan.read_windows(config, [&](std::size_t i) { return (i + 1) % pattern != 0; }));
-  TRY(read_layers(config, plan));
-  if (TRY(config.boolean_or("enable_moe_block", false))) TRY(read_experts(config, plan));
+  TRY(read_layers_gemma4(config, plan));
+  if (TRY(config.boolean_or("enable_moe_block", false))) TRY(read_experts_gemma4(config, plan));
   const std::int64_t dim = TRY(config.integer_or("hidden_size_per_layer_input", 0, 0,
                                                  kMaxWidth / static_cast<std::int64_t>(plan.layers.size())));
   if (dim > 0) {
@@ -129,10 +129,12 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_gemma4(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_gemma4);
+}
 
 /// Towers, and the projections of layers that read the K/V of others.
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_gemma4(const ModelSpec& spec, std::string_view tensor_name) {
   for (const std::string_view part : {"audio_tower", "embed_audio", "embed_vision", "vision_embedder"}) {
     if (tensor_name.find(part) != std::string_view::npos) return true;
   }
@@ -149,6 +151,6 @@ bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
 }  // namespace
 
 extern const Architecture gemma4_architecture;
-const Architecture gemma4_architecture{kModelTypes, build, is_unused};
+const Architecture gemma4_architecture{kGemma4ModelTypes, build_gemma4, is_unused_gemma4};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"glm", "glm4"};
+constexpr std::array<std::string_view, 2> kGlm4ModelTypes = {"glm", "glm4"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_glm4(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -31,6 +31,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture glm4_architecture;
-const Architecture glm4_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture glm4_architecture{kGlm4ModelTypes, build_glm4, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -8,13 +8,13 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"glm4_moe", "solar_open"};
+constexpr std::array<std::string_view, 2> kGlm4MoeModelTypes = {"glm4_moe", "solar_open"};
 
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_glm4_moe(const ModelSpec& spec, std::string_view tensor_name) {
   return is_past_layers(spec, tensor_name) || is_unused_in_decoder(spec, tensor_name);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_glm4_moe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -29,6 +29,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture glm4_moe_architecture;
-const Architecture glm4_moe_architecture{kModelTypes, build, is_unused};
+const Architecture glm4_moe_architecture{kGlm4MoeModelTypes, build_glm4_moe, is_unused_glm4_moe};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"gpt2", "gpt_bigcode"};
+constexpr std::array<std::string_view, 2> kGpt2ModelTypes = {"gpt2", "gpt_bigcode"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_gpt2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   const bool bigcode = TRY(config.string("model_type")) == "gpt_bigcode";
   const bool multi_query = bigcode && TRY(config.boolean_or("multi_query", true));
@@ -50,7 +50,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }
 
 /// Masks that PyTorch kept.
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_gpt2(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.ends_with(".attn.bias") || tensor_name.ends_with(".attn.masked_bias") ||
          is_unused_in_decoder(spec, tensor_name);
 }
@@ -58,6 +58,6 @@ bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
 }  // namespace
 
 extern const Architecture gpt2_architecture;
-const Architecture gpt2_architecture{kModelTypes, build, is_unused};
+const Architecture gpt2_architecture{kGpt2ModelTypes, build_gpt2, is_unused_gpt2};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"gpt_neox"};
+constexpr std::array<std::string_view, 1> kGptNeoxModelTypes = {"gpt_neox"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_gpt_neox(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.kv_heads = "", .head_dim = "", .eps = "layer_norm_eps"},
                                            {.intermediate_factor = 4}));
@@ -39,7 +39,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }
 
 /// Masks and frequencies that PyTorch kept.
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_gpt_neox(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.ends_with(".attention.bias") || tensor_name.ends_with(".attention.masked_bias") ||
          tensor_name.ends_with("rotary_emb.inv_freq") || is_unused_in_decoder(spec, tensor_name);
 }
@@ -47,6 +47,6 @@ bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
 }  // namespace
 
 extern const Architecture gpt_neox_architecture;
-const Architecture gpt_neox_architecture{kModelTypes, build, is_unused};
+const Architecture gpt_neox_architecture{kGptNeoxModelTypes, build_gpt_neox, is_unused_gpt_neox};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"gpt_oss"};
+constexpr std::array<std::string_view, 1> kGptOssModelTypes = {"gpt_oss"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_gpt_oss(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.set_attention_bias(true);
@@ -35,6 +35,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture gpt_oss_architecture;
-const Architecture gpt_oss_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture gpt_oss_architecture{kGptOssModelTypes, build_gpt_oss, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"granite", "granitemoe"};
+constexpr std::array<std::string_view, 2> kGraniteModelTypes = {"granite", "granitemoe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_granite(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -33,6 +33,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture granite_architecture;
-const Architecture granite_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture granite_architecture{kGraniteModelTypes, build_granite, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -8,9 +8,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"granitemoehybrid"};
+constexpr std::array<std::string_view, 1> kGranitemoehybridModelTypes = {"granitemoehybrid"};
 
-Result<RecurrentPlan> read_mamba(const ConfigReader& config, double eps) {
+Result<RecurrentPlan> read_mamba_granitemoehybrid(const ConfigReader& config, double eps) {
   RecurrentPlan plan;
   plan.kind = RecurrentKind::kMamba2;
   plan.prefix = "mamba.";
@@ -27,7 +27,7 @@ Result<RecurrentPlan> read_mamba(const ConfigReader& config, double eps) {
   return plan;
 }
 
-Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_experts_granitemoehybrid(const ConfigReader& config, DecoderPlan& plan) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_local_experts", "num_experts_per_tok", "intermediate_size"));
   moe.router.scoring = RouterScoring::kSoftmaxOfChosen;
@@ -42,7 +42,7 @@ Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
   return {};
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_granitemoehybrid(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   ConfigNames names;
   names.head_dim.clear();
@@ -54,12 +54,13 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   if (!config.has("tie_word_embeddings")) plan.tied = true;
   if (!config.has("layer_types")) return config.refuse("layer_types", "a list with one entry a layer");
   const auto has_mamba = config.has("mamba_n_heads");
-  TRY(plan.use_recurrence(config, has_mamba ? TRY(read_mamba(config, plan.eps)) : RecurrentPlan{}, {}));
+  TRY(plan.use_recurrence(
+      config, has_mamba ? TRY(read_mamba_granitemoehybrid(config, plan.eps)) : RecurrentPlan{}, {}));
   for (const LayerPlan& layer : plan.layers) {
     if (layer.recurrent && !has_mamba) return config.refuse("mamba_n_heads", "there: some layers are mamba");
   }
   if (TRY(config.integer_or("num_local_experts", 0, 0, kMaxExperts)) > 0) {
-    TRY(read_experts(config, plan));
+    TRY(read_experts_granitemoehybrid(config, plan));
   } else if (has_module(input.weights, "model.layers.0.shared_mlp.input_linear")) {
     // As transformers has it.
     plan.names.gate_up_proj = "shared_mlp.input_linear";
@@ -79,6 +80,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture granitemoehybrid_architecture;
-const Architecture granitemoehybrid_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture granitemoehybrid_architecture{kGranitemoehybridModelTypes, build_granitemoehybrid,
+                                                 is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"helium"};
+constexpr std::array<std::string_view, 1> kHeliumModelTypes = {"helium"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_helium(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -20,6 +20,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture helium_architecture;
-const Architecture helium_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture helium_architecture{kHeliumModelTypes, build_helium, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"hunyuan_v1_dense"};
+constexpr std::array<std::string_view, 1> kHunyuanV1DenseModelTypes = {"hunyuan_v1_dense"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_hunyuan_v1_dense(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -30,6 +30,7 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture hunyuan_v1_dense_architecture;
-const Architecture hunyuan_v1_dense_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture hunyuan_v1_dense_architecture{kHunyuanV1DenseModelTypes, build_hunyuan_v1_dense,
+                                                 is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"internlm2"};
+constexpr std::array<std::string_view, 1> kInternlm2ModelTypes = {"internlm2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_internlm2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -31,6 +31,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture internlm2_architecture;
-const Architecture internlm2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture internlm2_architecture{kInternlm2ModelTypes, build_internlm2, is_unused_in_decoder};
 
 }  // namespace mlxd

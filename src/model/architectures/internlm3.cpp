@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"internlm3"};
+constexpr std::array<std::string_view, 1> kInternlm3ModelTypes = {"internlm3"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_internlm3(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -21,6 +21,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture internlm3_architecture;
-const Architecture internlm3_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture internlm3_architecture{kInternlm3ModelTypes, build_internlm3, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -11,7 +11,7 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 3> kModelTypes = {"lfm2", "lfm2_moe", "lfm2-vl"};
+constexpr std::array<std::string_view, 3> kLfm2ModelTypes = {"lfm2", "lfm2_moe", "lfm2-vl"};
 
 /// The width of the MLP, which some configurations give before a rule is applied to it.
 Result<std::int64_t> read_intermediate(const ConfigReader& config, std::int64_t intermediate) {
@@ -27,7 +27,7 @@ Result<std::int64_t> read_intermediate(const ConfigReader& config, std::int64_t 
   return width;
 }
 
-Result<void> read_layers(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_layers_lfm2(const ConfigReader& config, DecoderPlan& plan) {
   RecurrentPlan conv;
   conv.prefix = "conv.";
   conv.kernel = TRY(config.integer("conv_L_cache", 1, 64));
@@ -51,7 +51,7 @@ Result<void> read_layers(const ConfigReader& config, DecoderPlan& plan) {
   return plan.use_recurrence(config, conv, {});
 }
 
-Result<void> read_experts(const ConfigReader& config, bool renamed, DecoderPlan& plan) {
+Result<void> read_experts_lfm2(const ConfigReader& config, bool renamed, DecoderPlan& plan) {
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_experts", "num_experts_per_tok", "moe_intermediate_size"));
   moe.router.scoring = RouterScoring::kSigmoid;
@@ -70,8 +70,8 @@ Result<void> read_experts(const ConfigReader& config, bool renamed, DecoderPlan&
   return plan.use_experts(config, std::move(moe), "num_dense_layers");
 }
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_lfm2(const ArchitectureInput& input, std::string_view prefix,
+                                  const ConfigReader& config) {
   const bool has_moe = config.has("num_experts");
   ConfigNames names;
   names.head_dim.clear();
@@ -96,9 +96,9 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   plan.names.up_proj = renamed ? "feed_forward.up_proj" : "feed_forward.w3";
   plan.names.down_proj = renamed ? "feed_forward.down_proj" : "feed_forward.w2";
   plan.names.add_prefix(prefix);
-  TRY(read_layers(config, plan));
+  TRY(read_layers_lfm2(config, plan));
   if (has_moe) {
-    TRY(read_experts(config, renamed, plan));
+    TRY(read_experts_lfm2(config, renamed, plan));
   } else {
     const std::int64_t width = TRY(read_intermediate(config, plan.layers.front().intermediate));
     for (LayerPlan& layer : plan.layers) layer.intermediate = width;
@@ -107,11 +107,13 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_lfm2(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_lfm2);
+}
 
 }  // namespace
 
 extern const Architecture lfm2_architecture;
-const Architecture lfm2_architecture{kModelTypes, build, is_unused_beside_vision};
+const Architecture lfm2_architecture{kLfm2ModelTypes, build_lfm2, is_unused_beside_vision};
 
 }  // namespace mlxd

@@ -7,10 +7,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 5> kModelTypes = {"llama", "mistral", "iquestcoder", "xverse",
-                                                         "telechat3"};
+constexpr std::array<std::string_view, 5> kLlamaModelTypes = {"llama", "mistral", "iquestcoder", "xverse",
+                                                              "telechat3"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_llama(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -28,6 +28,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture llama_architecture;
-const Architecture llama_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture llama_architecture{kLlamaModelTypes, build_llama, is_unused_in_decoder};
 
 }  // namespace mlxd

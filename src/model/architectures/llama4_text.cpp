@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"llama4_text"};
+constexpr std::array<std::string_view, 1> kLlama4TextModelTypes = {"llama4_text"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_llama4_text(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.intermediate = "intermediate_size_mlp"}));
   plan.set_attention_bias(false);
@@ -35,6 +35,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture llama4_text_architecture;
-const Architecture llama4_text_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture llama4_text_architecture{kLlama4TextModelTypes, build_llama4_text, is_unused_in_decoder};
 
 }  // namespace mlxd

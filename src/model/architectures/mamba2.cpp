@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"mamba2"};
+constexpr std::array<std::string_view, 1> kMamba2ModelTypes = {"mamba2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_mamba2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   ConfigNames names;
   names.intermediate.clear();
@@ -52,6 +52,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture mamba2_architecture;
-const Architecture mamba2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture mamba2_architecture{kMamba2ModelTypes, build_mamba2, is_unused_in_decoder};
 
 }  // namespace mlxd

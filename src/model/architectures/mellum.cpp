@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"mellum"};
+constexpr std::array<std::string_view, 1> kMellumModelTypes = {"mellum"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_mellum(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.set_attention_bias(false);
@@ -39,6 +39,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture mellum_architecture;
-const Architecture mellum_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture mellum_architecture{kMellumModelTypes, build_mellum, is_unused_in_decoder};
 
 }  // namespace mlxd

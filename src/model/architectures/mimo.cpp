@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"mimo"};
+constexpr std::array<std::string_view, 1> kMimoModelTypes = {"mimo"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_mimo(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -19,13 +19,13 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   return build_decoder(input, plan);
 }
 
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_mimo(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.starts_with("model.mtp_layers.") || is_unused_in_decoder(spec, tensor_name);
 }
 
 }  // namespace
 
 extern const Architecture mimo_architecture;
-const Architecture mimo_architecture{kModelTypes, build, is_unused};
+const Architecture mimo_architecture{kMimoModelTypes, build_mimo, is_unused_mimo};
 
 }  // namespace mlxd

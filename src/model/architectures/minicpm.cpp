@@ -9,9 +9,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"minicpm", "minicpm3"};
+constexpr std::array<std::string_view, 2> kMinicpmModelTypes = {"minicpm", "minicpm3"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_minicpm(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   const bool third = TRY(config.string("model_type")) == "minicpm3";
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.head_dim = third ? "qk_rope_head_dim" : "head_dim"}));
@@ -36,6 +36,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture minicpm_architecture;
-const Architecture minicpm_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture minicpm_architecture{kMinicpmModelTypes, build_minicpm, is_unused_in_decoder};
 
 }  // namespace mlxd

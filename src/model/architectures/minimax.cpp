@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"minimax", "minimax_m2"};
+constexpr std::array<std::string_view, 2> kMinimaxModelTypes = {"minimax", "minimax_m2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_minimax(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -33,6 +33,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture minimax_architecture;
-const Architecture minimax_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture minimax_architecture{kMinimaxModelTypes, build_minimax, is_unused_in_decoder};
 
 }  // namespace mlxd

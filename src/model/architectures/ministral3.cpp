@@ -9,8 +9,8 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 5> kModelTypes = {"mistral3", "ministral3", "mistral4", "pixtral",
-                                                         "llava"};
+constexpr std::array<std::string_view, 5> kMinistral3ModelTypes = {"mistral3", "ministral3", "mistral4",
+                                                                   "pixtral", "llava"};
 
 Result<void> read_position_scaling(const ConfigReader& config, DecoderPlan& plan) {
   const auto parameters = TRY(config.object("rope_parameters"));
@@ -53,8 +53,8 @@ Result<ModelSpec> build_mistral4(const ArchitectureInput& input, std::string_vie
 }
 
 /// `prefix` is of the tensors of a text model inside another.
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_ministral3(const ArchitectureInput& input, std::string_view prefix,
+                                        const ConfigReader& config) {
   const std::string model_type = TRY(config.string_or("model_type", "mistral"));
   if (model_type == "ministral3") return build_ministral(input, prefix, config);
   if (model_type == "mistral4") return build_mistral4(input, prefix, config);
@@ -68,11 +68,13 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_ministral3(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_ministral3);
+}
 
 }  // namespace
 
 extern const Architecture ministral3_architecture;
-const Architecture ministral3_architecture{kModelTypes, build, is_unused_beside_vision};
+const Architecture ministral3_architecture{kMinistral3ModelTypes, build_ministral3, is_unused_beside_vision};
 
 }  // namespace mlxd

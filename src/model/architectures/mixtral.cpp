@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"mixtral"};
+constexpr std::array<std::string_view, 1> kMixtralModelTypes = {"mixtral"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_mixtral(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -27,6 +27,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture mixtral_architecture;
-const Architecture mixtral_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture mixtral_architecture{kMixtralModelTypes, build_mixtral, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"nanochat"};
+constexpr std::array<std::string_view, 1> kNanochatModelTypes = {"nanochat"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_nanochat(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.eps = ""}));
   plan.eps = 1e-5;
@@ -38,6 +38,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture nanochat_architecture;
-const Architecture nanochat_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture nanochat_architecture{kNanochatModelTypes, build_nanochat, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"nemotron"};
+constexpr std::array<std::string_view, 1> kNemotronModelTypes = {"nemotron"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_nemotron(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.eps = "norm_eps"}));
   plan.norm = NormKind::kLayer;
@@ -25,6 +25,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture nemotron_architecture;
-const Architecture nemotron_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture nemotron_architecture{kNemotronModelTypes, build_nemotron, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -9,7 +9,7 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"nemotron_h"};
+constexpr std::array<std::string_view, 1> kNemotronHModelTypes = {"nemotron_h"};
 
 /// One letter a layer: hybrid_override_pattern, or layers_block_type's or layer_types' words.
 Result<std::string> read_pattern(const ConfigReader& config) {
@@ -41,7 +41,7 @@ Result<std::string> read_pattern(const ConfigReader& config) {
   return config.refuse("hybrid_override_pattern", "there");
 }
 
-Result<RecurrentPlan> read_mamba(const ConfigReader& config, double eps) {
+Result<RecurrentPlan> read_mamba_nemotron_h(const ConfigReader& config, double eps) {
   RecurrentPlan plan;
   plan.kind = RecurrentKind::kMamba2;
   plan.prefix = "mixer.";
@@ -59,7 +59,7 @@ Result<RecurrentPlan> read_mamba(const ConfigReader& config, double eps) {
   return plan;
 }
 
-Result<void> read_layers(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_layers_nemotron_h(const ConfigReader& config, DecoderPlan& plan) {
   const std::string pattern = TRY(read_pattern(config));
   if (pattern.empty() || static_cast<std::int64_t>(pattern.size()) > kMaxLayers)
     return config.refuse("hybrid_override_pattern", "of 1 to " + std::to_string(kMaxLayers) + " layers");
@@ -78,12 +78,12 @@ Result<void> read_layers(const ConfigReader& config, DecoderPlan& plan) {
     layer.feed_forward = pattern[i] == '-' || pattern[i] == 'E';
     if (!layer.attention && !layer.recurrent && !layer.feed_forward)
       return config.refuse_unsupported("hybrid_override_pattern", "the letters M, *, - and E are");
-    if (layer.recurrent && !plan.recurrent) plan.recurrent = TRY(read_mamba(config, plan.eps));
+    if (layer.recurrent && !plan.recurrent) plan.recurrent = TRY(read_mamba_nemotron_h(config, plan.eps));
   }
   return {};
 }
 
-Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
+Result<void> read_experts_nemotron_h(const ConfigReader& config, DecoderPlan& plan) {
   if (config.has("moe_latent_size"))
     return config.refuse_unsupported("moe_latent_size", "experts of the model's own width are");
   MoePlan moe = TRY(MoePlan::read_deepseek(config));
@@ -103,7 +103,7 @@ Result<void> read_experts(const ConfigReader& config, DecoderPlan& plan) {
   return {};
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_nemotron_h(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   ConfigNames names;
   names.eps = "layer_norm_epsilon";
@@ -125,20 +125,20 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
   plan.names.o_proj = "mixer.o_proj";
   plan.names.up_proj = "mixer.up_proj";
   plan.names.down_proj = "mixer.down_proj";
-  TRY(read_layers(config, plan));
+  TRY(read_layers_nemotron_h(config, plan));
   for (const LayerPlan& layer : plan.layers) {
-    if (layer.moe && !plan.moe) TRY(read_experts(config, plan));
+    if (layer.moe && !plan.moe) TRY(read_experts_nemotron_h(config, plan));
   }
   return build_decoder(input, plan);
 }
 
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_nemotron_h(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.starts_with("mtp.") || is_unused_in_decoder(spec, tensor_name);
 }
 
 }  // namespace
 
 extern const Architecture nemotron_h_architecture;
-const Architecture nemotron_h_architecture{kModelTypes, build, is_unused};
+const Architecture nemotron_h_architecture{kNemotronHModelTypes, build_nemotron_h, is_unused_nemotron_h};
 
 }  // namespace mlxd

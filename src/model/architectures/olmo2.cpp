@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"olmo2"};
+constexpr std::array<std::string_view, 1> kOlmo2ModelTypes = {"olmo2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_olmo2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -21,6 +21,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture olmo2_architecture;
-const Architecture olmo2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture olmo2_architecture{kOlmo2ModelTypes, build_olmo2, is_unused_in_decoder};
 
 }  // namespace mlxd

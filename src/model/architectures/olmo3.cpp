@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"olmo3"};
+constexpr std::array<std::string_view, 1> kOlmo3ModelTypes = {"olmo3"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_olmo3(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -27,6 +27,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture olmo3_architecture;
-const Architecture olmo3_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture olmo3_architecture{kOlmo3ModelTypes, build_olmo3, is_unused_in_decoder};
 
 }  // namespace mlxd

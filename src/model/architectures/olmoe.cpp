@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"olmoe"};
+constexpr std::array<std::string_view, 1> kOlmoeModelTypes = {"olmoe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_olmoe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -25,6 +25,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture olmoe_architecture;
-const Architecture olmoe_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture olmoe_architecture{kOlmoeModelTypes, build_olmoe, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"phi"};
+constexpr std::array<std::string_view, 1> kPhiModelTypes = {"phi"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_phi(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.eps = "layer_norm_eps"}));
   plan.norm = NormKind::kLayer;
@@ -33,6 +33,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture phi_architecture;
-const Architecture phi_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture phi_architecture{kPhiModelTypes, build_phi, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"phi3"};
+constexpr std::array<std::string_view, 1> kPhi3ModelTypes = {"phi3"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_phi3(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -25,6 +25,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture phi3_architecture;
-const Architecture phi3_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture phi3_architecture{kPhi3ModelTypes, build_phi3, is_unused_in_decoder};
 
 }  // namespace mlxd

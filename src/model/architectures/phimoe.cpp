@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"phimoe"};
+constexpr std::array<std::string_view, 1> kPhimoeModelTypes = {"phimoe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_phimoe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.norm = NormKind::kLayer;
@@ -32,6 +32,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture phimoe_architecture;
-const Architecture phimoe_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture phimoe_architecture{kPhimoeModelTypes, build_phimoe, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,9 +7,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"qwen"};
+constexpr std::array<std::string_view, 1> kQwenModelTypes = {"qwen"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_qwen(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   ConfigNames names;
   names.eps = "layer_norm_epsilon";
@@ -43,6 +43,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture qwen_architecture;
-const Architecture qwen_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture qwen_architecture{kQwenModelTypes, build_qwen, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -7,10 +7,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 3> kModelTypes = {"qwen2", "qwen2_vl", "qwen2_5_vl"};
+constexpr std::array<std::string_view, 3> kQwen2ModelTypes = {"qwen2", "qwen2_vl", "qwen2_5_vl"};
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_qwen2(const ArchitectureInput& input, std::string_view prefix,
+                                   const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.names.add_prefix(prefix);
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -23,16 +23,16 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_qwen2(const ArchitectureInput& input) {
   const auto text = TRY(input.config.object("text_config"));
   // Older configurations of vision models are the text model's with more fields.
   const bool inside = text || TRY(input.config.string("model_type")) != "qwen2";
-  return build_text(input, inside ? "language_model." : "", text ? *text : input.config);
+  return build_text_qwen2(input, inside ? "language_model." : "", text ? *text : input.config);
 }
 
 }  // namespace
 
 extern const Architecture qwen2_architecture;
-const Architecture qwen2_architecture{kModelTypes, build, is_unused_beside_vision};
+const Architecture qwen2_architecture{kQwen2ModelTypes, build_qwen2, is_unused_beside_vision};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"qwen2_moe"};
+constexpr std::array<std::string_view, 1> kQwen2MoeModelTypes = {"qwen2_moe"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_qwen2_moe(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -29,6 +29,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture qwen2_moe_architecture;
-const Architecture qwen2_moe_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture qwen2_moe_architecture{kQwen2MoeModelTypes, build_qwen2_moe, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -8,10 +8,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"qwen3", "qwen3_vl"};
+constexpr std::array<std::string_view, 2> kQwen3ModelTypes = {"qwen3", "qwen3_vl"};
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_qwen3(const ArchitectureInput& input, std::string_view prefix,
+                                   const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.names.add_prefix(prefix);
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -22,11 +22,13 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_qwen3(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_qwen3);
+}
 
 }  // namespace
 
 extern const Architecture qwen3_architecture;
-const Architecture qwen3_architecture{kModelTypes, build, is_unused_beside_vision};
+const Architecture qwen3_architecture{kQwen3ModelTypes, build_qwen3, is_unused_beside_vision};
 
 }  // namespace mlxd

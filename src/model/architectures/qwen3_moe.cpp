@@ -7,10 +7,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 2> kModelTypes = {"qwen3_moe", "qwen3_vl_moe"};
+constexpr std::array<std::string_view, 2> kQwen3MoeModelTypes = {"qwen3_moe", "qwen3_vl_moe"};
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_qwen3_moe(const ArchitectureInput& input, std::string_view prefix,
+                                       const ConfigReader& config) {
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   plan.names.add_prefix(prefix);
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -28,11 +28,13 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) { return build_text_model(input, build_text); }
+Result<ModelSpec> build_qwen3_moe(const ArchitectureInput& input) {
+  return build_text_model(input, build_text_qwen3_moe);
+}
 
 }  // namespace
 
 extern const Architecture qwen3_moe_architecture;
-const Architecture qwen3_moe_architecture{kModelTypes, build, is_unused_beside_vision};
+const Architecture qwen3_moe_architecture{kQwen3MoeModelTypes, build_qwen3_moe, is_unused_beside_vision};
 
 }  // namespace mlxd

@@ -8,10 +8,10 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 5> kModelTypes = {"qwen3_next", "qwen3_5", "qwen3_5_text",
-                                                         "qwen3_5_moe", "qwen3_5_moe_text"};
+constexpr std::array<std::string_view, 5> kQwen3NextModelTypes = {"qwen3_next", "qwen3_5", "qwen3_5_text",
+                                                                  "qwen3_5_moe", "qwen3_5_moe_text"};
 
-Result<void> read_experts(const ConfigReader& config, bool is_next, DecoderPlan& plan) {
+Result<void> read_experts_qwen3_next(const ConfigReader& config, bool is_next, DecoderPlan& plan) {
   if (TRY(config.integer_or("num_experts", 0, 0, kMaxExperts)) == 0) return {};
   MoePlan moe;
   TRY(moe.read_sizes(config, "num_experts", "num_experts_per_tok", "moe_intermediate_size"));
@@ -38,8 +38,8 @@ bool is_raw(const ArchitectureInput& input, const DecoderPlan& plan) {
   return false;
 }
 
-Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view prefix,
-                             const ConfigReader& config) {
+Result<ModelSpec> build_text_qwen3_next(const ArchitectureInput& input, std::string_view prefix,
+                                        const ConfigReader& config) {
   const bool has_experts = TRY(config.integer_or("num_experts", 0, 0, kMaxExperts)) > 0;
   // Models of experts only may say nothing of a dense MLP.
   ConfigDefaults defaults;
@@ -57,23 +57,23 @@ Result<ModelSpec> build_text(const ArchitectureInput& input, std::string_view pr
   TRY(plan.use_recurrence(config, std::move(recurrent),
                           [&](std::size_t i) { return (static_cast<std::int64_t>(i) + 1) % interval == 0; }));
   if (is_raw(input, plan)) plan.norm_offset = 1.0F;
-  TRY(read_experts(config, is_next, plan));
+  TRY(read_experts_qwen3_next(config, is_next, plan));
   const std::int32_t rotary_dim = TRY(read_rotary_dim(config, plan.layers.front().head_dim, 0.25));
   TRY(plan.add_rope(config, {.rotary_dim = rotary_dim, .default_theta = is_next ? 1e6 : 1e5}));
   return build_decoder(input, plan);
 }
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_qwen3_next(const ArchitectureInput& input) {
   // mlx-lm puts the text model of a configuration without text_config under this name as well.
   if (!input.config.has("text_config") &&
       input.weights.find("language_model.model.embed_tokens.weight") != nullptr) {
-    return build_text(input, "language_model.", input.config);
+    return build_text_qwen3_next(input, "language_model.", input.config);
   }
-  return build_text_model(input, build_text);
+  return build_text_model(input, build_text_qwen3_next);
 }
 
 /// Towers, and the layers that predict further tokens.
-bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
+bool is_unused_qwen3_next(const ModelSpec& spec, std::string_view tensor_name) {
   return tensor_name.starts_with("mtp.") || tensor_name.find(".mtp.") != std::string_view::npos ||
          is_unused_beside_vision(spec, tensor_name);
 }
@@ -81,6 +81,6 @@ bool is_unused(const ModelSpec& spec, std::string_view tensor_name) {
 }  // namespace
 
 extern const Architecture qwen3_next_architecture;
-const Architecture qwen3_next_architecture{kModelTypes, build, is_unused};
+const Architecture qwen3_next_architecture{kQwen3NextModelTypes, build_qwen3_next, is_unused_qwen3_next};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"seed_oss"};
+constexpr std::array<std::string_view, 1> kSeedOssModelTypes = {"seed_oss"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_seed_oss(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -20,6 +20,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture seed_oss_architecture;
-const Architecture seed_oss_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture seed_oss_architecture{kSeedOssModelTypes, build_seed_oss, is_unused_in_decoder};
 
 }  // namespace mlxd

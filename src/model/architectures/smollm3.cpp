@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"smollm3"};
+constexpr std::array<std::string_view, 1> kSmollm3ModelTypes = {"smollm3"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_smollm3(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -34,6 +34,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture smollm3_architecture;
-const Architecture smollm3_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture smollm3_architecture{kSmollm3ModelTypes, build_smollm3, is_unused_in_decoder};
 
 }  // namespace mlxd

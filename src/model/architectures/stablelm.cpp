@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"stablelm"};
+constexpr std::array<std::string_view, 1> kStablelmModelTypes = {"stablelm"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_stablelm(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.eps = "layer_norm_eps"}));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -30,6 +30,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture stablelm_architecture;
-const Architecture stablelm_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture stablelm_architecture{kStablelmModelTypes, build_stablelm, is_unused_in_decoder};
 
 }  // namespace mlxd

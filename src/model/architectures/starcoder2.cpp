@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"starcoder2"};
+constexpr std::array<std::string_view, 1> kStarcoder2ModelTypes = {"starcoder2"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_starcoder2(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.eps = "norm_epsilon"}));
   plan.norm = NormKind::kLayer;
@@ -29,6 +29,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture starcoder2_architecture;
-const Architecture starcoder2_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture starcoder2_architecture{kStarcoder2ModelTypes, build_starcoder2, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,9 +6,9 @@
 namespace mlxd {
 namespace {
 
-constexpr std::array<std::string_view, 1> kModelTypes = {"youtu_llm"};
+constexpr std::array<std::string_view, 1> kYoutuLlmModelTypes = {"youtu_llm"};
 
-Result<ModelSpec> build(const ArchitectureInput& input) {
+Result<ModelSpec> build_youtu_llm(const ArchitectureInput& input) {
   const ConfigReader& config = input.config;
   DecoderPlan plan = TRY(DecoderPlan::read(config, {.head_dim = "qk_rope_head_dim"}));
   TRY(expect_activation(config, {"silu", "swish"}));
@@ -22,6 +22,6 @@ Result<ModelSpec> build(const ArchitectureInput& input) {
 }  // namespace
 
 extern const Architecture youtu_llm_architecture;
-const Architecture youtu_llm_architecture{kModelTypes, build, is_unused_in_decoder};
+const Architecture youtu_llm_architecture{kYoutuLlmModelTypes, build_youtu_llm, is_unused_in_decoder};
 
 }  // namespace mlxd

@@ -6,18 +6,18 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|START_ACTION|>", "Action: ```json\n", "Action:```json\n"};
-constexpr std::string_view kClosers[] = {"<|END_ACTION|>", "```", "```"};  // of each
+constexpr std::string_view kCohereOpeners[] = {"<|START_ACTION|>", "Action: ```json\n", "Action:```json\n"};
+constexpr std::string_view kCohereClosers[] = {"<|END_ACTION|>", "```", "```"};  // of each
 
-Task read(OutputReader& reader, int opener) {
-  return json_calls(reader, kClosers[opener], {.keep_ids = false});
+Task read_cohere(OutputReader& reader, int opener) {
+  return json_calls(reader, kCohereClosers[opener], {.keep_ids = false});
 }
 
 }  // namespace
 
 const ToolDialect cohere{.name = "cohere",
-                         .openers = kOpeners,
-                         .read = read,
+                         .openers = kCohereOpeners,
+                         .read = read_cohere,
                          .frame = {.section_open = "<|START_ACTION|>[\n",
                                    .call_open = "{\"tool_call_id\": \"0\", \"tool_name\": \"",
                                    .arguments_open = "\", \"parameters\": ",

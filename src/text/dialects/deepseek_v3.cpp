@@ -8,12 +8,12 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>"};
+constexpr std::string_view kDeepseekV3Openers[] = {"<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>"};
 constexpr std::string_view kCallBegin = "<｜tool▁call▁begin｜>";
 constexpr std::string_view kCallEnd = "<｜tool▁call▁end｜>";
 constexpr std::string_view kSectionEnd = "<｜tool▁calls▁end｜>";
 
-Task read(OutputReader& reader, int opener) {
+Task read_deepseek_v3(OutputReader& reader, int opener) {
   bool ok = false;
   static constexpr std::string_view kNext[] = {kCallBegin, kSectionEnd};
   static constexpr std::string_view kSeparators[] = {"<｜tool▁sep｜>"};
@@ -49,8 +49,8 @@ Task read(OutputReader& reader, int opener) {
 }  // namespace
 
 const ToolDialect deepseek_v3{.name = "deepseek_v3",
-                              .openers = kOpeners,
-                              .read = read,
+                              .openers = kDeepseekV3Openers,
+                              .read = read_deepseek_v3,
                               .frame = {.section_open = "<｜tool▁calls▁begin｜>",
                                         .call_open = "<｜tool▁call▁begin｜>",
                                         .arguments_open = "<｜tool▁sep｜>",

@@ -5,8 +5,8 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<｜DSML｜function_calls>"};
-constexpr TaggedSyntax kSyntax{
+constexpr std::string_view kDeepseekV32Openers[] = {"<｜DSML｜function_calls>"};
+constexpr TaggedSyntax kDeepseekV32Syntax{
     .call_open = "<｜DSML｜invoke name=\"",
     .name_end = "\">",
     .parameter_open = "<｜DSML｜parameter name=\"",
@@ -17,13 +17,15 @@ constexpr TaggedSyntax kSyntax{
     .has_attributes = true,
 };
 
-Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSyntax); }
+Task read_deepseek_v32(OutputReader& reader, int /*opener*/) {
+  return tagged_calls(reader, kDeepseekV32Syntax);
+}
 
 }  // namespace
 
 const ToolDialect deepseek_v32{.name = "deepseek_v32",
-                               .openers = kOpeners,
-                               .read = read,
+                               .openers = kDeepseekV32Openers,
+                               .read = read_deepseek_v32,
                                .opens_on_new_line = true,
                                .frame = {.section_open = "<｜DSML｜function_calls>\n",
                                          .call_open = "<｜DSML｜invoke name=\"",

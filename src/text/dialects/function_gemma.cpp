@@ -5,17 +5,17 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<start_function_call>"};
+constexpr std::string_view kFunctionGemmaOpeners[] = {"<start_function_call>"};
 
-Task read(OutputReader& reader, int /*opener*/) {
+Task read_function_gemma(OutputReader& reader, int /*opener*/) {
   return gemma_call(reader, "<escape>", "<end_function_call>");
 }
 
 }  // namespace
 
 const ToolDialect function_gemma{.name = "function_gemma",
-                                 .openers = kOpeners,
-                                 .read = read,
+                                 .openers = kFunctionGemmaOpeners,
+                                 .read = read_function_gemma,
                                  .frame = {.call_open = "<start_function_call>call:",
                                            .arguments_open = "{",
                                            .call_close = "}<end_function_call>",

@@ -5,15 +5,17 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|tool_call>"};
+constexpr std::string_view kGemma4Openers[] = {"<|tool_call>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return gemma_call(reader, "<|\"|>", "<tool_call|>"); }
+Task read_gemma4(OutputReader& reader, int /*opener*/) {
+  return gemma_call(reader, "<|\"|>", "<tool_call|>");
+}
 
 }  // namespace
 
 const ToolDialect gemma4{.name = "gemma4",
-                         .openers = kOpeners,
-                         .read = read,
+                         .openers = kGemma4Openers,
+                         .read = read_gemma4,
                          .frame = {.call_open = "<|tool_call>call:",
                                    .arguments_open = "{",
                                    .call_close = "}<tool_call|>",

@@ -10,8 +10,8 @@ namespace {
 
 using Channel = OutputReader::Channel;
 
-constexpr int kMaxDepth = 64;
-constexpr std::size_t kMaxNameBytes = 256;
+constexpr int kGemmaCallsMaxDepth = 64;
+constexpr std::size_t kGemmaCallsMaxNameBytes = 256;
 
 Task gemma_value(OutputReader& reader, std::string_view quote, ValueTypes types, int depth);
 
@@ -31,7 +31,7 @@ Task gemma_key(OutputReader& reader, std::string_view quote, std::string& key) {
   }
   ok = co_await reader.text_until(kColons, which, Channel::kKept, &key);
   if (!ok) co_return false;
-  co_return !key.empty() && key.size() <= kMaxNameBytes;
+  co_return !key.empty() && key.size() <= kGemmaCallsMaxNameBytes;
 }
 
 /// Members or items up to the closing bracket; the opening one has been taken. `tool`: whose parameters the
@@ -78,7 +78,7 @@ Task gemma_items(OutputReader& reader, std::string_view quote, char close, std::
 
 Task gemma_value(OutputReader& reader, std::string_view quote, ValueTypes types, int depth) {
   bool ok = false;
-  if (depth > kMaxDepth) co_return false;
+  if (depth > kGemmaCallsMaxDepth) co_return false;
   const std::array<std::string_view, 3> openings{quote, "{", "["};
   const std::array<std::string_view, 1> quotes{quote};
   int which = -1;
@@ -120,7 +120,7 @@ Task gemma_call(OutputReader& reader, std::string_view quote, std::string_view c
   ok = co_await reader.text_until(kNameEnds, which, Channel::kKept, &name);
   if (!ok) co_return false;
   while (!name.empty() && name.back() == ' ') name.pop_back();
-  if (name.empty() || name.size() > kMaxNameBytes) co_return false;
+  if (name.empty() || name.size() > kGemmaCallsMaxNameBytes) co_return false;
   reader.begin_call(name);
   ok = co_await gemma_items(reader, quote, '}', name, 0);
   if (!ok) co_return false;

@@ -8,7 +8,7 @@ namespace mlxd::dialects {
 namespace {
 
 // Text that only looks like it has no tool's name in its first line.
-Task read_unmarked(OutputReader& reader) {
+Task read_unmarked_glm4(OutputReader& reader) {
   bool ok = false;
   constexpr std::size_t kMaxNameBytes = 128;
   std::string name;
@@ -33,7 +33,7 @@ Task read_unmarked(OutputReader& reader) {
 
 const ToolDialect glm4{.name = "glm4",
                        .openers = {},
-                       .read_unmarked = read_unmarked,
+                       .read_unmarked = read_unmarked_glm4,
                        .unmarked_names = true,
                        .frame = {.arguments_open = "\n", .one_only = true}};
 

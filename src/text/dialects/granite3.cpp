@@ -5,16 +5,16 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|tool_call|>", "<tool_call>"};
-constexpr std::string_view kClosers[] = {"", "</tool_call>"};  // of each
+constexpr std::string_view kGranite3Openers[] = {"<|tool_call|>", "<tool_call>"};
+constexpr std::string_view kGranite3Closers[] = {"", "</tool_call>"};  // of each
 
-Task read(OutputReader& reader, int opener) { return json_calls(reader, kClosers[opener]); }
+Task read_granite3(OutputReader& reader, int opener) { return json_calls(reader, kGranite3Closers[opener]); }
 
 }  // namespace
 
 const ToolDialect granite3{.name = "granite3",
-                           .openers = kOpeners,
-                           .read = read,
+                           .openers = kGranite3Openers,
+                           .read = read_granite3,
                            .frame = {.section_open = "<|tool_call|>[",
                                      .call_open = "{\"name\": \"",
                                      .arguments_open = "\", \"arguments\": ",

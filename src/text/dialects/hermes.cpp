@@ -6,15 +6,15 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<tool_call>"};
+constexpr std::string_view kHermesOpeners[] = {"<tool_call>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</tool_call>"); }
+Task read_hermes(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</tool_call>"); }
 
 }  // namespace
 
 const ToolDialect hermes{.name = "hermes",
-                         .openers = kOpeners,
-                         .read = read,
+                         .openers = kHermesOpeners,
+                         .read = read_hermes,
                          .opens_on_new_line = true,
                          .frame = {.call_open = "<tool_call>\n{\"name\": \"",
                                    .arguments_open = "\", \"arguments\": ",

@@ -5,15 +5,15 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<tool_calls>"};
+constexpr std::string_view kHunyuanOpeners[] = {"<tool_calls>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</tool_calls>"); }
+Task read_hunyuan(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</tool_calls>"); }
 
 }  // namespace
 
 const ToolDialect hunyuan{.name = "hunyuan",
-                          .openers = kOpeners,
-                          .read = read,
+                          .openers = kHunyuanOpeners,
+                          .read = read_hunyuan,
                           .opens_on_new_line = true,
                           .frame = {.section_open = "<tool_calls>\n[",
                                     .call_open = "{\"name\": \"",

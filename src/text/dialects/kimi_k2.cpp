@@ -9,9 +9,9 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|tool_calls_section_begin|>", "<|tool_call_begin|>"};
+constexpr std::string_view kKimiK2Openers[] = {"<|tool_calls_section_begin|>", "<|tool_call_begin|>"};
 
-Task read(OutputReader& reader, int opener) {
+Task read_kimi_k2(OutputReader& reader, int opener) {
   bool ok = false;
   static constexpr std::string_view kNext[] = {"<|tool_call_begin|>", "<|tool_calls_section_end|>"};
   static constexpr std::string_view kIdEnds[] = {"<|tool_call_argument_begin|>"};
@@ -43,8 +43,8 @@ Task read(OutputReader& reader, int opener) {
 }  // namespace
 
 const ToolDialect kimi_k2{.name = "kimi_k2",
-                          .openers = kOpeners,
-                          .read = read,
+                          .openers = kKimiK2Openers,
+                          .read = read_kimi_k2,
                           .frame = {.section_open = "<|tool_calls_section_begin|>",
                                     .call_open = "<|tool_call_begin|>functions.",
                                     .numbers_calls = true,

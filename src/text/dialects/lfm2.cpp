@@ -6,10 +6,10 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|tool_call_start|>"};
+constexpr std::string_view kLfm2Openers[] = {"<|tool_call_start|>"};
 constexpr std::string_view kCloser = "<|tool_call_end|>";
 
-Task read(OutputReader& reader, int /*opener*/) {
+Task read_lfm2(OutputReader& reader, int /*opener*/) {
   co_await reader.skip_space();
   static constexpr std::string_view kObjects[] = {"[{", "{"};
   // What comes is looked at, not taken: both ways of reading begin with it.
@@ -26,8 +26,8 @@ Task read(OutputReader& reader, int /*opener*/) {
 }  // namespace
 
 const ToolDialect lfm2{.name = "lfm2",
-                       .openers = kOpeners,
-                       .read = read,
+                       .openers = kLfm2Openers,
+                       .read = read_lfm2,
                        .frame = {.section_open = "<|tool_call_start|>[",
                                  .arguments_open = "(",
                                  .call_close = ")",

@@ -6,7 +6,7 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|python_tag|>"};
+constexpr std::string_view kLlama3JsonOpeners[] = {"<|python_tag|>"};
 
 Task objects(OutputReader& reader, bool known_only) {
   bool ok = false;
@@ -27,16 +27,16 @@ Task objects(OutputReader& reader, bool known_only) {
   }
 }
 
-Task read(OutputReader& reader, int /*opener*/) { return objects(reader, false); }
+Task read_llama3_json(OutputReader& reader, int /*opener*/) { return objects(reader, false); }
 // An answer that is JSON for other reasons names no tool.
-Task read_unmarked(OutputReader& reader) { return objects(reader, true); }
+Task read_unmarked_llama3_json(OutputReader& reader) { return objects(reader, true); }
 
 }  // namespace
 
 const ToolDialect llama3_json{.name = "llama3_json",
-                              .openers = kOpeners,
-                              .read = read,
-                              .read_unmarked = read_unmarked,
+                              .openers = kLlama3JsonOpeners,
+                              .read = read_llama3_json,
+                              .read_unmarked = read_unmarked_llama3_json,
                               .unmarked_begin = "{",
                               .frame = {.call_open = "{\"name\": \"",
                                         .arguments_open = "\", \"parameters\": ",

@@ -6,12 +6,14 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|python_start|>"};
+constexpr std::string_view kLlama4PythonicOpeners[] = {"<|python_start|>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return python_calls(reader, "<|python_end|>"); }
+Task read_llama4_pythonic(OutputReader& reader, int /*opener*/) {
+  return python_calls(reader, "<|python_end|>");
+}
 
 // Text in brackets that calls no tool stays text.
-Task read_unmarked(OutputReader& reader) {
+Task read_unmarked_llama4_pythonic(OutputReader& reader) {
   bool ok = false;
   char c = 0;
   ok = co_await reader.peek(c);
@@ -23,9 +25,9 @@ Task read_unmarked(OutputReader& reader) {
 }  // namespace
 
 const ToolDialect llama4_pythonic{.name = "llama4_pythonic",
-                                  .openers = kOpeners,
-                                  .read = read,
-                                  .read_unmarked = read_unmarked,
+                                  .openers = kLlama4PythonicOpeners,
+                                  .read = read_llama4_pythonic,
+                                  .read_unmarked = read_unmarked_llama4_pythonic,
                                   .unmarked_begin = "[",
                                   .frame = {.section_open = "[",
                                             .arguments_open = "(",

@@ -7,28 +7,28 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<longcat_tool_call>"};
-constexpr PairSyntax kSyntax{.key_open = "<longcat_arg_key>",
-                             .key_close = "</longcat_arg_key>",
-                             .value_open = "<longcat_arg_value>",
-                             .value_close = "</longcat_arg_value>",
-                             .section_close = "</longcat_tool_call>"};
+constexpr std::string_view kLongcatOpeners[] = {"<longcat_tool_call>"};
+constexpr PairSyntax kLongcatSyntax{.key_open = "<longcat_arg_key>",
+                                    .key_close = "</longcat_arg_key>",
+                                    .value_open = "<longcat_arg_value>",
+                                    .value_close = "</longcat_arg_value>",
+                                    .section_close = "</longcat_tool_call>"};
 
-Task read(OutputReader& reader, int /*opener*/) {
+Task read_longcat(OutputReader& reader, int /*opener*/) {
   bool ok = false;
   char c = 0;
   co_await reader.skip_space();
   ok = co_await reader.peek(c);
   if (!ok) co_return false;
-  if (c == '{') co_return co_await json_calls(reader, kSyntax.section_close);
-  co_return co_await paired_call(reader, kSyntax);
+  if (c == '{') co_return co_await json_calls(reader, kLongcatSyntax.section_close);
+  co_return co_await paired_call(reader, kLongcatSyntax);
 }
 
 }  // namespace
 
 const ToolDialect longcat{.name = "longcat",
-                          .openers = kOpeners,
-                          .read = read,
+                          .openers = kLongcatOpeners,
+                          .read = read_longcat,
                           .opens_on_new_line = true,
                           .frame = {.call_open = "<longcat_tool_call>",
                                     .arguments_open = "\n",

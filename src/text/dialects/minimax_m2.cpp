@@ -6,8 +6,8 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<minimax:tool_call>"};
-constexpr TaggedSyntax kSyntax{
+constexpr std::string_view kMinimaxM2Openers[] = {"<minimax:tool_call>"};
+constexpr TaggedSyntax kMinimaxM2Syntax{
     .call_open = "<invoke name=\"",
     .name_end = "\">",
     .parameter_open = "<parameter name=\"",
@@ -17,13 +17,13 @@ constexpr TaggedSyntax kSyntax{
     .section_close = "</minimax:tool_call>",
 };
 
-Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSyntax); }
+Task read_minimax_m2(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kMinimaxM2Syntax); }
 
 }  // namespace
 
 const ToolDialect minimax_m2{.name = "minimax_m2",
-                             .openers = kOpeners,
-                             .read = read,
+                             .openers = kMinimaxM2Openers,
+                             .read = read_minimax_m2,
                              .opens_on_new_line = true,
                              .frame = {.section_open = "<minimax:tool_call>\n",
                                        .call_open = "<invoke name=\"",

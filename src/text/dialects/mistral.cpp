@@ -9,9 +9,9 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"[TOOL_CALLS]"};
+constexpr std::string_view kMistralOpeners[] = {"[TOOL_CALLS]"};
 
-Task read(OutputReader& reader, int /*opener*/) {
+Task read_mistral(OutputReader& reader, int /*opener*/) {
   bool ok = false;
   static constexpr std::string_view kNameEnds[] = {"[CALL_ID]", "[ARGS]"};
   static constexpr std::string_view kIdEnds[] = {"[ARGS]"};
@@ -44,8 +44,8 @@ Task read(OutputReader& reader, int /*opener*/) {
 }  // namespace
 
 const ToolDialect mistral{.name = "mistral",
-                          .openers = kOpeners,
-                          .read = read,
+                          .openers = kMistralOpeners,
+                          .read = read_mistral,
                           .frame = {.section_open = "[TOOL_CALLS][",
                                     .call_open = "{\"name\": \"",
                                     .arguments_open = "\", \"arguments\": ",
@@ -55,8 +55,8 @@ const ToolDialect mistral{.name = "mistral",
 
 // What is read is the same: old forms come from new models too.
 const ToolDialect mistral_v11{.name = "mistral_v11",
-                              .openers = kOpeners,
-                              .read = read,
+                              .openers = kMistralOpeners,
+                              .read = read_mistral,
                               .frame = {.call_open = "[TOOL_CALLS]", .arguments_open = "[ARGS]"}};
 
 }  // namespace mlxd::dialects

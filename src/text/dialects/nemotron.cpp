@@ -5,15 +5,15 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<TOOLCALL>"};
+constexpr std::string_view kNemotronOpeners[] = {"<TOOLCALL>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</TOOLCALL>"); }
+Task read_nemotron(OutputReader& reader, int /*opener*/) { return json_calls(reader, "</TOOLCALL>"); }
 
 }  // namespace
 
 const ToolDialect nemotron{.name = "nemotron",
-                           .openers = kOpeners,
-                           .read = read,
+                           .openers = kNemotronOpeners,
+                           .read = read_nemotron,
                            .frame = {.section_open = "<TOOLCALL>[",
                                      .call_open = "{\"name\": \"",
                                      .arguments_open = "\", \"arguments\": ",

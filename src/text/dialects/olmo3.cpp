@@ -5,15 +5,15 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<function_calls>"};
+constexpr std::string_view kOlmo3Openers[] = {"<function_calls>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return python_calls(reader, "</function_calls>"); }
+Task read_olmo3(OutputReader& reader, int /*opener*/) { return python_calls(reader, "</function_calls>"); }
 
 }  // namespace
 
 const ToolDialect olmo3{.name = "olmo3",
-                        .openers = kOpeners,
-                        .read = read,
+                        .openers = kOlmo3Openers,
+                        .read = read_olmo3,
                         .opens_on_new_line = true,
                         .frame = {.section_open = "<function_calls>\n",
                                   .arguments_open = "(",

@@ -5,15 +5,15 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<|tool_call|>"};
+constexpr std::string_view kPhi4Openers[] = {"<|tool_call|>"};
 
-Task read(OutputReader& reader, int /*opener*/) { return json_calls(reader, "<|/tool_call|>"); }
+Task read_phi4(OutputReader& reader, int /*opener*/) { return json_calls(reader, "<|/tool_call|>"); }
 
 }  // namespace
 
 const ToolDialect phi4{.name = "phi4",
-                       .openers = kOpeners,
-                       .read = read,
+                       .openers = kPhi4Openers,
+                       .read = read_phi4,
                        .frame = {.section_open = "<|tool_call|>[",
                                  .call_open = "{\"name\": \"",
                                  .arguments_open = "\", \"arguments\": ",

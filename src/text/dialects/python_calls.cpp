@@ -11,7 +11,7 @@ namespace {
 
 using Channel = OutputReader::Channel;
 
-constexpr int kMaxDepth = 64;
+constexpr int kPythonCallsMaxDepth = 64;
 constexpr std::size_t kMaxWordBytes = 256;
 
 bool is_word_byte(char c) {
@@ -176,7 +176,7 @@ Task python_items(OutputReader& reader, char close, int depth) {
 
 Task python_value(OutputReader& reader, int depth) {
   bool ok = false;
-  if (depth > kMaxDepth) co_return false;
+  if (depth > kPythonCallsMaxDepth) co_return false;
   int quote = -1;
   char c = 0;
   co_await reader.skip_space();

@@ -7,8 +7,8 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<tool_call>", "<function="};
-constexpr TaggedSyntax kSyntax{
+constexpr std::string_view kQwen3CoderOpeners[] = {"<tool_call>", "<function="};
+constexpr TaggedSyntax kQwen3CoderSyntax{
     .call_open = "<function=",
     .name_end = ">",
     .parameter_open = "<parameter=",
@@ -18,22 +18,22 @@ constexpr TaggedSyntax kSyntax{
     .section_close = "</tool_call>",
 };
 
-Task read(OutputReader& reader, int opener) {
+Task read_qwen3_coder(OutputReader& reader, int opener) {
   bool ok = false;
   char c = 0;
-  if (opener == 1) co_return co_await tagged_calls(reader, kSyntax, true);
+  if (opener == 1) co_return co_await tagged_calls(reader, kQwen3CoderSyntax, true);
   co_await reader.skip_space();
   ok = co_await reader.peek(c);
   if (!ok) co_return false;
-  if (c == '{') co_return co_await json_calls(reader, kSyntax.section_close);
-  co_return co_await tagged_calls(reader, kSyntax);
+  if (c == '{') co_return co_await json_calls(reader, kQwen3CoderSyntax.section_close);
+  co_return co_await tagged_calls(reader, kQwen3CoderSyntax);
 }
 
 }  // namespace
 
 const ToolDialect qwen3_coder{.name = "qwen3_coder",
-                              .openers = kOpeners,
-                              .read = read,
+                              .openers = kQwen3CoderOpeners,
+                              .read = read_qwen3_coder,
                               .opens_on_new_line = true,
                               .frame = {.call_open = "<tool_call>\n<function=",
                                         .arguments_open = ">\n",

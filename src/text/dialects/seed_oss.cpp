@@ -5,8 +5,8 @@
 namespace mlxd::dialects {
 namespace {
 
-constexpr std::string_view kOpeners[] = {"<seed:tool_call>"};
-constexpr TaggedSyntax kSyntax{
+constexpr std::string_view kSeedOssOpeners[] = {"<seed:tool_call>"};
+constexpr TaggedSyntax kSeedOssSyntax{
     .call_open = "<function=",
     .name_end = ">",
     .parameter_open = "<parameter=",
@@ -16,13 +16,13 @@ constexpr TaggedSyntax kSyntax{
     .section_close = "</seed:tool_call>",
 };
 
-Task read(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSyntax); }
+Task read_seed_oss(OutputReader& reader, int /*opener*/) { return tagged_calls(reader, kSeedOssSyntax); }
 
 }  // namespace
 
 const ToolDialect seed_oss{.name = "seed_oss",
-                           .openers = kOpeners,
-                           .read = read,
+                           .openers = kSeedOssOpeners,
+                           .read = read_seed_oss,
                            .opens_on_new_line = true,
                            .frame = {.section_open = "<seed:tool_call>\n",
                                      .call_open = "<function=",

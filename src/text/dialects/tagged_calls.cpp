@@ -10,9 +10,9 @@ namespace {
 
 using Channel = OutputReader::Channel;
 
-constexpr std::size_t kMaxNameBytes = 256;
+constexpr std::size_t kTaggedCallsMaxNameBytes = 256;
 
-std::string trimmed(const std::string& text) {
+std::string trimmed_tagged_calls(const std::string& text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
@@ -59,8 +59,8 @@ Task tagged_call(OutputReader& reader, const TaggedSyntax& syntax, bool& section
   std::string attributes;
   ok = co_await reader.text_until(name_ends, which, Channel::kKept, &name);
   if (!ok) co_return false;
-  name = trimmed(name);
-  if (name.empty() || name.size() > kMaxNameBytes) co_return false;
+  name = trimmed_tagged_calls(name);
+  if (name.empty() || name.size() > kTaggedCallsMaxNameBytes) co_return false;
   reader.begin_call(name);
   reader.arguments("{");
   for (bool first = true;; first = false) {
@@ -76,8 +76,8 @@ Task tagged_call(OutputReader& reader, const TaggedSyntax& syntax, bool& section
       ok = co_await reader.text_until(tag_ends, which, Channel::kKept, &attributes);
       if (!ok) co_return false;
     }
-    key = trimmed(key);
-    if (key.size() > kMaxNameBytes) co_return false;
+    key = trimmed_tagged_calls(key);
+    if (key.size() > kTaggedCallsMaxNameBytes) co_return false;
     ValueTypes types = reader.schemas().types(name, key);
     if (attributes.find("string=\"true\"") != std::string::npos) types = kStringType;
     if (attributes.find("string=\"false\"") != std::string::npos && types == kStringType) types = kAnyType;
@@ -124,8 +124,8 @@ Task paired_call(OutputReader& reader, const PairSyntax& syntax) {
   co_await reader.skip_space();
   ok = co_await reader.text_until(name_ends, which, Channel::kKept, &name);
   if (!ok) co_return false;
-  name = trimmed(name);
-  if (name.empty() || name.size() > kMaxNameBytes) co_return false;
+  name = trimmed_tagged_calls(name);
+  if (name.empty() || name.size() > kTaggedCallsMaxNameBytes) co_return false;
   reader.begin_call(name);
   reader.arguments("{");
   // What ended the name may already be the first key's tag, or the end.
@@ -142,8 +142,8 @@ Task paired_call(OutputReader& reader, const PairSyntax& syntax) {
     key.clear();
     ok = co_await reader.text_until(key_ends, which, Channel::kKept, &key);
     if (!ok) co_return false;
-    key = trimmed(key);
-    if (key.size() > kMaxNameBytes) co_return false;
+    key = trimmed_tagged_calls(key);
+    if (key.size() > kTaggedCallsMaxNameBytes) co_return false;
     co_await reader.skip_space();
     ok = co_await reader.literal(syntax.value_open);
     if (!ok) co_return false;

@@ -78,7 +78,7 @@ ValueTypes types_of(const json::value& schema, const json::value& root, int dept
   return types != 0 ? types : kAnyType;
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view trimmed_tool_schemas(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
@@ -114,7 +114,7 @@ ValueTypes ToolSchemas::types(std::string_view tool, std::string_view parameter)
 }
 
 std::string typed_json(std::string_view text, ValueTypes types) {
-  const std::string_view bare = trimmed(text);
+  const std::string_view bare = trimmed_tool_schemas(text);
   if ((types & kBooleanType) != 0 && (bare == "true" || bare == "True")) return "true";
   if ((types & kBooleanType) != 0 && (bare == "false" || bare == "False")) return "false";
   if ((types & kNullType) != 0 && (bare == "null" || bare == "None")) return "null";

@@ -5,18 +5,18 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kMarks[] = {"<|im_start|>"};
-constexpr std::string_view kNames[] = {"hermes", "chatml"};
-constexpr std::string_view kEndTokens[] = {"<|im_end|>"};
+constexpr std::string_view kChatmlMarks[] = {"<|im_start|>"};
+constexpr std::string_view kChatmlNames[] = {"hermes", "chatml"};
+constexpr std::string_view kChatmlEndTokens[] = {"<|im_end|>"};
 
 }  // namespace
 
 const Family chatml{
     .name = "chatml",
-    .marks = kMarks,
-    .names = kNames,
+    .marks = kChatmlMarks,
+    .names = kChatmlNames,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::hermes},
-    .end_tokens = kEndTokens,
+    .end_tokens = kChatmlEndTokens,
 };
 
 }  // namespace mlxd::families

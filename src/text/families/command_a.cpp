@@ -5,23 +5,23 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"cohere2"};
-constexpr std::string_view kMarks[] = {"<|START_ACTION|>"};
-constexpr std::string_view kNames[] = {"command-a", "command-r7b"};
-constexpr std::string_view kLayout[] = {"<|START_RESPONSE|>", "<|END_RESPONSE|>"};
-constexpr std::string_view kEndTokens[] = {"<|END_OF_TURN_TOKEN|>"};
+constexpr std::string_view kCommandAModelTypes[] = {"cohere2"};
+constexpr std::string_view kCommandAMarks[] = {"<|START_ACTION|>"};
+constexpr std::string_view kCommandANames[] = {"command-a", "command-r7b"};
+constexpr std::string_view kCommandALayout[] = {"<|START_RESPONSE|>", "<|END_RESPONSE|>"};
+constexpr std::string_view kCommandAEndTokens[] = {"<|END_OF_TURN_TOKEN|>"};
 
 }  // namespace
 
 const Family command_a{
     .name = "command_a",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kCommandAModelTypes,
+    .marks = kCommandAMarks,
+    .names = kCommandANames,
     .format = {.reasoning = {"<|START_THINKING|>", "<|END_THINKING|>"},
                .tools = &dialects::cohere,
-               .layout = kLayout},
-    .end_tokens = kEndTokens,
+               .layout = kCommandALayout},
+    .end_tokens = kCommandAEndTokens,
 };
 
 }  // namespace mlxd::families

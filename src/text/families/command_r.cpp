@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"cohere"};
-constexpr std::string_view kMarks[] = {"<|START_OF_TURN_TOKEN|>"};
-constexpr std::string_view kNames[] = {"command-r", "c4ai"};
-constexpr std::string_view kEndTokens[] = {"<|END_OF_TURN_TOKEN|>"};
+constexpr std::string_view kCommandRModelTypes[] = {"cohere"};
+constexpr std::string_view kCommandRMarks[] = {"<|START_OF_TURN_TOKEN|>"};
+constexpr std::string_view kCommandRNames[] = {"command-r", "c4ai"};
+constexpr std::string_view kCommandREndTokens[] = {"<|END_OF_TURN_TOKEN|>"};
 
 }  // namespace
 
 const Family command_r{
     .name = "command_r",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kCommandRModelTypes,
+    .marks = kCommandRMarks,
+    .names = kCommandRNames,
     .format = {.tools = &dialects::cohere},
-    .end_tokens = kEndTokens,
+    .end_tokens = kCommandREndTokens,
 };
 
 }  // namespace mlxd::families

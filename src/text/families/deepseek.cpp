@@ -5,17 +5,17 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"deepseek_v2", "deepseek_v3"};
-constexpr std::string_view kMarks[] = {"<｜tool▁calls▁begin｜>"};
-constexpr std::string_view kNames[] = {"deepseek"};
+constexpr std::string_view kDeepseekModelTypes[] = {"deepseek_v2", "deepseek_v3"};
+constexpr std::string_view kDeepseekMarks[] = {"<｜tool▁calls▁begin｜>"};
+constexpr std::string_view kDeepseekNames[] = {"deepseek"};
 
 }  // namespace
 
 const Family deepseek{
     .name = "deepseek",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kDeepseekModelTypes,
+    .marks = kDeepseekMarks,
+    .names = kDeepseekNames,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::deepseek_v3},
 };
 

@@ -5,18 +5,18 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kMarks[] = {"<start_function_call>"};
-constexpr std::string_view kNames[] = {"functiongemma"};
-constexpr std::string_view kEndTokens[] = {"<end_of_turn>", "<start_function_response>"};
+constexpr std::string_view kFunctionGemmaMarks[] = {"<start_function_call>"};
+constexpr std::string_view kFunctionGemmaNames[] = {"functiongemma"};
+constexpr std::string_view kFunctionGemmaEndTokens[] = {"<end_of_turn>", "<start_function_response>"};
 
 }  // namespace
 
 const Family function_gemma{
     .name = "function_gemma",
-    .marks = kMarks,
-    .names = kNames,
+    .marks = kFunctionGemmaMarks,
+    .names = kFunctionGemmaNames,
     .format = {.tools = &dialects::function_gemma},
-    .end_tokens = kEndTokens,
+    .end_tokens = kFunctionGemmaEndTokens,
 };
 
 }  // namespace mlxd::families

@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n"};
-constexpr std::string_view kMarks[] = {"<start_of_turn>"};
-constexpr std::string_view kNames[] = {"gemma"};
-constexpr std::string_view kEndTokens[] = {"<end_of_turn>"};
+constexpr std::string_view kGemmaModelTypes[] = {"gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n"};
+constexpr std::string_view kGemmaMarks[] = {"<start_of_turn>"};
+constexpr std::string_view kGemmaNames[] = {"gemma"};
+constexpr std::string_view kGemmaEndTokens[] = {"<end_of_turn>"};
 
 }  // namespace
 
 const Family gemma{
     .name = "gemma",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kGemmaModelTypes,
+    .marks = kGemmaMarks,
+    .names = kGemmaNames,
     .format = {.tools = &dialects::hermes},
-    .end_tokens = kEndTokens,
+    .end_tokens = kGemmaEndTokens,
 };
 
 }  // namespace mlxd::families

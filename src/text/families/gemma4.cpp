@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"gemma4", "gemma4_text", "gemma4_unified"};
-constexpr std::string_view kMarks[] = {"<|tool_call>"};
-constexpr std::string_view kNames[] = {"gemma-4"};
-constexpr std::string_view kEndTokens[] = {"<turn|>"};
+constexpr std::string_view kGemma4ModelTypes[] = {"gemma4", "gemma4_text", "gemma4_unified"};
+constexpr std::string_view kGemma4Marks[] = {"<|tool_call>"};
+constexpr std::string_view kGemma4Names[] = {"gemma-4"};
+constexpr std::string_view kGemma4EndTokens[] = {"<turn|>"};
 
 }  // namespace
 
 const Family gemma4{
     .name = "gemma4",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kGemma4ModelTypes,
+    .marks = kGemma4Marks,
+    .names = kGemma4Names,
     .format = {.reasoning = {"<|channel>thought\n", "<channel|>"}, .tools = &dialects::gemma4},
-    .end_tokens = kEndTokens,
+    .end_tokens = kGemma4EndTokens,
 };
 
 }  // namespace mlxd::families

@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"glm4", "glm", "chatglm"};
-constexpr std::string_view kMarks[] = {"[gMASK]"};
-constexpr std::string_view kNames[] = {"glm-4"};
-constexpr std::string_view kEndTokens[] = {"<|user|>", "<|observation|>"};
+constexpr std::string_view kGlm4ModelTypes[] = {"glm4", "glm", "chatglm"};
+constexpr std::string_view kGlm4Marks[] = {"[gMASK]"};
+constexpr std::string_view kGlm4Names[] = {"glm-4"};
+constexpr std::string_view kGlm4EndTokens[] = {"<|user|>", "<|observation|>"};
 
 }  // namespace
 
 const Family glm4{
     .name = "glm4",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kGlm4ModelTypes,
+    .marks = kGlm4Marks,
+    .names = kGlm4Names,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::glm4},
-    .end_tokens = kEndTokens,
+    .end_tokens = kGlm4EndTokens,
 };
 
 }  // namespace mlxd::families

@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"gpt_oss"};
-constexpr std::string_view kMarks[] = {"<|channel|>", "<|message|>"};
-constexpr std::string_view kNames[] = {"gpt-oss"};
-constexpr std::string_view kEndTokens[] = {"<|return|>", "<|call|>"};
+constexpr std::string_view kGptOssModelTypes[] = {"gpt_oss"};
+constexpr std::string_view kGptOssMarks[] = {"<|channel|>", "<|message|>"};
+constexpr std::string_view kGptOssNames[] = {"gpt-oss"};
+constexpr std::string_view kGptOssEndTokens[] = {"<|return|>", "<|call|>"};
 
 }  // namespace
 
 const Family gpt_oss{
     .name = "gpt_oss",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kGptOssModelTypes,
+    .marks = kGptOssMarks,
+    .names = kGptOssNames,
     .format = {.tools = &dialects::gpt_oss, .is_harmony = true},
-    .end_tokens = kEndTokens,
+    .end_tokens = kGptOssEndTokens,
 };
 
 }  // namespace mlxd::families

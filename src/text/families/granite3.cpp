@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"granite", "granitemoe"};
-constexpr std::string_view kMarks[] = {"<|start_of_role|>"};
-constexpr std::string_view kNames[] = {"granite-3"};
-constexpr std::string_view kEndTokens[] = {"<|end_of_text|>"};
+constexpr std::string_view kGranite3ModelTypes[] = {"granite", "granitemoe"};
+constexpr std::string_view kGranite3Marks[] = {"<|start_of_role|>"};
+constexpr std::string_view kGranite3Names[] = {"granite-3"};
+constexpr std::string_view kGranite3EndTokens[] = {"<|end_of_text|>"};
 
 }  // namespace
 
 const Family granite3{
     .name = "granite3",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kGranite3ModelTypes,
+    .marks = kGranite3Marks,
+    .names = kGranite3Names,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::granite3},
-    .end_tokens = kEndTokens,
+    .end_tokens = kGranite3EndTokens,
 };
 
 }  // namespace mlxd::families

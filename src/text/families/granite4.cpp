@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"granitemoehybrid"};
-constexpr std::string_view kMarks[] = {"<|start_of_role|>", "</tool_call>"};
-constexpr std::string_view kNames[] = {"granite-4"};
-constexpr std::string_view kEndTokens[] = {"<|end_of_text|>"};
+constexpr std::string_view kGranite4ModelTypes[] = {"granitemoehybrid"};
+constexpr std::string_view kGranite4Marks[] = {"<|start_of_role|>", "</tool_call>"};
+constexpr std::string_view kGranite4Names[] = {"granite-4"};
+constexpr std::string_view kGranite4EndTokens[] = {"<|end_of_text|>"};
 
 }  // namespace
 
 const Family granite4{
     .name = "granite4",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kGranite4ModelTypes,
+    .marks = kGranite4Marks,
+    .names = kGranite4Names,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::hermes},
-    .end_tokens = kEndTokens,
+    .end_tokens = kGranite4EndTokens,
 };
 
 }  // namespace mlxd::families

@@ -5,19 +5,19 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"hunyuan", "hunyuan_v1_dense", "hunyuan_v1_moe"};
-constexpr std::string_view kMarks[] = {"<tool_calls>"};
-constexpr std::string_view kNames[] = {"hunyuan"};
-constexpr std::string_view kLayout[] = {"<answer>\n", "\n</answer>", "<answer>", "</answer>"};
+constexpr std::string_view kHunyuanModelTypes[] = {"hunyuan", "hunyuan_v1_dense", "hunyuan_v1_moe"};
+constexpr std::string_view kHunyuanMarks[] = {"<tool_calls>"};
+constexpr std::string_view kHunyuanNames[] = {"hunyuan"};
+constexpr std::string_view kHunyuanLayout[] = {"<answer>\n", "\n</answer>", "<answer>", "</answer>"};
 
 }  // namespace
 
 const Family hunyuan{
     .name = "hunyuan",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
-    .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::hunyuan, .layout = kLayout},
+    .model_types = kHunyuanModelTypes,
+    .marks = kHunyuanMarks,
+    .names = kHunyuanNames,
+    .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::hunyuan, .layout = kHunyuanLayout},
 };
 
 }  // namespace mlxd::families

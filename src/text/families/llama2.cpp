@@ -5,15 +5,15 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kMarks[] = {"[INST]"};
-constexpr std::string_view kNames[] = {"llama-2", "codellama"};
+constexpr std::string_view kLlama2Marks[] = {"[INST]"};
+constexpr std::string_view kLlama2Names[] = {"llama-2", "codellama"};
 
 }  // namespace
 
 const Family llama2{
     .name = "llama2",
-    .marks = kMarks,
-    .names = kNames,
+    .marks = kLlama2Marks,
+    .names = kLlama2Names,
     .format = {.tools = &dialects::hermes},
 };
 

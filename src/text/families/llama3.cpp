@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"llama"};
-constexpr std::string_view kMarks[] = {"<|start_header_id|>"};
-constexpr std::string_view kNames[] = {"llama-3"};
-constexpr std::string_view kEndTokens[] = {"<|eot_id|>", "<|eom_id|>"};
+constexpr std::string_view kLlama3ModelTypes[] = {"llama"};
+constexpr std::string_view kLlama3Marks[] = {"<|start_header_id|>"};
+constexpr std::string_view kLlama3Names[] = {"llama-3"};
+constexpr std::string_view kLlama3EndTokens[] = {"<|eot_id|>", "<|eom_id|>"};
 
 }  // namespace
 
 const Family llama3{
     .name = "llama3",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kLlama3ModelTypes,
+    .marks = kLlama3Marks,
+    .names = kLlama3Names,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::llama3_json},
-    .end_tokens = kEndTokens,
+    .end_tokens = kLlama3EndTokens,
 };
 
 }  // namespace mlxd::families

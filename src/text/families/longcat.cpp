@@ -5,17 +5,17 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"longcat_flash"};
-constexpr std::string_view kMarks[] = {"<longcat_tool_call>"};
-constexpr std::string_view kNames[] = {"longcat"};
+constexpr std::string_view kLongcatModelTypes[] = {"longcat_flash"};
+constexpr std::string_view kLongcatMarks[] = {"<longcat_tool_call>"};
+constexpr std::string_view kLongcatNames[] = {"longcat"};
 
 }  // namespace
 
 const Family longcat{
     .name = "longcat",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kLongcatModelTypes,
+    .marks = kLongcatMarks,
+    .names = kLongcatNames,
     .format = {.reasoning = {"<longcat_think>", "</longcat_think>"}, .tools = &dialects::longcat},
 };
 

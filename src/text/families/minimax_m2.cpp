@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"minimax_m2", "minimax"};
-constexpr std::string_view kMarks[] = {"<minimax:tool_call>"};
-constexpr std::string_view kNames[] = {"minimax-m2"};
-constexpr std::string_view kEndTokens[] = {"[e~["};
+constexpr std::string_view kMinimaxM2ModelTypes[] = {"minimax_m2", "minimax"};
+constexpr std::string_view kMinimaxM2Marks[] = {"<minimax:tool_call>"};
+constexpr std::string_view kMinimaxM2Names[] = {"minimax-m2"};
+constexpr std::string_view kMinimaxM2EndTokens[] = {"[e~["};
 
 }  // namespace
 
 const Family minimax_m2{
     .name = "minimax_m2",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kMinimaxM2ModelTypes,
+    .marks = kMinimaxM2Marks,
+    .names = kMinimaxM2Names,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::minimax_m2},
-    .end_tokens = kEndTokens,
+    .end_tokens = kMinimaxM2EndTokens,
 };
 
 }  // namespace mlxd::families

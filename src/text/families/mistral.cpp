@@ -6,26 +6,26 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"mistral", "mistral3", "ministral3", "mixtral"};
-constexpr std::string_view kMarks[] = {"[TOOL_CALLS]"};
+constexpr std::string_view kMistralModelTypes[] = {"mistral", "mistral3", "ministral3", "mixtral"};
+constexpr std::string_view kMistralMarks[] = {"[TOOL_CALLS]"};
 constexpr std::string_view kMarksOfV11[] = {"[TOOL_CALLS]", "[ARGS]"};
-constexpr std::string_view kNames[] = {"mistral",  "mixtral",   "ministral",
-                                       "devstral", "magistral", "codestral"};
+constexpr std::string_view kMistralNames[] = {"mistral",  "mixtral",   "ministral",
+                                              "devstral", "magistral", "codestral"};
 
 }  // namespace
 
 const Family mistral_v11{
     .name = "mistral_v11",
-    .model_types = kModelTypes,
+    .model_types = kMistralModelTypes,
     .marks = kMarksOfV11,
     .format = {.reasoning = {"[THINK]", "[/THINK]"}, .tools = &dialects::mistral_v11},
 };
 
 const Family mistral{
     .name = "mistral",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kMistralModelTypes,
+    .marks = kMistralMarks,
+    .names = kMistralNames,
     .format = {.reasoning = {"[THINK]", "[/THINK]"}, .tools = &dialects::mistral},
 };
 

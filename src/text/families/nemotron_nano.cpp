@@ -5,17 +5,17 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"nemotron_h"};
-constexpr std::string_view kMarks[] = {"<TOOLCALL>"};
-constexpr std::string_view kNames[] = {"nemotron"};
+constexpr std::string_view kNemotronNanoModelTypes[] = {"nemotron_h"};
+constexpr std::string_view kNemotronNanoMarks[] = {"<TOOLCALL>"};
+constexpr std::string_view kNemotronNanoNames[] = {"nemotron"};
 
 }  // namespace
 
 const Family nemotron_nano{
     .name = "nemotron_nano",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kNemotronNanoModelTypes,
+    .marks = kNemotronNanoMarks,
+    .names = kNemotronNanoNames,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::nemotron},
 };
 

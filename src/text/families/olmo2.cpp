@@ -5,17 +5,17 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"olmo2", "olmoe"};
-constexpr std::string_view kMarks[] = {"<|user|>", "<|assistant|>", "<|endoftext|>"};
-constexpr std::string_view kNames[] = {"olmo-2"};
+constexpr std::string_view kOlmo2ModelTypes[] = {"olmo2", "olmoe"};
+constexpr std::string_view kOlmo2Marks[] = {"<|user|>", "<|assistant|>", "<|endoftext|>"};
+constexpr std::string_view kOlmo2Names[] = {"olmo-2"};
 
 }  // namespace
 
 const Family olmo2{
     .name = "olmo2",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kOlmo2ModelTypes,
+    .marks = kOlmo2Marks,
+    .names = kOlmo2Names,
     .format = {.tools = &dialects::hermes},
 };
 

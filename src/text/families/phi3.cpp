@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"phi3", "phimoe"};
-constexpr std::string_view kMarks[] = {"<|assistant|>", "<|end|>"};
-constexpr std::string_view kNames[] = {"phi-3"};
-constexpr std::string_view kEndTokens[] = {"<|end|>"};
+constexpr std::string_view kPhi3ModelTypes[] = {"phi3", "phimoe"};
+constexpr std::string_view kPhi3Marks[] = {"<|assistant|>", "<|end|>"};
+constexpr std::string_view kPhi3Names[] = {"phi-3"};
+constexpr std::string_view kPhi3EndTokens[] = {"<|end|>"};
 
 }  // namespace
 
 const Family phi3{
     .name = "phi3",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kPhi3ModelTypes,
+    .marks = kPhi3Marks,
+    .names = kPhi3Names,
     .format = {.tools = &dialects::hermes},
-    .end_tokens = kEndTokens,
+    .end_tokens = kPhi3EndTokens,
 };
 
 }  // namespace mlxd::families

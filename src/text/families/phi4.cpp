@@ -5,18 +5,18 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kMarks[] = {"<|im_sep|>"};
-constexpr std::string_view kNames[] = {"phi-4"};
-constexpr std::string_view kEndTokens[] = {"<|im_end|>"};
+constexpr std::string_view kPhi4Marks[] = {"<|im_sep|>"};
+constexpr std::string_view kPhi4Names[] = {"phi-4"};
+constexpr std::string_view kPhi4EndTokens[] = {"<|im_end|>"};
 
 }  // namespace
 
 const Family phi4{
     .name = "phi4",
-    .marks = kMarks,
-    .names = kNames,
+    .marks = kPhi4Marks,
+    .names = kPhi4Names,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::hermes},
-    .end_tokens = kEndTokens,
+    .end_tokens = kPhi4EndTokens,
 };
 
 }  // namespace mlxd::families

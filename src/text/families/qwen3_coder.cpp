@@ -5,20 +5,20 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"qwen3_5", "qwen3_5_moe"};
-constexpr std::string_view kMarks[] = {"<function=", "<parameter="};
-constexpr std::string_view kNames[] = {"qwen3-coder", "qwen3.5"};
-constexpr std::string_view kEndTokens[] = {"<|im_end|>"};
+constexpr std::string_view kQwen3CoderModelTypes[] = {"qwen3_5", "qwen3_5_moe"};
+constexpr std::string_view kQwen3CoderMarks[] = {"<function=", "<parameter="};
+constexpr std::string_view kQwen3CoderNames[] = {"qwen3-coder", "qwen3.5"};
+constexpr std::string_view kQwen3CoderEndTokens[] = {"<|im_end|>"};
 
 }  // namespace
 
 const Family qwen3_coder{
     .name = "qwen3_coder",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kQwen3CoderModelTypes,
+    .marks = kQwen3CoderMarks,
+    .names = kQwen3CoderNames,
     .format = {.reasoning = {"<think>", "</think>"}, .tools = &dialects::qwen3_coder},
-    .end_tokens = kEndTokens,
+    .end_tokens = kQwen3CoderEndTokens,
 };
 
 }  // namespace mlxd::families

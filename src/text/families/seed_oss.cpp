@@ -5,17 +5,17 @@
 namespace mlxd::families {
 namespace {
 
-constexpr std::string_view kModelTypes[] = {"seed_oss"};
-constexpr std::string_view kMarks[] = {"<seed:tool_call>"};
-constexpr std::string_view kNames[] = {"seed-oss"};
+constexpr std::string_view kSeedOssModelTypes[] = {"seed_oss"};
+constexpr std::string_view kSeedOssMarks[] = {"<seed:tool_call>"};
+constexpr std::string_view kSeedOssNames[] = {"seed-oss"};
 
 }  // namespace
 
 const Family seed_oss{
     .name = "seed_oss",
-    .model_types = kModelTypes,
-    .marks = kMarks,
-    .names = kNames,
+    .model_types = kSeedOssModelTypes,
+    .marks = kSeedOssMarks,
+    .names = kSeedOssNames,
     .format = {.reasoning = {"<seed:think>", "</seed:think>"}, .tools = &dialects::seed_oss},
 };
 
