@@ -9,16 +9,6 @@
 #include "base/ascii.h"
 
 namespace mlxd {
-namespace {
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
-
-}  // namespace
 
 Result<double> parse_decimal_number(std::string_view text) {
   // Not from_chars: libc++ has no floating-point form of it yet. Not strtod: it follows the locale.

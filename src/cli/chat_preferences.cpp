@@ -19,7 +19,7 @@ struct Entry {
 
 Result<void> apply_float(float SamplingParams::*member, ChatPreferences& preferences,
                          std::string_view value) {
-  preferences.answers.sampling.*member = static_cast<float>(TRY(parse_decimal(value)));
+  preferences.answers.sampling.*member = static_cast<float>(TRY(parse_decimal_number(value)));
   return {};
 }
 

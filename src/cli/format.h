@@ -1,12 +1,14 @@
-// Numbers as people read them: sizes, durations, ages, counts; value_text.h has how they write them. Pure
-// functions.
+// Numbers as people read them: sizes, durations, ages, counts; size_text.h and value_text.h have how they
+// write them. Pure functions.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "base/ascii.h"
 #include "base/result.h"
+#include "base/size_text.h"
 #include "settings/value_text.h"
 
 namespace mlxd::cli {

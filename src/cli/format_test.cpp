@@ -61,7 +61,7 @@ TEST(Format, ShortensAndGroupsCounts) {
 
 TEST(Format, ReadsSizesWithDecimalAndBinaryUnits) {
   const auto check = [](const char* text, std::uint64_t expected) {
-    const auto bytes = parse_bytes(text);
+    const auto bytes = parse_size(text);
     ASSERT_TRUE(bytes.ok()) << text << ": " << bytes.error().message;
     EXPECT_EQ(*bytes, expected) << text;
   };
@@ -76,7 +76,7 @@ TEST(Format, ReadsSizesWithDecimalAndBinaryUnits) {
 
 TEST(Format, RefusesSizesItCannotRead) {
   for (const char* text : {"", "GB", "-1GB", "4 bananas", "4GBB", "1e30GB", "99999999999T", "nan", "4 G B"}) {
-    const auto bytes = parse_bytes(text);
+    const auto bytes = parse_size(text);
     ASSERT_FALSE(bytes.ok()) << text;
     EXPECT_NE(bytes.error().message.find("is not a size"), std::string::npos) << bytes.error().message;
   }
@@ -93,10 +93,10 @@ TEST(Format, ReadsOnlyWholeNumbersInRange) {
 }
 
 TEST(Format, ReadsDecimalsButNoWordsForThem) {
-  EXPECT_DOUBLE_EQ(*parse_decimal("0.7"), 0.7);
-  EXPECT_DOUBLE_EQ(*parse_decimal("1e-3"), 1e-3);
+  EXPECT_DOUBLE_EQ(*parse_decimal_number("0.7"), 0.7);
+  EXPECT_DOUBLE_EQ(*parse_decimal_number("1e-3"), 1e-3);
   for (const char* text : {"", "nan", "inf", "0x10", "0,7", "1.2.3", "--1"})
-    EXPECT_FALSE(parse_decimal(text).ok()) << text;
+    EXPECT_FALSE(parse_decimal_number(text).ok()) << text;
 }
 
 TEST(Format, ReadsSwitches) {

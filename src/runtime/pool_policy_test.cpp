@@ -13,7 +13,7 @@ namespace mlxd {
 namespace {
 
 using namespace std::chrono_literals;
-using Kind = PoolPolicy::Chore::Kind;
+using ChoreKind = PoolPolicy::Chore::Kind;
 using State = PoolPolicy::State;
 
 // The policy with a clock and someone who does at once what it says, writing it down: "load a 40",
@@ -88,16 +88,16 @@ class Pool {
 
   void carry_out(const PoolPolicy::Chore& chore) {
     switch (chore.kind) {
-      case Kind::kLoad:
+      case ChoreKind::kLoad:
         log += "load " + chore.name + "; ";
         if (holds_loads) return;
         finish_load(chore.name);
         return;
-      case Kind::kResize:
+      case ChoreKind::kResize:
         log += "resize " + chore.name + " " + std::to_string(chore.bytes) + "; ";
         policy.resized(chore.name, chore.bytes);
         return;
-      case Kind::kUnload:
+      case ChoreKind::kUnload:
         log += "unload " + chore.name + "; ";
         EXPECT_EQ(view(chore.name).leases, 0) << chore.name;
         policy.unloaded(chore.name);

@@ -9,9 +9,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/ascii.h"
 #include "base/check.h"
 #include "base/duration_text.h"
 #include "base/nearest_names.h"
+#include "base/size_text.h"
 #include "settings/value_text.h"
 
 namespace mlxd {
@@ -115,7 +117,7 @@ Result<void> check_setting(const SettingInfo& info, Settings::Value& value) {
   if (info.kind == SettingKind::kNumber) {
     value.number = TRY(parse_integer(text, info.min, info.max));
   } else if (info.kind == SettingKind::kSize) {
-    value.number = static_cast<std::int64_t>(TRY(parse_bytes(text)));
+    value.number = static_cast<std::int64_t>(TRY(parse_size(text)));
     if (value.number < info.min || value.number > info.max)
       return invalid_argument("'" + text + "' is not a size from " + std::to_string(info.min) + " to " +
                               std::to_string(info.max) + " bytes");
