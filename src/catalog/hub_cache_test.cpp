@@ -142,7 +142,7 @@ TEST_F(HubCacheTest, TheCatalogLooksAgainForWhoAsksLaterThanAMoment) {
   fs::remove_all(paths().root);
   catalog.request_scan_after(std::chrono::hours(1));
   EXPECT_EQ(catalog.models()->size(), 1U);
-  catalog.request_scan_after(std::chrono::milliseconds(0));
+  catalog.request_scan_after(std::chrono::milliseconds(20));
   {
     const MutexLock lock(mutex);
     while (changes < 2) told.wait(mutex);

@@ -140,8 +140,7 @@ void ModelCatalog::request_scan() {
 
 void ModelCatalog::request_scan_after(std::chrono::milliseconds age) {
   const MutexLock lock(mutex_);
-  if (made_ < wanted_ || std::chrono::steady_clock::now() - begun_at_ < age) return;
-  ++wanted_;
+  due_ = std::min(due_, begun_at_ + age);
   wake_.notify_all();
 }
 
@@ -159,12 +158,12 @@ void ModelCatalog::work() {
     std::uint64_t making = 0;
     {
       const MutexLock lock(mutex_);
-      const auto deadline = std::chrono::steady_clock::now() + options_.interval;
-      while (!stopping_ && made_ >= wanted_ && wake_.wait_until(mutex_, deadline)) {
-      }
+      while (!stopping_ && made_ >= wanted_ && std::chrono::steady_clock::now() < due_)
+        wake_.wait_until(mutex_, due_);
       if (stopping_) return;
       making = wanted_;
       begun_at_ = std::chrono::steady_clock::now();
+      due_ = std::chrono::steady_clock::time_point::max();
     }
     std::vector<CatalogModel> found;
     try {
@@ -179,6 +178,7 @@ void ModelCatalog::work() {
       const MutexLock lock(mutex_);
       models_ = std::make_shared<const std::vector<CatalogModel>>(std::move(found));
       made_ = std::max(made_, making);
+      due_ = std::min(due_, std::chrono::steady_clock::now() + options_.interval);
       wake_.notify_all();
     }
     if (changed && options_.on_change) options_.on_change();

@@ -61,7 +61,7 @@ class ModelCatalog {
   Models known_models() const;
   /// Looks again, soon.
   void request_scan();
-  /// As `request_scan`, unless a look began within `age` or is asked for.
+  /// Looks again, but not before `age` has passed since the last look began.
   void request_scan_after(std::chrono::milliseconds age);
   /// Looks again and waits for it.
   Models scan_now();
@@ -87,6 +87,7 @@ class ModelCatalog {
   std::uint64_t wanted_ GUARDED_BY(mutex_) = 1;  // looks asked for
   std::uint64_t made_ GUARDED_BY(mutex_) = 0;    // the last one that has been made
   std::chrono::steady_clock::time_point begun_at_ GUARDED_BY(mutex_) = {};
+  std::chrono::steady_clock::time_point due_ GUARDED_BY(mutex_) = {};  // of the next look at the latest
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -8,10 +8,12 @@ import { createRequire } from 'node:module';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
 const READY_WITHIN_MS = 120_000;
 const STOPPED_WITHIN_MS = 60_000;
+const LOGGED_WITHIN_MS = 10_000;
 const REPOSITORY = path.resolve(import.meta.dirname, '../..');
 
 export const MODEL = 'SmolLM2-135M-Instruct-4bit';
@@ -97,10 +99,15 @@ async function runServer(stateFolder, flags, environment = {}) {
       resolve(ready[1]);
     });
   });
+  const setupToken = () => /#setup=([\w-]+)/.exec(log)?.[1] ?? null;
+  // What was written before the ready line may be read after it.
+  if (!(await (await fetch(`${url}/api/v1/auth/state`)).json()).has_users) {
+    for (const began = Date.now(); !setupToken() && Date.now() - began < LOGGED_WITHIN_MS; ) await delay(10);
+  }
   return {
     url,
     get setupToken() {
-      return /#setup=([\w-]+)/.exec(log)?.[1] ?? null;
+      return setupToken();
     },
     async routes() {
       return (await (await fetch(`${url}/web/server.json`)).json()).routes;

@@ -74,7 +74,7 @@ for (const page of pages) {
       await symlink(path.join(import.meta.dirname, 'node_modules'), path.join(folder, 'node_modules'));
       environment = {
         ...process.env,
-        SETUP_TOKEN: /#setup=(\S+)/.exec(server.log())?.[1] ?? '',
+        SETUP_TOKEN: (await server.logged(/#setup=(\S+)/))[1],
         TOKEN: JSON.parse(await readFile(path.join(server.stateFolder, 'server.json'), 'utf8')).token,
       };
     });

@@ -4,10 +4,12 @@ import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import OpenAI from 'openai';
 
 const READY_WITHIN_MS = 120_000;
 const STOPPED_WITHIN_MS = 60_000;
+const LOGGED_WITHIN_MS = 10_000;
 export const REPOSITORY = path.resolve(import.meta.dirname, '../..');
 
 export const MODEL = 'SmolLM2-135M-Instruct-4bit';
@@ -34,7 +36,8 @@ export async function startServer({ folder = MODEL_FOLDER, flags = [], preload =
   return startProcess(BINARY, words, stateFolder);
 }
 
-/** The same of any program that prints the ready line; `log()` is what it wrote to standard error. */
+/** The same of any program that prints the ready line; `log()` is what it wrote to standard error, `logged(pattern)` the
+ *  match in it, waited for: what was written before the ready line may be read after it. */
 export async function startProcess(binary, words, stateFolder) {
   const child = spawn(binary, words, {
     env: { ...process.env, MLXD_HOME: stateFolder },
@@ -70,6 +73,13 @@ export async function startProcess(binary, words, stateFolder) {
     url,
     stateFolder,
     log: () => log,
+    async logged(pattern) {
+      for (const began = Date.now(); Date.now() - began < LOGGED_WITHIN_MS; await delay(10)) {
+        const found = pattern.exec(log);
+        if (found) return found;
+      }
+      throw new Error(`the log has no ${pattern}:\n${log}`);
+    },
     openai: new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0, timeout: 120_000 }),
     metrics: () => fetchMetrics(url),
     /** Ends the server as a service manager would; fails if it does not leave in order. */
