@@ -47,8 +47,7 @@ function(mlxd_module name)
   endif()
 endfunction()
 
-# mlxd_test(NAME SOURCES file... DEPENDS target...): a GoogleTest program run as one CTest entry. At most one of these
-# runs at a time, beside tests of the whole program, which mostly wait.
+# mlxd_test(NAME SOURCES file... DEPENDS target...): a GoogleTest program run as one CTest entry.
 function(mlxd_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
@@ -56,5 +55,5 @@ function(mlxd_test name)
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   target_compile_definitions(${name} PRIVATE MLXD_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
-  set_tests_properties(${name} PROPERTIES TIMEOUT 900 RESOURCE_LOCK cores)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900)
 endfunction()
