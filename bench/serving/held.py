@@ -25,6 +25,8 @@ QUIET_S = 5
 PROBE_EVERY_S = 0.25
 DESCRIPTORS = 8192
 PROMPT_WORDS = 16
+#: Threads that compute steps, by their names; the others serve.
+STEP_THREADS = ("mlxd-engine", "mlxd-compute")
 
 
 class Connection(asyncio.Protocol):
@@ -109,19 +111,33 @@ async def probe(connection, every_s, samples):
 
 
 def cpu_s(pid):
-    """Seconds of processor time that a process has used, as Linux tells."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds of processor time that a process has used, and those of them outside the steps; None without Linux's files."""
+    everything = own = 0.0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as stat:
+                name, _, rest = stat.read().partition("(")[2].rpartition(")")
+            fields = rest.split()
+            used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            everything += used
+            own += 0.0 if name in STEP_THREADS else used
+    except OSError:
+        return None
+    return everything, own
 
 
 async def measure(server, arguments, end_tokens, round_number, samples):
     address = urllib.parse.urlsplit(server.url)
 
     async def streams(program, number):
+        before = cpu_s(server.pid)
         rate, first, pauses = await run_streams(address, server.model, arguments.streams, arguments.tokens, end_tokens,
                                                 number)
+        after = cpu_s(server.pid)
         samples.add("demo", "all streams together", "tokens/s", True, program, rate)
+        if before and after:
+            samples.add("demo", "own processor time (≤ 15), requests included", "µs a token", False, program,
+                        (after[1] - before[1]) * 1e6 / (arguments.streams * arguments.tokens))
         samples.add("demo", "first token, median", "ms", False, program, report.median(first))
         samples.add("demo", "longest pause of any stream", "ms", False, program, max(pauses))
 
@@ -130,11 +146,12 @@ async def measure(server, arguments, end_tokens, round_number, samples):
     idle = await connect(address, arguments.idle)
     await asyncio.gather(*(connection.check_health() for connection in idle))
     samples.add("demo", "to open and ask on each", "ms", False, "held", (time.perf_counter() - began) * 1000)
-    if os.path.exists("/proc/self/stat"):
-        before = cpu_s(server.pid)
-        await asyncio.sleep(QUIET_S)
+    before = cpu_s(server.pid)
+    await asyncio.sleep(QUIET_S)
+    after = cpu_s(server.pid)
+    if before and after:
         samples.add("demo", "processor time while all are idle", "% of a core", False, "held",
-                    100 * (cpu_s(server.pid) - before) / QUIET_S)
+                    100 * (after[0] - before[0]) / QUIET_S)
     answers = []
     prober = asyncio.create_task(probe(idle[0], PROBE_EVERY_S, answers))
     await streams("held", 2 * round_number + 1)
