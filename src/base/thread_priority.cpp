@@ -1,7 +1,8 @@
 #include "base/thread_priority.h"
 
-#ifdef __APPLE__
 #include <pthread.h>
+
+#ifdef __APPLE__
 #include <sys/qos.h>
 #else
 #include <sys/resource.h>
@@ -26,6 +27,14 @@ void lower_thread_priority() {
   const int now = ::getpriority(PRIO_PROCESS, 0);
   if (now == -1 && errno != 0) return;
   ::setpriority(PRIO_PROCESS, 0, std::min(kLowest, now + kSteps));
+#endif
+}
+
+void name_this_thread(const char* name) {
+#ifdef __APPLE__
+  ::pthread_setname_np(name);
+#else
+  ::pthread_setname_np(::pthread_self(), name);
 #endif
 }
 

@@ -1,8 +1,10 @@
 #include "base/thread_priority.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace mlxd {
@@ -21,6 +23,15 @@ TEST(ThreadPriority, is_lowered_for_the_thread_and_those_that_it_starts_alone) {
   EXPECT_EQ(own, std::min(19, before + 10));
   EXPECT_EQ(of_child, own);
   EXPECT_EQ(priority(), before);
+}
+
+TEST(ThreadPriority, a_thread_has_the_name_it_was_given) {
+  char name[16] = {};
+  std::thread([&] {
+    name_this_thread("mlxd-compute");
+    ::pthread_getname_np(::pthread_self(), name, sizeof(name));
+  }).join();
+  EXPECT_STREQ(name, "mlxd-compute");
 }
 #endif
 

@@ -1,7 +1,5 @@
 #include "runtime/engine_thread.h"
 
-#include <pthread.h>
-
 #include <atomic>
 #include <exception>
 #include <future>
@@ -14,6 +12,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/thread_priority.h"
 #include "engine/engine.h"
 #include "runtime/engine_inbox.h"
 #include "runtime/stream_state.h"
@@ -24,14 +23,6 @@ namespace {
 // What a request's own wishes lead to, such as a schema that allows no answer.
 bool is_asked_for(const Error& error) {
   return error.kind == ErrorKind::kInvalidArgument || error.kind == ErrorKind::kUnsupported;
-}
-
-void name_this_thread(const char* name) {
-#if defined(__APPLE__)
-  pthread_setname_np(name);
-#else
-  pthread_setname_np(pthread_self(), name);
-#endif
 }
 
 // What the rest of the program may know of a loaded engine without asking its thread.

@@ -158,7 +158,7 @@ def run(url, model, case, number):
         "messages": [{"role": "user", "content": "Say something about the weather, the lights and the numbers."}],
         "temperature": 1.5,
         "seed": number,
-        "max_tokens": 2500 if case == "five strict tools" else 600,
+        "max_tokens": 6000 if case == "five strict tools" else 600,
         "stream": number % 2 == 1,
         **CASES[case],
     }

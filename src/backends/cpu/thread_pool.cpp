@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/mutex.h"
+#include "base/thread_priority.h"
 
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -188,7 +189,10 @@ ThreadPool::ThreadPool(std::int32_t num_threads) : num_threads_(num_threads) {
   const bool pin = static_cast<std::size_t>(num_threads) <= cpus.size();
   impl_->workers.reserve(static_cast<std::size_t>(num_threads - 1));
   for (std::int32_t i = 1; i < num_threads; ++i) {
-    impl_->workers.emplace_back([impl = impl_.get(), i] { impl->work(i); });
+    impl_->workers.emplace_back([impl = impl_.get(), i] {
+      name_this_thread("mlxd-compute");
+      impl->work(i);
+    });
     if (pin) pin_to(impl_->workers.back(), cpus[static_cast<std::size_t>(i)]);
   }
 }
