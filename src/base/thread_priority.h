@@ -7,7 +7,8 @@ namespace mlxd {
 /// starts later. Where the system does not allow it nothing changes.
 void lower_thread_priority();
 
-/// Names the calling thread, for tools that list threads; at most 15 bytes. The others have the program's name.
+/// Names the calling thread, for tools that list threads; at most 15 bytes. The others have the program's
+/// name.
 void name_this_thread(const char* name);
 
 }  // namespace mlxd

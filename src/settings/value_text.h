@@ -1,5 +1,5 @@
-// Values as people write them on a command line and in files: whole numbers, switches (sizes and decimal numbers:
-// base/size_text.h). Pure functions.
+// Values as people write them on a command line and in files: whole numbers, switches (sizes and decimal
+// numbers: base/size_text.h). Pure functions.
 #pragma once
 
 #include <cstdint>

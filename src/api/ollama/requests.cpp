@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "base/ascii.h"
 #include "api/openai/chat_request.h"
+#include "base/ascii.h"
 
 namespace mlxd::api::ollama {
 
