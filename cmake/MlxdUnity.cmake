@@ -1,5 +1,5 @@
-# Unity builds: several files of a target are compiled as one, which reads the headers that they share once: less than
-# half of the time of a build from nothing. A file there may use what only another one includes; the debug build, which
+# Unity builds: several files of a target are compiled as one, which reads the headers that they share once. With the
+# levels of MlxdCompiler.cmake a build from nothing took 29 minutes of processor time instead of 37. A file there may use what only another one includes; the debug build, which
 # compiles each file by itself, finds that.
 option(MLXD_UNITY "Compile several files of a target as one" OFF)
 set(CMAKE_UNITY_BUILD ${MLXD_UNITY})
