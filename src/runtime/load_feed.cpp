@@ -24,6 +24,7 @@ std::string_view to_string(LoadStep step) {
 }
 
 void LoadFeed::publish(LoadStep step, float fraction, std::string message) {
+  std::vector<std::shared_ptr<Follower>> behind;
   {
     const MutexLock lock(mutex_);
     const TimePoint now = Clock::real().now();
@@ -36,27 +37,35 @@ void LoadFeed::publish(LoadStep step, float fraction, std::string message) {
     }
     events_.push_back(
         {step, fraction, std::chrono::duration<double>(now - started_).count(), std::move(message)});
+    for (const auto& each : followers_) {
+      // Who is telling it something will see what is new.
+      if (!std::exchange(each->is_telling, true)) behind.push_back(each);
+    }
   }
-  tell();
+  for (const auto& each : behind) bring_up_to_date(each);
 }
 
 std::uint64_t LoadFeed::follow(Listener listener) {
-  std::uint64_t id = 0;
+  const auto follower = std::make_shared<Follower>();
+  follower->listener = std::move(listener);
+  follower->is_telling = true;
   {
     const MutexLock lock(mutex_);
-    id = next_id_++;
-    followers_.push_back({id, std::make_shared<Listener>(std::move(listener)), 0});
+    follower->id = next_id_++;
+    followers_.push_back(follower);
   }
-  tell();
+  bring_up_to_date(follower);
   const MutexLock lock(mutex_);
-  const bool is_there =
-      std::any_of(followers_.begin(), followers_.end(), [id](const Follower& each) { return each.id == id; });
-  return is_there ? id : 0;
+  return std::find(followers_.begin(), followers_.end(), follower) != followers_.end() ? follower->id : 0;
 }
 
 void LoadFeed::stop(std::uint64_t follower) {
   const MutexLock lock(mutex_);
-  std::erase_if(followers_, [follower](const Follower& each) { return each.id == follower; });
+  const auto which = std::find_if(followers_.begin(), followers_.end(),
+                                  [follower](const auto& each) { return each->id == follower; });
+  if (which == followers_.end()) return;
+  (*which)->is_stopped = true;
+  followers_.erase(which);
 }
 
 LoadEvent LoadFeed::latest() const {
@@ -64,27 +73,19 @@ LoadEvent LoadFeed::latest() const {
   return events_.empty() ? LoadEvent{} : events_.back();
 }
 
-void LoadFeed::tell() {
-  {
-    const MutexLock lock(mutex_);
-    if (std::exchange(telling_, true)) return;  // that thread will see what is new
-  }
+void LoadFeed::bring_up_to_date(const std::shared_ptr<Follower>& follower) {
   for (;;) {
-    std::shared_ptr<Listener> listener;
     LoadEvent event;
     {
       const MutexLock lock(mutex_);
-      const auto behind = std::find_if(followers_.begin(), followers_.end(),
-                                       [&](const Follower& each) { return each.told < events_.size(); });
-      if (behind == followers_.end()) {
-        telling_ = false;
+      if (follower->is_stopped || follower->told == events_.size()) {
+        follower->is_telling = false;
         return;
       }
-      listener = behind->listener;
-      event = events_[behind->told++];
-      if (is_last(event.step)) followers_.erase(behind);
+      event = events_[follower->told++];
+      if (is_last(event.step)) std::erase(followers_, follower);
     }
-    (*listener)(event);
+    follower->listener(event);
   }
 }
 

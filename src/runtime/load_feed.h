@@ -37,29 +37,31 @@ class LoadFeed {
  public:
   using Listener = std::function<void(const LoadEvent&)>;
 
-  /// Tells all listeners, on this thread. Of kReading only whole percents are news; after the last step
-  /// nothing is.
+  /// Tells all listeners, each on this thread, or on the one that is telling it something. Of kReading only
+  /// whole percents are news; after the last step nothing is.
   void publish(LoadStep step, float fraction = 0.0F, std::string message = {});
-  /// Calls `listener` with all there was, at once, and with what comes; after the last step it is let go.
-  /// Returns a number to stop by, 0 if there is nothing more to come. `listener` must be quick and must not
-  /// call the feed.
+  /// Calls `listener` with all there was before it returns, and then with what comes, in order and never
+  /// twice at a time; after the last step it is let go. Returns a number to stop by, 0 if there is nothing
+  /// more to come. `listener` must be quick and must not call the feed.
   std::uint64_t follow(Listener listener);
   void stop(std::uint64_t follower);
   LoadEvent latest() const;
 
  private:
+  // Guarded by mutex_, but for the listener, which belongs to the thread that set is_telling.
   struct Follower {
     std::uint64_t id = 0;
-    std::shared_ptr<Listener> listener;
+    Listener listener;
     std::size_t told = 0;  // events
+    bool is_telling = false;
+    bool is_stopped = false;
   };
-  /// Brings every follower up to date. One thread at a time does so, for all.
-  void tell();
+  /// Tells it what is new until nothing is. is_telling was set by this thread.
+  void bring_up_to_date(const std::shared_ptr<Follower>& follower);
 
   mutable Mutex mutex_;
   std::vector<LoadEvent> events_ GUARDED_BY(mutex_);
-  std::vector<Follower> followers_ GUARDED_BY(mutex_);
-  bool telling_ GUARDED_BY(mutex_) = false;
+  std::vector<std::shared_ptr<Follower>> followers_ GUARDED_BY(mutex_);
   std::uint64_t next_id_ GUARDED_BY(mutex_) = 1;
   TimePoint started_ GUARDED_BY(mutex_){};
 };
