@@ -2,6 +2,7 @@
 // back. Values; nothing here is checked against a model yet.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -75,9 +76,12 @@ struct GenerationCall {
   /// A chat's reasoning ends within so many tokens.
   std::optional<std::int32_t> thinking_budget;
   TokenView token_view;
-  bool one_tool_call = false;  // the answer ends with its first complete call
-  bool echo = false;           // the answer's text begins with the prompt's
-  bool echo_alone = false;     // … and nothing is generated
+  std::int32_t max_tool_calls = 0;  // the answer ends with so many complete calls; 0: no bound
+  void limit_tool_calls(std::int32_t most) {
+    max_tool_calls = max_tool_calls == 0 ? most : std::min(max_tool_calls, most);
+  }
+  bool echo = false;        // the answer's text begins with the prompt's
+  bool echo_alone = false;  // … and nothing is generated
   /// With the prompt's text come its tokens and their log-probabilities.
   bool scores_prompt() const { return echo && sampling.logprobs; }
   bool hides_reasoning = false;  // the answer does not show what was thought

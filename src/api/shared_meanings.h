@@ -54,6 +54,8 @@ inline constexpr Meaning kTemplateVariables{
 inline constexpr Meaning kThinkingBudget{"The most tokens of reasoning.", count_from(0)};
 inline constexpr Meaning kParallelToolCalls{"Whether the answer may have several calls.",
                                             boolean().by_default("true")};
+inline constexpr Meaning kMaxToolCalls{"The most calls of one answer, which ends with the last of them.",
+                                       integer(1, 128)};
 inline constexpr Meaning kInformsOnly{"Accepted and let be: it changes nothing here."};
 inline constexpr Meaning kToRefuse{"leave it out"};
 

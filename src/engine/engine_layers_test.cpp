@@ -74,7 +74,7 @@ TEST_F(LayeredPrefill, takes_a_prompt_through_the_layers_beside_the_stream) {
     EXPECT_EQ(taken.slice.num_sequences, 1);
     EXPECT_EQ(taken.slice.first_layer, layer);
     EXPECT_GT(taken.slice.last_layer, layer);
-    EXPECT_GT(taken.chunks[1], 40);
+    EXPECT_TRUE(taken.chunks[1] > 40 || num_tokens + taken.chunks[1] == 500) << taken.chunks[1];
     ++num_slices;
     layer = taken.slice.last_layer % kNumLayers;
     if (layer == 0) num_tokens += taken.chunks[1];

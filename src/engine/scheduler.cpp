@@ -354,15 +354,16 @@ void Scheduler::emit_plan() {
     chunks_.push_back(chunk);
     num_prefilling_ += running.planned;
   }
-  prefill_ = num_prefilling_;
+  double share = 1.0;
   if (!wave_.empty()) {
-    prefill_ *= static_cast<double>(layers_.last - layers_.first) / options_.num_layers;
+    share = static_cast<double>(layers_.last - layers_.first) / options_.num_layers;
     wave_layers_ = layers_.last;
     if (finishes) {
       wave_.clear();
       wave_layers_ = 0;
     }
   }
+  prefill_ = StepPacer::work(num_prefilling_, share);
   for (const ScheduledChunk& chunk : chunks_) {
     cache_.begin_step(chunk.sequence->held());
     const bool decodes = chunk.num_tokens == 1 && !chunk.kept_row;

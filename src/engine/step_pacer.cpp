@@ -18,9 +18,9 @@ constexpr double kRisingWeight = 0.5;
 constexpr double kFallingWeight = 0.15;
 constexpr double kUnknownCostTokens = 128.0;
 // The time of fewer is mostly that of the pass itself.
-constexpr double kLeastPureTokens = 16.0;
-constexpr double kLeastGrowth = 32.0;
-// A piece costs as if it had so many tokens more.
+constexpr double kLeastPureWork = 40.0;
+constexpr double kLeastGrowth = 56.0;
+// A piece costs as if it had so many tokens more: weights and keys are fetched and unpacked for each anew.
 constexpr double kPieceTokens = 24.0;
 // A layer is begun that is expected to overdraw its step by so much of itself: estimates waver, and a layer
 // less would leave the rest of the step's time unused.
@@ -56,7 +56,11 @@ double StepPacer::prefill_token_seconds() const {
   return begins_ ? std::max(per_token_, per_token_pure_) : per_token_;
 }
 
-/// Prompt tokens that a step has time for.
+double StepPacer::work(double tokens, double share) {
+  return tokens > 0.0 ? (tokens + kPieceTokens) * share : 0.0;
+}
+
+/// The work of prompts that a step has time for.
 double StepPacer::room(std::int32_t num_decodes) const {
   const double decode = decode_seconds(num_decodes);
   if (num_decodes < 1 || decode <= 0.0) return std::numeric_limits<double>::infinity();
@@ -70,22 +74,23 @@ StepPacer::Prefill StepPacer::begin_prefill(std::int32_t num_decodes, std::int32
   const std::int32_t most = std::min(wanted, options_.step_token_budget - num_decodes);
   if (most <= 0) return {0, options_.num_layers};
   const double room = this->room(num_decodes);
-  if (room >= most) return {most, options_.num_layers};
+  if (room >= work(most, 1.0)) return {most, options_.num_layers};
   const std::int32_t whole =
-      std::min(most, std::max(kLeastTokens, static_cast<std::int32_t>(room) / kTile * kTile));
+      std::min(most, std::max(kLeastTokens, static_cast<std::int32_t>(room - kPieceTokens) / kTile * kTile));
   Prefill best{whole, options_.num_layers};
   // Of a piece that takes so many steps, in tokens a step.
   const auto rate = [](std::int32_t tokens, std::int32_t steps) {
-    return tokens * (tokens / (tokens + kPieceTokens)) / steps;
+    return static_cast<double>(tokens) / steps;
   };
-  double best_rate = rate(best.tokens, 1);
+  // The least is taken whatever it costs: as if it took the steps that it has no room in.
+  double best_rate = whole / std::max(1.0, work(whole, 1.0) / std::max(room, 1e-9));
   const std::int32_t most_sliced = std::min(most, options_.most_sliced_tokens);
   const double token_layers = room * options_.num_layers;
   for (std::int32_t layers = 1; layers < options_.num_layers; ++layers) {
-    const auto filling = static_cast<std::int32_t>(token_layers / layers);
+    const auto filling = static_cast<std::int32_t>(token_layers / layers - kPieceTokens);
     const std::int32_t tokens = std::min(most_sliced, std::max(filling, kLeastTokens));
     if (tokens <= whole) break;
-    const std::int32_t fitting = std::max(1, static_cast<std::int32_t>(token_layers / tokens));
+    const std::int32_t fitting = std::max(1, static_cast<std::int32_t>(token_layers / work(tokens, 1.0)));
     const std::int32_t steps = (options_.num_layers + fitting - 1) / fitting;
     if (rate(tokens, steps) <= best_rate) continue;
     best = {tokens, fitting};
@@ -96,7 +101,7 @@ StepPacer::Prefill StepPacer::begin_prefill(std::int32_t num_decodes, std::int32
 
 std::int32_t StepPacer::next_layers(std::int32_t num_decodes, std::int32_t tokens,
                                     std::int32_t layers_left) const {
-  const double layers = room(num_decodes) * options_.num_layers / tokens + kOverdrawnLayer;
+  const double layers = room(num_decodes) * options_.num_layers / work(tokens, 1.0) + kOverdrawnLayer;
   if (layers >= layers_left) return layers_left;
   return std::max(1, static_cast<std::int32_t>(layers));
 }
@@ -110,7 +115,7 @@ void StepPacer::observe(std::int32_t num_decodes, double prefill, double seconds
     return;
   }
   if (num_decodes == 0) {
-    if (prefill >= kLeastPureTokens) learn(per_token_pure_, seconds / prefill, kPureWeight, kPureWeight);
+    if (prefill >= kLeastPureWork) learn(per_token_pure_, seconds / prefill, kPureWeight, kPureWeight);
     return;
   }
   const double decode = decode_seconds(num_decodes);

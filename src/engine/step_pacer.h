@@ -5,14 +5,14 @@
 // Bound: a step with prefill should take at most `gap_ratio` times what a step of the same decodes alone
 // takes. The time of a step is taken as
 //
-//   seconds = decode(num_decodes) + prefill · per_token
+//   seconds = decode(num_decodes) + work · per_token
 //
-// where `prefill` counts prompt tokens, one that goes through a part of the layers as that part, and both
-// terms are moving averages of what was measured in such steps. A few prompt tokens ride along with the
-// decodes' pass over the weights for next to nothing, so where a prefill begins a token is taken to cost at
-// least what it does in steps that only prefill. Until something has been measured, and where nothing
-// decodes, the whole budget is given. Beside decodes the prefill at most doubles from one step to the next.
-// It never stops: a step gives it at least kLeastTokens, or a layer.
+// where `work` counts the tokens of a piece of a prompt and some more for the piece itself, in a part of the
+// layers as that part, and both terms are moving averages of what was measured in such steps. A few prompt
+// tokens ride along with the decodes' pass over the weights for next to nothing, so where a prefill begins a
+// token is taken to cost at least what it does in steps that only prefill. Until something has been measured,
+// and where nothing decodes, the whole budget is given. Beside decodes the prefill at most doubles from one
+// step to the next. It never stops: a step gives it at least kLeastTokens, or a layer.
 //
 // Few tokens at a time cost more each: weights and keys are fetched and unpacked for each piece anew. So
 // where the bound leaves room for few tokens only, many are taken together and go through some of the layers
@@ -47,7 +47,9 @@ class StepPacer {
   Prefill begin_prefill(std::int32_t num_decodes, std::int32_t wanted) const;
   /// Layers that a step with these decodes takes so many tokens further, of those left.
   std::int32_t next_layers(std::int32_t num_decodes, std::int32_t tokens, std::int32_t layers_left) const;
-  /// What a step took. Steps of no measurable time teach nothing.
+  /// The work of a piece of a prompt that goes through this share of the layers.
+  static double work(double tokens, double share);
+  /// What a step took, with `prefill` the work of its prompts. Steps of no measurable time teach nothing.
   void observe(std::int32_t num_decodes, double prefill, double seconds);
   /// What a step took that had more to do than these decodes, but no prefill.
   void observe_at_most(std::int32_t num_decodes, double seconds);

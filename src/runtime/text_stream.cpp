@@ -110,7 +110,7 @@ void TextStream::pass_on(std::vector<AnswerPiece>&& pieces, TextEvent& out) {
       flush_content(out);
       const bool ends_call = piece.kind == AnswerPiece::Kind::kCallEnd;
       append_piece(out.pieces, std::move(piece));
-      if (ends_call && options_.one_call) {
+      if (ends_call && ++num_calls_ == options_.max_calls) {
         finished_ = true;
         out.finish = FinishReason::kToolCalls;
       }

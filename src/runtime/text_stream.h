@@ -35,7 +35,7 @@ class TextStream {
     std::vector<TokenId> stop_tokens = {};  // their text is not part of the answer
     bool skip_special_tokens = true;
     bool logprobs = false;
-    bool one_call = false;  // the answer ends with its first complete call
+    std::int32_t max_calls = 0;  // the answer ends with so many complete calls; 0: no bound
     /// Tells the answer's parts apart; absent: all of it is content.
     std::optional<dialects::OutputParser> parser = {};
   };
@@ -76,6 +76,7 @@ class TextStream {
   Detokenizer detokenizer_;
   StopMatcher stop_matcher_;
   std::int32_t completion_tokens_ = 0;
+  std::int32_t num_calls_ = 0;  // complete ones
   std::int32_t reasoning_tokens_ = 0;
   Usage::Prediction prediction_;
   bool finished_ = false;

@@ -216,20 +216,22 @@ TEST_F(TextStreamTest, tells_reasoning_and_calls_from_content_and_counts_what_wa
   }
 }
 
-TEST_F(TextStreamTest, stop_strings_end_content_only_and_one_call_may_be_the_last) {
+TEST_F(TextStreamTest, stop_strings_end_content_only_and_calls_can_be_bounded) {
   using Kind = AnswerPiece::Kind;
   const std::string call = "<tool_call>{\"name\": \"weather\", \"arguments\": {}}</tool_call>";
   Outcome outcome = run(parsing_options({"STOP"}), events_of("<think>STOP</think>a STOP b"), 3);
   EXPECT_EQ(outcome.text, "a ");
   EXPECT_EQ(outcome.last.matched_stop, "STOP");
   EXPECT_EQ(outcome.last.finish, FinishReason::kStop);
-  TextStream::Options one = parsing_options({});
-  one.one_call = true;
-  outcome = run(std::move(one), events_of(call + call), 5);
-  EXPECT_EQ(outcome.last.finish, FinishReason::kToolCalls);
-  EXPECT_EQ(std::count_if(outcome.pieces.begin(), outcome.pieces.end(),
-                          [](const AnswerPiece& piece) { return piece.kind == Kind::kCallBegin; }),
-            1);
+  for (const std::int32_t most : {1, 2}) {
+    TextStream::Options bounded = parsing_options({});
+    bounded.max_calls = most;
+    outcome = run(std::move(bounded), events_of(call + call + call), 5);
+    EXPECT_EQ(outcome.last.finish, FinishReason::kToolCalls);
+    EXPECT_EQ(std::count_if(outcome.pieces.begin(), outcome.pieces.end(),
+                            [](const AnswerPiece& piece) { return piece.kind == Kind::kCallBegin; }),
+              most);
+  }
 }
 
 }  // namespace

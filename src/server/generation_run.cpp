@@ -123,7 +123,7 @@ std::unique_ptr<TextStream> GenerationRun::make_text_stream(const api::Generatio
   TextStream::Options options{.stop_strings = call.stop_strings,
                               .stop_tokens = end_tokens_,
                               .logprobs = call.sampling.logprobs,
-                              .one_call = call.one_tool_call};
+                              .max_calls = call.max_tool_calls};
   if (chat_) options.parser.emplace(chat_->format, call.conversation->tools, chat_->start);
   return std::make_unique<TextStream>(*options_.model->tokenizer, std::move(options));
 }
@@ -164,7 +164,7 @@ Result<std::optional<GrammarMatcher>> GenerationRun::compile_grammar(const api::
   const AnswerWish wish{.content = call.answer_grammar ? &*call.answer_grammar : nullptr,
                         .tools = tools,
                         .must_call = conversation.must_call,
-                        .several = !call.one_tool_call && conversation.tool_to_call.empty(),
+                        .max_calls = conversation.tool_to_call.empty() ? call.max_tool_calls : 1,
                         .thinking_budget = call.thinking_budget};
   const std::optional<Grammar> grammar = TRY(answer_grammar(wish, chat_->format, *model.tokenizer));
   if (!grammar) return std::optional<GrammarMatcher>();

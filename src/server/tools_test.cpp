@@ -111,11 +111,18 @@ TEST_F(ToolsOverHttp, a_whole_answer_and_a_streamed_one_say_the_same) {
   EXPECT_NE(streamed.ids[0], streamed.ids[1]);
 }
 
-TEST_F(ToolsOverHttp, an_answer_can_be_limited_to_one_call) {
+TEST_F(ToolsOverHttp, an_answer_can_be_limited_to_so_many_calls) {
   serve(kCalls);
-  const json::value whole = json::parse(post(tools_ + R"(,"parallel_tool_calls":false)"));
-  EXPECT_EQ(whole.at_pointer("/choices/0/message/tool_calls").as_array().size(), 1U);
-  EXPECT_EQ(whole.at_pointer("/choices/0/finish_reason"), "tool_calls");
+  const auto num_calls = [this](const std::string& more) {
+    const json::value whole = json::parse(post(tools_ + more));
+    EXPECT_EQ(whole.at_pointer("/choices/0/finish_reason"), "tool_calls");
+    return whole.at_pointer("/choices/0/message/tool_calls").as_array().size();
+  };
+  EXPECT_EQ(num_calls(R"(,"parallel_tool_calls":false)"), 1U);
+  EXPECT_EQ(num_calls(R"(,"max_tool_calls":1)"), 1U);
+  EXPECT_EQ(num_calls(R"(,"max_tool_calls":2)"), 2U);
+  EXPECT_EQ(num_calls(R"(,"max_tool_calls":3)"), 2U);
+  EXPECT_EQ(num_calls(R"(,"max_tool_calls":3,"parallel_tool_calls":false)"), 1U);
 }
 
 TEST_F(ToolsOverHttp, without_tools_no_text_is_a_call) {
@@ -137,7 +144,6 @@ TEST_F(ToolsOverHttp, a_call_that_breaks_off_is_text) {
   EXPECT_EQ(whole.at_pointer("/choices/0/finish_reason"), "stop");
 }
 
-// The model would say what it always says; it calls all the same.
 // The model says a byte a token: it is cut everywhere.
 TEST_F(ToolsOverHttp, a_call_that_the_limit_cuts_off_is_no_text) {
   serve(kCalls);
@@ -157,6 +163,7 @@ TEST_F(ToolsOverHttp, a_call_that_the_limit_cuts_off_is_no_text) {
   }
 }
 
+// The model would say what it always says; it calls all the same.
 TEST_F(ToolsOverHttp, a_call_can_be_forced) {
   serve("Certainly!");
   const std::string tools =
@@ -175,6 +182,19 @@ TEST_F(ToolsOverHttp, a_call_can_be_forced) {
       EXPECT_TRUE(json::parse(function.at("arguments").as_string()).is_object());
     }
   }
+  std::size_t most = 0;
+  for (int seed = 0; seed < 8; ++seed) {
+    const json::value whole = json::parse(
+        post(tools +
+             R"(,"max_tool_calls":3,"temperature":1.5,"max_tokens":1000,"tool_choice":"required","seed":)" +
+             std::to_string(seed)));
+    EXPECT_EQ(whole.at_pointer("/choices/0/finish_reason"), "tool_calls");
+    const std::size_t num_calls = whole.at_pointer("/choices/0/message/tool_calls").as_array().size();
+    EXPECT_GE(num_calls, 1U);
+    EXPECT_LE(num_calls, 3U);
+    most = std::max(most, num_calls);
+  }
+  EXPECT_GT(most, 1U);
 }
 
 // The model would say what it always says; the form wins.

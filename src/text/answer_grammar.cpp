@@ -45,9 +45,13 @@ Result<std::string> call_rules(const AnswerWish& wish, const CallFrame& frame, c
   rules += "call: " + lark_text(frame.call_open, tokenizer) + "call_tail\n";
   rules += "call_tail: " + any_tool(wish) + lark_text(frame.call_close, tokenizer) + "\n";
   rules += "calls_tail: ";
-  if (wish.several && !frame.one_only) rules += "( " + lark_text(frame.separator, tokenizer) + "call )* ";
+  const bool several = wish.max_calls != 1 && !frame.one_only;
+  if (several) {
+    rules += "( " + lark_text(frame.separator, tokenizer) + "call )";
+    rules += wish.max_calls > 0 ? "{0," + std::to_string(wish.max_calls - 1) + "} " : "* ";
+  }
   const std::string close = lark_text(frame.section_close, tokenizer);
-  rules += close.empty() && (!wish.several || frame.one_only) ? "\"\"" : close;
+  rules += close.empty() && !several ? "\"\"" : close;
   return rules + "\n";
 }
 

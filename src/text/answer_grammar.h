@@ -20,7 +20,7 @@ struct AnswerWish {
   const Grammar* content = nullptr;
   std::span<const Tool> tools = {};  // that may be called; empty: none
   bool must_call = false;            // the answer is calls; else calls or content
-  bool several = true;               // of the calls; false: one
+  std::int32_t max_calls = 0;        // in one answer; 0: no bound
   /// Tokens that harmony's analysis may have: a budget for what has no markers of its own is a part of the
   /// grammar. Others are AnswerConstraint's.
   std::optional<std::int32_t> thinking_budget{};

@@ -184,7 +184,7 @@ class Probe {
     const AnswerWish form{.content = wish.schema.empty() ? nullptr : &content,
                           .tools = conversation.tools,
                           .must_call = wish.must_call,
-                          .several = false};
+                          .max_calls = 1};
     const auto grammar = TRY(answer_grammar(form, prompt.format, model_.tokenizer()));
     if (!grammar) return std::shared_ptr<TokenConstraint>();
     return std::shared_ptr<TokenConstraint>(

@@ -3,72 +3,26 @@
 // anew. Then what must be refused.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "backends/cpu/cpu_backend.h"
 #include "model/float_formats.h"
-#include "model/json.h"
 #include "model/model_folder.h"
-#include "model/safetensors_writer.h"
-#include "model/testing/rule_model.h"
 #include "model/testing/synthetic_model.h"
-#include "step_runner.h"
+#include "written_models.h"
 
 namespace mlxd::testing {
 namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
-using Bytes = std::vector<std::byte>;
-using Logits = std::vector<float>;
-
-constexpr std::int64_t kHidden = 128;
-constexpr std::int64_t kIntermediate = 256;
-constexpr std::int64_t kVocabulary = 64;
-
-struct Tensor {
-  std::string name;
-  DType dtype = DType::kF32;
-  std::vector<std::int64_t> shape;
-  Bytes data;
-};
-
-template <typename T>
-Bytes bytes_of(const std::vector<T>& values) {
-  Bytes bytes(values.size() * sizeof(T));
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  return bytes;
-}
-
-/// SplitMix64.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    std::uint64_t z = (state_ += 0x9E3779B97F4A7C15ULL);
-    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBULL;
-    return z ^ (z >> 31U);
-  }
-  std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(next() % limit); }
-  float between(float low, float high) {
-    return low + (high - low) * static_cast<float>(static_cast<double>(next() >> 11U) * 0x1p-53);
-  }
-
- private:
-  std::uint64_t state_;
-};
 
 /// A matrix of codes: value = (code − zero) · scale.
 struct Codes {
@@ -236,15 +190,6 @@ std::vector<Tensor> store_compressed(const std::string& name, const Codes& codes
   return stored;
 }
 
-Tensor dense(const std::string& name, std::vector<std::int64_t> shape, float low, float high) {
-  Random random(std::hash<std::string>{}(name));
-  std::int64_t count = 1;
-  for (const std::int64_t size : shape) count *= size;
-  std::vector<float> values;
-  for (std::int64_t i = 0; i < count; ++i) values.push_back(random.between(low, high));
-  return {name, DType::kF32, std::move(shape), bytes_of(values)};
-}
-
 struct Matrix {
   std::string name;
   std::int64_t rows = 0;
@@ -267,26 +212,6 @@ std::vector<Matrix> matrices() {
   return all;
 }
 
-json::object base_config() {
-  return {{"model_type", "llama"},          {"hidden_size", kHidden},
-          {"num_hidden_layers", 2},         {"intermediate_size", kIntermediate},
-          {"num_attention_heads", 4},       {"num_key_value_heads", 2},
-          {"rms_norm_eps", 1e-5},           {"vocab_size", kVocabulary},
-          {"max_position_embeddings", 256}, {"tie_word_embeddings", true}};
-}
-
-void write_tensors(const fs::path& folder, const json::object& config, const std::vector<Tensor>& tensors) {
-  fs::create_directories(folder);
-  std::vector<TensorLayout> layouts;
-  for (const Tensor& tensor : tensors) layouts.push_back({tensor.name, tensor.dtype, tensor.shape});
-  auto writer = SafetensorsWriter::create(folder / "model.safetensors", layouts);
-  ASSERT_TRUE(writer.ok()) << writer.error().message;
-  for (const Tensor& tensor : tensors)
-    ASSERT_TRUE(writer->write(tensor.name, tensor.data).ok()) << tensor.name;
-  ASSERT_TRUE(writer->finish().ok());
-  std::ofstream(folder / "config.json", std::ios::trunc) << json::serialize(config);
-}
-
 /// A llama of these projections.
 void write_model(const fs::path& folder, const json::object& config, std::vector<Tensor> tensors) {
   for (int i = 0; i < 2; ++i) {
@@ -297,28 +222,6 @@ void write_model(const fs::path& folder, const json::object& config, std::vector
   tensors.push_back(dense("model.embed_tokens.weight", {kVocabulary, kHidden}, -1.0F, 1.0F));
   tensors.push_back(dense("model.norm.weight", {kHidden}, 0.7F, 1.3F));
   write_tensors(folder, config, tensors);
-}
-
-Result<Logits> run(const fs::path& folder, const CpuOptions& options,
-                   const std::optional<Quantization>& at_load = {}) {
-  const ModelFolder model = TRY(ModelFolder::open(folder, at_load));
-  const std::unique_ptr<CpuBackend> backend = TRY(CpuBackend::load(model, options));
-  TRY(resize_pages(*backend, 3));
-  ScriptedSequence sequence{{}, {0, 1, 2}};
-  for (TokenId i = 0; i < 40; ++i) sequence.tokens.push_back((i * 29 + 7) % kVocabulary);
-  return run_alone(*backend, sequence, 17, WhichLogits::kAll);
-}
-
-void expect_same_bits(const fs::path& a, const fs::path& b, const std::optional<Quantization>& at_load = {}) {
-  for (const CpuPrecision precision : {CpuPrecision::kReference, CpuPrecision::kFast}) {
-    const Result<Logits> first = run(a, {.precision = precision, .num_threads = 2}, at_load);
-    const Result<Logits> second = run(b, {.precision = precision, .num_threads = 2}, at_load);
-    ASSERT_TRUE(first.ok()) << first.error().message;
-    ASSERT_TRUE(second.ok()) << second.error().message;
-    ASSERT_EQ(first->size(), second->size());
-    EXPECT_EQ(std::memcmp(first->data(), second->data(), first->size() * sizeof(float)), 0);
-    EXPECT_TRUE(std::isfinite(first->front()));
-  }
 }
 
 json::object section_of(const Case& test) {
@@ -512,120 +415,6 @@ TEST(ForeignFormats, CompressedMxfp4IsMlxs) {
   expect_same_bits(root.path() / "foreign", root.path() / "mlx");
 }
 
-/// A model of architectures/ as MLX has it, and the same tensors as `transform` writes them.
-void expect_same_bits_as_transformed(
-    const std::string& name, const std::function<std::vector<Tensor>(std::vector<Tensor>)>& transform) {
-  TemporaryFolder root;
-  const fs::path file = fs::path(MLXD_SOURCE_DIR) / "tests/parity/architectures" / (name + ".json");
-  Result<json::object> test = read_json_object(file, 1U << 20U);
-  ASSERT_TRUE(test.ok()) << test.error().message;
-  ASSERT_TRUE(
-      write_rule_model(root.path() / "mlx", test->at("config"), read_rules(test->at("tensors").as_object()))
-          .ok());
-  std::vector<Tensor> tensors;
-  {
-    const Result<WeightMap> weights = WeightMap::open(root.path() / "mlx");
-    ASSERT_TRUE(weights.ok());
-    for (const auto& [key, view] : weights->tensors())
-      tensors.push_back({key, view.dtype, view.shape, Bytes(view.data.begin(), view.data.end())});
-  }
-  write_tensors(root.path() / "raw", test->at("config").as_object(), transform(std::move(tensors)));
-  expect_same_bits(root.path() / "raw", root.path() / "mlx");
-  // Quantized at load they are the same too.
-  expect_same_bits(root.path() / "raw", root.path() / "mlx", Quantization{QuantizationMode::kAffine, 4, 32});
-}
-
-TEST(RawCheckpoints, TextModelsBesideATowerGoByTheirNewNames) {
-  for (const char* name : {"gemma3", "gemma4", "pixtral", "qwen3_vl", "lfm2_vl"}) {
-    SCOPED_TRACE(name);
-    expect_same_bits_as_transformed(name, [](std::vector<Tensor> tensors) {
-      for (Tensor& tensor : tensors) {
-        for (const auto& [from, to] :
-             {std::pair<std::string, std::string>{"language_model.model.", "model.language_model."},
-              {"language_model.lm_head.", "lm_head."}}) {
-          if (tensor.name.starts_with(from)) tensor.name.replace(0, from.size(), to);
-        }
-      }
-      for (const char* tower : {"model.visual.patch_embed.weight", "model.vision_tower.a.weight",
-                                "model.multi_modal_projector.b.bias"})
-        tensors.push_back(dense(tower, {2, 2}, 0.0F, 1.0F));
-      return tensors;
-    });
-  }
-}
-
-/// [experts, in, 2 · out] of gates and ups [experts, out, in] in turns.
-Tensor weave(const std::string& name, const Tensor& gate, const Tensor& up) {
-  const std::int64_t experts = gate.shape[0];
-  const std::int64_t out = gate.shape[1];
-  const std::int64_t in = gate.shape.size() == 3 ? gate.shape[2] : 1;
-  Tensor woven{name, DType::kF32, {experts, in, 2 * out}, Bytes(gate.data.size() * 2)};
-  if (gate.shape.size() == 2) woven.shape = {experts, 2 * out};
-  for (std::int64_t e = 0; e < experts; ++e) {
-    for (std::int64_t row = 0; row < out; ++row) {
-      for (std::int64_t k = 0; k < in; ++k) {
-        const auto from = static_cast<std::size_t>((e * out + row) * in + k) * sizeof(float);
-        const auto to = static_cast<std::size_t>((e * in + k) * 2 * out + 2 * row) * sizeof(float);
-        std::memcpy(woven.data.data() + to, gate.data.data() + from, sizeof(float));
-        std::memcpy(woven.data.data() + to + sizeof(float), up.data.data() + from, sizeof(float));
-      }
-    }
-  }
-  return woven;
-}
-
-TEST(RawCheckpoints, GptOssInFloatsHasInputsBeforeOutputs) {
-  expect_same_bits_as_transformed("gpt_oss", [](const std::vector<Tensor>& tensors) {
-    std::vector<Tensor> raw;
-    const auto find = [&](const std::string& name) {
-      return *std::find_if(tensors.begin(), tensors.end(), [&](const Tensor& t) { return t.name == name; });
-    };
-    for (const Tensor& tensor : tensors) {
-      const std::size_t at = tensor.name.find(".experts.");
-      if (at == std::string::npos) {
-        raw.push_back(tensor);
-        continue;
-      }
-      const std::string stem = tensor.name.substr(0, at + 9);
-      const std::string part = tensor.name.substr(at + 9);
-      if (part == "gate_proj.weight")
-        raw.push_back(weave(stem + "gate_up_proj", tensor, find(stem + "up_proj.weight")));
-      if (part == "gate_proj.bias")
-        raw.push_back(weave(stem + "gate_up_proj_bias", tensor, find(stem + "up_proj.bias")));
-      if (part == "down_proj.bias") {
-        raw.push_back(tensor);
-        raw.back().name = stem + "down_proj_bias";
-      }
-      if (part != "down_proj.weight") continue;
-      Tensor turned{
-          stem + "down_proj", DType::kF32, {tensor.shape[0], tensor.shape[2], tensor.shape[1]}, tensor.data};
-      const std::int64_t rows = tensor.shape[1];
-      const std::int64_t columns = tensor.shape[2];
-      for (std::int64_t i = 0; i < tensor.shape[0] * rows * columns; ++i) {
-        const std::int64_t e = i / (rows * columns);
-        const std::int64_t to = (e * columns + i % columns) * rows + i / columns % rows;
-        std::memcpy(turned.data.data() + static_cast<std::size_t>(to) * sizeof(float),
-                    tensor.data.data() + static_cast<std::size_t>(i) * sizeof(float), sizeof(float));
-      }
-      raw.push_back(std::move(turned));
-    }
-    return raw;
-  });
-}
-
-TEST(RawCheckpoints, WithATensorUnderBothNamesAreRefused) {
-  TemporaryFolder root;
-  std::vector<Tensor> tensors;
-  for (const char* name : {"lm_head.weight", "language_model.lm_head.weight"})
-    tensors.push_back(dense(name, {2, 2}, 0.0F, 1.0F));
-  json::object config{{"model_type", "qwen3_vl"}, {"text_config", base_config()}};
-  write_tensors(root.path(), config, tensors);
-  const Result<ModelFolder> model = ModelFolder::open(root.path());
-  ASSERT_FALSE(model.ok());
-  EXPECT_NE(model.error().message.find("are the same part of the model"), std::string::npos)
-      << model.error().message;
-}
-
 /// Broken models, by what is wrong with the first layer's up_proj.
 class BrokenForeignModels : public ::testing::Test {
  protected:
@@ -650,7 +439,8 @@ class BrokenForeignModels : public ::testing::Test {
     write_foreign(root.path() / "model", test_, tensors_, changes);
     const Result<ModelFolder> model = ModelFolder::open(root.path() / "model");
     ASSERT_EQ(model.ok(), !at_once) << expected;
-    const Error error = model.ok() ? run(root.path() / "model", {.num_threads = 1}).error() : model.error();
+    const Error error =
+        model.ok() ? logits_of(root.path() / "model", {.num_threads = 1}).error() : model.error();
     EXPECT_NE(error.message.find(expected), std::string::npos) << error.message;
   }
 
@@ -747,7 +537,8 @@ TEST(BrokenFp8Models, AreRefusedByName) {
     write_model(root.path() / "model", config, std::move(tensors));
     const Result<ModelFolder> model = ModelFolder::open(root.path() / "model");
     ASSERT_EQ(model.ok(), !at_once) << expected;
-    const Error error = model.ok() ? run(root.path() / "model", {.num_threads = 1}).error() : model.error();
+    const Error error =
+        model.ok() ? logits_of(root.path() / "model", {.num_threads = 1}).error() : model.error();
     EXPECT_NE(error.message.find(expected), std::string::npos) << error.message;
   };
   const std::string down = "model.layers.1.mlp.down_proj.weight";

@@ -162,6 +162,7 @@ constexpr Field<MessagesDraft> kFields[] = {
     {"frequency_penalty", kHonoured, as_openai<openai::read_frequency_penalty>, meaning::kFrequencyPenalty},
     {"repetition_penalty", kHonoured, as_openai<openai::read_repetition_penalty>,
      meaning::kRepetitionPenalty},
+    {"max_tool_calls", kHonoured, as_openai<openai::read_max_tool_calls>, meaning::kMaxToolCalls},
     {"logit_bias", kHonoured, as_openai<openai::read_logit_bias>, meaning::kLogitBias},
     {"cache_salt", kHonoured, as_openai<openai::read_cache_salt>, meaning::kCacheSalt},
     {"keep_alive", kHonoured, as_openai<openai::read_keep_alive>, meaning::kKeepAlive},

@@ -48,7 +48,7 @@ TEST(MessagesRequest, takes_every_field) {
   EXPECT_EQ(call->sampling.top_k, 40);
   EXPECT_EQ(call->sampling.seed, std::uint64_t{7});
   EXPECT_TRUE(call->stream);
-  EXPECT_TRUE(call->one_tool_call);
+  EXPECT_EQ(call->max_tool_calls, 1);
   EXPECT_EQ(call->thinking_budget, 1024);
   EXPECT_EQ(call->reasoning_wish->thinks, true);
   EXPECT_EQ(call->reasoning_wish->effort, "xhigh");

@@ -78,8 +78,9 @@ Result<void> read_tool_choice(const json::value& value, std::string_view field, 
   Conversation& conversation = draft.conversation();
   draft.no_tools = kind == "none";
   conversation.must_call = kind == "any" || kind == "tool";
-  if (const json::value* single = present(choice, "disable_parallel_tool_use"))
-    draft.call().one_tool_call = TRY(read_boolean(*single, path + ".disable_parallel_tool_use"));
+  if (const json::value* single = present(choice, "disable_parallel_tool_use")) {
+    if (TRY(read_boolean(*single, path + ".disable_parallel_tool_use"))) draft.call().limit_tool_calls(1);
+  }
   if (kind != "tool") return {};
   const json::value* name = present(choice, "name");
   if (name == nullptr) return missing_field(path + ".name");

@@ -104,7 +104,7 @@ Result<void> check_tools(const RequestDraft& draft) {
 }
 
 Result<void> read_parallel_tool_calls(const json::value& value, std::string_view field, RequestDraft& draft) {
-  draft.call.one_tool_call = !TRY(read_boolean(value, field));
+  if (!TRY(read_boolean(value, field))) draft.call.limit_tool_calls(1);
   return {};
 }
 
@@ -218,6 +218,7 @@ constexpr Field<RequestDraft> kFields[] = {
      {"Whether tools are called: none, if the model wants, at least one, or the one that is named.",
       typed("'none'|'auto'|'required'|NamedTool")}},
     {"parallel_tool_calls", kHonoured, read_parallel_tool_calls, meaning::kParallelToolCalls},
+    {"max_tool_calls", kHonoured, read_max_tool_calls, meaning::kMaxToolCalls},
     {"reasoning_effort",
      kHonoured,
      read_reasoning_effort,

@@ -196,6 +196,11 @@ Result<void> read_thinking_budget(const json::value& value, std::string_view fie
   return {};
 }
 
+Result<void> read_max_tool_calls(const json::value& value, std::string_view field, RequestDraft& draft) {
+  draft.call.limit_tool_calls(TRY(read_int32(value, field)));
+  return {};
+}
+
 Result<void> read_effort(const json::value& value, std::string_view field, Conversation& conversation) {
   conversation.reasoning_effort = TRY(read_string(value, field));
   return {};

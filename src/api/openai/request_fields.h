@@ -49,7 +49,7 @@ using ReadField = Result<void>(const boost::json::value& value, std::string_view
 ReadField read_model, read_adapter, read_temperature, read_top_p, read_top_k, read_min_p, read_seed, read_n,
     read_stop, read_max_tokens, read_presence_penalty, read_frequency_penalty, read_repetition_penalty,
     read_logit_bias, read_stream, read_stream_options, read_cache_salt, read_keep_alive,
-    read_chat_template_kwargs, read_thinking_budget;
+    read_chat_template_kwargs, read_thinking_budget, read_max_tool_calls;
 
 /// Obfuscation pads events against listeners on the line; nobody listens between two programs of one machine.
 template <typename Target>

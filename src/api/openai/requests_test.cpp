@@ -164,7 +164,7 @@ TEST(ChatRequest, takes_tools_in_the_order_of_their_keys) {
   EXPECT_EQ(tool.declaration_json,
             R"({"type": "function", "function": {"name": "f", "description": "d", "parameters": )" +
                 tool.parameters_json + "}}");
-  EXPECT_TRUE(call->one_tool_call);
+  EXPECT_EQ(call->max_tool_calls, 1);
   EXPECT_EQ(call->conversation->reasoning_effort, "high");
   const auto none =
       decode_chat_request(chat(R"("tools":[)" + std::string(kTool) + R"(],"tool_choice":"none")"), false);

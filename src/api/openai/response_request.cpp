@@ -164,7 +164,7 @@ Result<void> note_tool_choice(const json::value& value, std::string_view, Respon
 
 Result<void> read_parallel_tool_calls(const json::value& value, std::string_view field,
                                       ResponseDraft& draft) {
-  draft.call.one_tool_call = !TRY(read_boolean(value, field));
+  if (!TRY(read_boolean(value, field))) draft.call.limit_tool_calls(1);
   return {};
 }
 

@@ -108,7 +108,7 @@ TEST(ResponseRequest, reads_every_parameter) {
   EXPECT_EQ(call.conversation->reasoning_effort, "low");
   EXPECT_EQ(call.answer_grammar, (Grammar{GrammarKind::kJsonSchema, R"({"type": "object"})"}));
   EXPECT_EQ(call.grammar_field, "text.format");
-  EXPECT_TRUE(call.one_tool_call);
+  EXPECT_EQ(call.max_tool_calls, 1);
   EXPECT_TRUE(call.drop_oldest);
   EXPECT_TRUE(call.stream);
   EXPECT_TRUE(details(call).summary);
