@@ -51,7 +51,7 @@ struct EngineOptions {
   std::int32_t max_waiting = 1024;       // beyond: kOverloaded
   std::int32_t step_token_budget = 512;  // decodes + prefill chunk of a step
   /// A step that prefills beside decodes takes at most about so many times one that only decodes.
-  double gap_ratio = 3.2;
+  double gap_ratio = 3.0;
   /// If set, told where the time of steps goes; it must outlive the engine. The backend is given the same
   /// one.
   StepProfile* profile = nullptr;

@@ -29,7 +29,7 @@ class StepPacer {
  public:
   struct Options {
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.2;
+    double gap_ratio = 3.0;
     std::int32_t num_layers = 1;          // that a step can be cut at; 1: it can't be
     std::int32_t most_sliced_tokens = 0;  // most that go through the layers together over several steps
   };
