@@ -380,6 +380,30 @@ TEST_F(AnswerConstraintTest, a_call_can_be_forced) {
   }
 }
 
+TEST_F(AnswerConstraintTest, there_are_no_more_calls_than_asked_for) {
+  std::mt19937 random(1);
+  for (const dialects::ToolDialect* dialect : dialects::kToolDialects) {
+    const dialects::OutputFormat format = format_of(*dialect);
+    Speaker& speaker = speaker_of(*dialect);
+    const std::size_t most = format.is_harmony || dialect->frame.one_only ? 1 : 3;
+    const AnswerWish wish{.tools = some_tools(), .must_call = true, .max_calls = 3};
+    const auto grammar = answer_grammar(wish, format, speaker.tokenizer);
+    ASSERT_TRUE(grammar.ok()) << dialect->name << ": " << grammar.error().message;
+    std::set<std::size_t> numbers;
+    for (int round = 0; round < 40; ++round) {
+      const std::string said = speaker.say(*speaker.follow(**grammar),
+                                           format.is_harmony ? "<|channel|>commentary to=" : "No.", random);
+      SCOPED_TRACE(std::string(dialect->name) + ": " + said);
+      const Heard heard = hear(said, format, some_tools());
+      EXPECT_GE(heard.calls.size(), 1U);
+      EXPECT_LE(heard.calls.size(), most);
+      EXPECT_FALSE(heard.broken);
+      numbers.insert(heard.calls.size());
+    }
+    EXPECT_EQ(numbers.size(), most) << dialect->name;
+  }
+}
+
 // gpt-oss thinks in a channel, with no marker of its own that could be written for it.
 TEST_F(AnswerConstraintTest, harmony_thinks_within_its_budget) {
   std::mt19937 random(1);

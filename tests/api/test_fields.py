@@ -69,7 +69,7 @@ EFFECTS = {
                      "/v1/messages/count_tokens": {"tools": [{"name": "f", "input_schema": {"type": "object"}}]},
                      "/v1/responses": {"tools": [{"type": "function", "name": "f"}]},
                      "/v1/responses/input_tokens": {"tools": [{"type": "function", "name": "f"}]}, "": {"tools": [TOOL]}}),
-    "parallel_tool_calls": None,   # (tools_test.cpp: a model that wants two calls)
+    "parallel_tool_calls": None, "max_tool_calls": None,  # (tools_test.cpp: a model that wants two calls)
     "reasoning_effort": None,      # (reasoning_fit_test.cpp: models that think)
     "reasoning": None, "reasoning.effort": None, "reasoning.summary": None, "reasoning.generate_summary": None,
     "think": None,
