@@ -284,7 +284,7 @@ void Engine::draft() {
   if (drafter_ == nullptr) return;
   const TimePoint started = clock_.now();
   scheduler_.list_decoding(decoding_);
-  const double row_seconds = scheduler_.pacer().prompt_token_seconds();
+  const double row_seconds = scheduler_.pacer().extra_row_seconds();
   const std::int32_t most = planner_.worthwhile_drafts(
       decoding_, drafter_->seconds_per_token(static_cast<std::int32_t>(decoding_.size())), row_seconds);
   for (Sequence* const sequence : decoding_) {

@@ -209,6 +209,13 @@ TEST(StepPacer, keeps_a_steps_time_near_its_bound) {
   // Where the next prefill begins, its tokens cost what they cost without decodes.
   pacer.observe(4, 0, 0.020);
   EXPECT_EQ(tokens(4), 56);
+  // A step that something else disturbed is not believed.
+  pacer.observe(4, 0, 0.020);
+  const double before = pacer.decode_seconds(4);
+  pacer.observe(4, 0, 100 * before);
+  EXPECT_LT(pacer.decode_seconds(4), 1.04 * before);
+  for (int i = 0; i < 100; ++i) pacer.observe(4, 0, 2 * before);
+  EXPECT_NEAR(pacer.decode_seconds(4), 2 * before, 1e-3 * before);
   // Never less than the least, nor more than the budget leaves.
   for (int i = 0; i < 50; ++i) pacer.observe(4, 128, 10.0);
   EXPECT_EQ(tokens(4), StepPacer::kLeastTokens);
@@ -220,7 +227,9 @@ TEST(StepPacer, takes_large_pieces_through_few_layers_at_a_time) {
   StepPacer pacer({.step_token_budget = 512, .gap_ratio = 3.0, .num_layers = 30, .most_sliced_tokens = 256});
   // Without decodes, or a bound, or as long as nothing is known, all layers.
   EXPECT_EQ(pacer.begin_prefill(0, 1000).layers, 30);
+  EXPECT_EQ(pacer.extra_row_seconds(), 0.0);
   pacer.observe(0, 512, 0.512);  // 1 ms for the work of a token
+  EXPECT_NEAR(pacer.extra_row_seconds(), 0.001 * (32 + 24) / 32, 1e-9);
   EXPECT_EQ(pacer.begin_prefill(4, 1000).layers, 30);
   pacer.observe(4, 0, 0.030);
   // Time for 60. What fits is not sliced; else many tokens, and as many layers as take that time.

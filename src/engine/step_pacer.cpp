@@ -13,6 +13,9 @@ constexpr std::int32_t kTile = 4;
 // it longer. Of prompts a rising one: a piece that takes longer than thought is a gap in everyone's stream.
 constexpr double kRisingDecodeWeight = 0.1;
 constexpr double kFallingDecodeWeight = 0.3;
+// A longer time is taken for so many times the average at most: one step that another program disturbed would
+// else be the measure of all steps of the prefill that follows.
+constexpr double kBelievedRise = 1.3;
 constexpr double kPureWeight = 0.3;
 constexpr double kRisingWeight = 0.5;
 constexpr double kFallingWeight = 0.15;
@@ -22,6 +25,8 @@ constexpr double kLeastPureWork = 40.0;
 constexpr double kLeastGrowth = 56.0;
 // A piece costs as if it had so many tokens more: weights and keys are fetched and unpacked for each anew.
 constexpr double kPieceTokens = 24.0;
+// So many rows are drafts mostly, or less.
+constexpr double kExtraRows = 32.0;
 // A layer is begun that is expected to overdraw its step by so much of itself: estimates waver, and a layer
 // less would leave the rest of the step's time unused.
 constexpr double kOverdrawnLayer = 0.3;
@@ -55,6 +60,8 @@ double StepPacer::decode_seconds(std::int32_t num_decodes) const {
 double StepPacer::prefill_token_seconds() const {
   return begins_ ? std::max(per_token_, per_token_pure_) : per_token_;
 }
+
+double StepPacer::extra_row_seconds() const { return per_token_pure_ * work(kExtraRows, 1.0) / kExtraRows; }
 
 double StepPacer::work(double tokens, double share) {
   return tokens > 0.0 ? (tokens + kPieceTokens) * share : 0.0;
@@ -110,8 +117,11 @@ void StepPacer::observe(std::int32_t num_decodes, double prefill, double seconds
   if (seconds <= 0.0) return;
   if (prefill <= 0.0) {
     begins_ = true;
-    if (num_decodes > 0)
-      learn(decode_[size_class(num_decodes)], seconds, kRisingDecodeWeight, kFallingDecodeWeight);
+    if (num_decodes > 0) {
+      double& decode = decode_[size_class(num_decodes)];
+      if (decode > 0.0) seconds = std::min(seconds, kBelievedRise * decode);
+      learn(decode, seconds, kRisingDecodeWeight, kFallingDecodeWeight);
+    }
     return;
   }
   if (num_decodes == 0) {

@@ -56,9 +56,10 @@ class StepPacer {
 
   /// Expected seconds of a step that only decodes; 0 if unknown.
   double decode_seconds(std::int32_t num_decodes) const;
-  /// Expected seconds of a token in steps that only prefill; 0 if unknown.
-  double prompt_token_seconds() const { return per_token_pure_; }
-  /// Expected seconds of a prompt token beside decodes; 0 if unknown.
+  /// Expected seconds of a row in a step that has some tens of rows more than decodes, as drafts are; 0 if
+  /// unknown.
+  double extra_row_seconds() const;
+  /// Expected seconds of a prompt's unit of work beside decodes; 0 if unknown.
   double prefill_token_seconds() const;
 
  private:
