@@ -76,6 +76,13 @@ TEST(MessagesRequest, samples_at_one_and_does_not_ask_to_think_unless_told) {
   EXPECT_TRUE(decode(kUser, R"(,"thinking":{"type":"adaptive","display":"omitted"})")->hides_reasoning);
 }
 
+TEST(MessagesRequest, bounds_calls) {
+  const auto bounded = decode(kUser, R"(,"max_tool_calls":3)");
+  ASSERT_TRUE(bounded.ok()) << bounded.error().message;
+  EXPECT_EQ(bounded->max_tool_calls, 3);
+  check_refused(decode(kUser, R"(,"max_tool_calls":0)"), "max_tool_calls", "between 1 and 128");
+}
+
 TEST(MessagesRequest, refuses_by_name) {
   struct Case {
     std::string_view more, field, in_message;
