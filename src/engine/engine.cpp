@@ -131,15 +131,14 @@ Engine::Engine(std::unique_ptr<Backend> backend, std::unique_ptr<Drafter> drafte
       backend_(std::move(backend)),
       cache_(std::move(cache)),
       scheduler_(cache_, options),
-      drafter_(std::move(drafter)),
-      planner_(fixed_drafts),
+      speculator_(std::move(drafter), fixed_drafts),
       limits_(options),
       num_pages_(num_pages) {
   const auto most_sequences = static_cast<std::size_t>(options.max_running);
   batch_.tokens.reserve(static_cast<std::size_t>(options.step_token_budget));
   batch_.sequences.reserve(most_sequences);
   const std::size_t most_rows =
-      most_sequences + static_cast<std::size_t>(drafter_ ? DraftPlanner::kMostExtraRows : 0);
+      most_sequences + static_cast<std::size_t>(speculator_.guesses() ? DraftPlanner::kMostExtraRows : 0);
   batch_.samples.reserve(most_rows);
   batch_.masks.reserve(most_sequences);
   batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
@@ -279,47 +278,10 @@ void Engine::expire() {
 
 // Guesses what decoding sequences say next, as far as it pays to verify it.
 void Engine::draft() {
-  drafting_ = {};
-  num_accepted_ = 0;
-  if (drafter_ == nullptr) return;
-  const TimePoint started = clock_.now();
-  scheduler_.list_decoding(decoding_);
-  const double row_seconds = scheduler_.pacer().extra_row_seconds();
-  const std::int32_t most = planner_.worthwhile_drafts(
-      decoding_, drafter_->seconds_per_token(static_cast<std::int32_t>(decoding_.size())), row_seconds);
-  for (Sequence* const sequence : decoding_) {
-    sequence->draft().clear();
-    const std::int32_t useful = sequence->most_drafts();
-    if (!foresee(*sequence, std::min(DraftPlanner::kMostDrafts, useful)))
-      sequence->draft().most_tokens = std::min(most, useful);
-  }
-  if (const auto proposed = drafter_->propose(decoding_); !proposed.ok()) {
-    drop_drafter(proposed.error());
-    return;
-  }
-  for (Sequence* const sequence : decoding_) keep_allowed(*sequence);
-  planner_.plan(decoding_, row_seconds);
-  drafting_ = clock_.now() - started;
-}
-
-// Takes what a constraint lets nothing but come for the draft. False if it says nothing.
-bool Engine::foresee(Sequence& sequence, std::int32_t most) {
-  TokenConstraint* const constraint = sequence.request().constraint();
-  if (constraint == nullptr || most < 1) return false;
-  foreseen_.clear();
-  constraint->foresee(most, foreseen_);
-  for (const TokenId token : foreseen_) sequence.draft().tokens.push_back({token, Evidence::kConstraint});
-  return !foreseen_.empty();
-}
-
-// Guesses that a constraint refuses are not worth their rows.
-void Engine::keep_allowed(Sequence& sequence) {
-  TokenConstraint* const constraint = sequence.request().constraint();
-  std::vector<DraftToken>& tokens = sequence.draft().tokens;
-  if (constraint == nullptr || tokens.empty()) return;
-  foreseen_.clear();
-  for (const DraftToken& guess : tokens) foreseen_.push_back(guess.token);
-  tokens.resize(static_cast<std::size_t>(constraint->num_allowed(foreseen_)));
+  decoding_.clear();
+  if (speculator_.guesses()) scheduler_.list_decoding(decoding_);
+  const auto proposed = speculator_.propose(decoding_, scheduler_.pacer().extra_row_seconds(), clock_);
+  if (!proposed.ok()) drop_drafter(proposed.error());
 }
 
 // Plans the step and writes it down for the backend.
@@ -363,21 +325,13 @@ void Engine::add_to_batch(const ScheduledChunk& chunk) {
         {entry.first_token + position - entry.first_position, sequence.score_spec(position)});
   if (chunk.num_tokens < sequence.num_remaining() || !sequence.request().generates()) return;
   const auto last = static_cast<std::int32_t>(batch_.tokens.size()) - 1;
-  set_out_masks(sequence, chunk.num_drafts);
+  if (speculator_.look_ahead(sequence, chunk.num_drafts))
+    batch_.masks.push_back(sequence.request().constraint());
   batch_.samples.push_back({last, sequence.sample_spec()});
   for (std::int32_t i = 0; i < chunk.num_drafts; ++i) {
     batch_.tokens.push_back(TokenInput::id(sequence.draft().tokens[static_cast<std::size_t>(i)].token));
     batch_.samples.push_back({last + i + 1, sequence.sample_spec(i + 1)});
   }
-}
-
-void Engine::set_out_masks(const Sequence& sequence, std::int32_t num_drafts) {
-  TokenConstraint* const constraint = sequence.request().constraint();
-  if (constraint == nullptr) return;
-  foreseen_.clear();
-  for (std::int32_t i = 0; i < num_drafts; ++i)
-    foreseen_.push_back(sequence.draft().tokens[static_cast<std::size_t>(i)].token);
-  if (constraint->look_ahead(foreseen_)) batch_.masks.push_back(constraint);
 }
 
 Result<void> Engine::copy_pages() {
@@ -466,13 +420,12 @@ void Engine::accept_verified(const ScheduledChunk& chunk, std::size_t row) {
     sequence.advance(cache_, 1);
   }
   if (draft.tokens.empty()) return;
-  planner_.learn(sequence, first_new);
+  speculator_.learn(sequence, first_new, accepted);
   if (chunk.num_drafts == 0) return;
   if (draft.from_prediction) events_.back().event.num_mispredicted = chunk.num_drafts - accepted;
   scheduler_.charge_accepted(sequence, sequence.num_tokens() - first_new - 1);
   stats_.drafted_tokens += static_cast<std::uint64_t>(chunk.num_drafts);
   stats_.accepted_tokens += static_cast<std::uint64_t>(accepted);
-  num_accepted_ += accepted;
 }
 
 // False if the sequence ends with it.
@@ -546,10 +499,10 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
   chunks_ = {};
   for (const SequenceId id : ended_) retire(id);
   const double step_seconds = seconds(clock_.now() - started);
-  scheduler_.observe(step_seconds - seconds(drafting_));
+  const double without_guessing = step_seconds - seconds(speculator_.guessing_time());
+  scheduler_.observe(without_guessing);
   if (scheduler_.num_prefilling() == 0)
-    planner_.observe(scheduler_.num_decoding(), scheduler_.num_drafts(), num_accepted_,
-                     step_seconds - seconds(drafting_), seconds(drafting_));
+    speculator_.observe(scheduler_.num_decoding(), scheduler_.num_drafts(), without_guessing);
   ++stats_.steps;
   stats_.step_seconds += step_seconds;
   stats_.forward_seconds += seconds(forward_ended - forward_started);
@@ -563,14 +516,14 @@ void Engine::publish(TimePoint started, TimePoint forward_started, TimePoint for
 void Engine::retire(SequenceId id) {
   const auto entry = sequences_.find(id);
   scheduler_.remove(*entry->second);
-  if (drafter_ != nullptr) drafter_->forget(id);
+  speculator_.forget(id);
   sequences_.erase(entry);
 }
 
 Result<void> Engine::resize(std::int32_t num_pages) {
   if (num_pages < 1) return option_too_small("num_pages", num_pages);
   const bool grows = num_pages > num_pages_;
-  if (drafter_ != nullptr && !grows) resize_drafter(num_pages);
+  if (!grows) resize_drafter(num_pages);
   const std::vector<std::int32_t> wanted =
       pages_by_group(backend_->info(), num_pages, limits_.max_running, limits_.step_token_budget);
   // First what can fail for want of memory, undone then.
@@ -602,19 +555,19 @@ Result<void> Engine::resize(std::int32_t num_pages) {
     if (wanted[group] < cache_.pool(group).num_pages()) TRY(shrink_group(group, wanted[group]));
   }
   batch_.page_ids.reserve(static_cast<std::size_t>(num_pages) * cache_.num_groups());
-  if (drafter_ != nullptr && grows) resize_drafter(num_pages);
+  if (grows) resize_drafter(num_pages);
   return {};
 }
 
 // Without room for its pages the draft model goes; answers come without it.
 void Engine::resize_drafter(std::int32_t num_pages) {
-  if (const auto resized = drafter_->resize(num_pages); !resized.ok()) drop_drafter(resized.error());
+  if (const auto resized = speculator_.resize(num_pages); !resized.ok()) drop_drafter(resized.error());
 }
 
 void Engine::drop_drafter(const Error& error) {
   log::error("the draft model failed and is used no more: {}", error.message);
   for (const auto& entry : sequences_) entry.second->draft().clear();
-  drafter_.reset();
+  speculator_.drop();
 }
 
 Result<void> Engine::shrink_group(std::size_t group, std::int32_t num_pages) {
@@ -642,9 +595,7 @@ double Engine::expected_wait_seconds(std::int32_t position) const {
   return running_seconds_ * (position + 1) / std::max(1, scheduler_.num_running());
 }
 
-BackendMemory Engine::memory() const {
-  return drafter_ != nullptr ? backend_->memory() + drafter_->memory() : backend_->memory();
-}
+BackendMemory Engine::memory() const { return backend_->memory() + speculator_.memory(); }
 
 EngineStats Engine::stats() const {
   EngineStats stats = stats_;

@@ -15,12 +15,12 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "engine/backend.h"
-#include "engine/draft_planner.h"
 #include "engine/drafter.h"
 #include "engine/engine_stats.h"
 #include "engine/kv_cache.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
+#include "engine/speculator.h"
 #include "engine/step_profile.h"
 #include "generation/generation_event.h"
 #include "generation/generation_request.h"
@@ -143,10 +143,7 @@ class Engine {
   std::size_t num_computed_tokens() const;
   void publish(TimePoint started, TimePoint forward_started, TimePoint forward_ended);
 
-  bool foresee(Sequence& sequence, std::int32_t most);
-  void keep_allowed(Sequence& sequence);
   void add_to_batch(const ScheduledChunk& chunk);
-  void set_out_masks(const Sequence& sequence, std::int32_t num_drafts);
   bool accept_scores(Sequence& sequence, std::size_t row, std::size_t count);
   void accept_verified(const ScheduledChunk& chunk, std::size_t row);
   bool accept_sample(Sequence& sequence, const SampledToken& sampled);
@@ -170,8 +167,7 @@ class Engine {
   std::unique_ptr<Backend> backend_;
   KvCache cache_;
   Scheduler scheduler_;
-  std::unique_ptr<Drafter> drafter_;  // nullptr: nothing is guessed
-  DraftPlanner planner_;
+  Speculator speculator_;
   Scheduler::Options limits_;
   std::int32_t num_pages_ = 0;
   std::vector<AdapterId> adapters_;  // attached
@@ -186,9 +182,6 @@ class Engine {
   // The current step.
   bool follows_ = false;  // on another without a pause
   std::vector<Sequence*> decoding_;
-  std::vector<TokenId> foreseen_;  // of one sequence
-  Duration drafting_{};            // what guessing took
-  std::int32_t num_accepted_ = 0;
   std::span<const ScheduledChunk> chunks_;
   StepBatch batch_;
   StepResult result_;

@@ -34,12 +34,34 @@ struct Pass {
 };
 
 template <int kRows>
-inline __m512 scale_of(const std::byte* record, int row) {
-  return _mm512_set1_ps(reinterpret_cast<const float*>(record + 32 * kRows)[row]);
+inline const float* scales_of(const std::byte* record) {
+  return reinterpret_cast<const float*>(record + 32 * kRows);
 }
 template <int kRows>
-inline __m512 scaled_sum_of(const std::byte* record, int row) {
-  return _mm512_set1_ps(reinterpret_cast<const float*>(record + 36 * kRows)[row]);
+inline const float* scaled_sums_of(const std::byte* record) {
+  return reinterpret_cast<const float*>(record + 36 * kRows);
+}
+
+// The compiler would broadcast by an instruction of its own, and the loop is bound by their number.
+/// dot += four codes of each lane · the four int8 at q.
+inline __attribute__((always_inline)) void add_dot(__m512i& dot, __m512i four, const int* q) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(dot) : "v"(four), "m"(*q));
+}
+/// a * *b.
+inline __attribute__((always_inline)) __m512 scaled(__m512 a, const float* b) {
+  __m512 product;
+  asm("vmulps %2%{1to16%}, %1, %0" : "=v"(product) : "v"(a), "m"(*b));
+  return product;
+}
+/// y = a * *b + y.
+inline __attribute__((always_inline)) void add_scaled(__m512& y, __m512 a, const float* b) {
+  asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(y) : "v"(a), "m"(*b));
+}
+
+template <int kRows>
+inline __attribute__((always_inline)) void set_zero(__m512i (&dots)[kRows]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) dots[r] = _mm512_setzero_si512();
 }
 
 /// dots[r] += codes · activations of the steps [first, last) of an activation group.
@@ -51,9 +73,65 @@ inline __attribute__((always_inline)) void add_dots(const std::byte* codes, cons
   for (int step = kFirst; step < kLast; ++step) {
     const __m512i four = load_step<kCodes>(codes, step);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      dots[r] = _mm512_dpbusd_epi32(dots[r], four, _mm512_set1_epi32(q[step * kRows + r]));
+    for (int r = 0; r < kRows; ++r) add_dot(dots[r], four, q + step * kRows + r);
+  }
+}
+
+/// The dots of two activation groups, in turn: 8 rows of one are too few chains for a dot's latency.
+template <Codes kCodes, int kRows>
+inline __attribute__((always_inline)) void two_dots(const std::byte* const (&codes)[2],
+                                                    const std::byte* const (&records)[2],
+                                                    __m512i (&first)[kRows], __m512i (&second)[kRows]) {
+  set_zero(first);
+  set_zero(second);
+  const int* q[2] = {reinterpret_cast<const int*>(records[0]), reinterpret_cast<const int*>(records[1])};
+#pragma GCC unroll 8
+  for (int step = 0; step < kSteps; ++step) {
+    const __m512i four = load_step<kCodes>(codes[0], step);
+    const __m512i other_four = load_step<kCodes>(codes[1], step);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) add_dot(first[r], four, q[0] + step * kRows + r);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) add_dot(second[r], other_four, q[1] + step * kRows + r);
+  }
+}
+
+/// t (+)= a·dot of an activation group; the first of a weight group begins it.
+template <int kRows>
+inline __attribute__((always_inline)) void add_part(bool begins, const __m512i (&dots)[kRows],
+                                                    const std::byte* record, __m512 (&t)[kRows]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const __m512 dot = _mm512_cvtepi32_ps(dots[r]);
+    const float* a = scales_of<kRows>(record) + r;
+    if (begins) {
+      t[r] = scaled(dot, a);
+    } else {
+      t[r] = _mm512_fmadd_ps(dot, _mm512_set1_ps(*a), t[r]);
     }
+  }
+}
+
+/// y += scale · t + bias · Σ a·sum over the records of a weight group.
+template <int kRows>
+inline __attribute__((always_inline)) void add_scaled_group(const std::byte* record, int records,
+                                                            __m512 scale, __m512 bias,
+                                                            const __m512 (&t)[kRows], __m512 (&y)[kRows]) {
+  const float* sums = scaled_sums_of<kRows>(record);
+  alignas(32) float added[kTileRows];
+  if (records > 1) {
+    // Of 8 rows at once; what is read beyond the last is not used.
+    __m256 c = _mm256_loadu_ps(sums);
+#pragma GCC unroll 4
+    for (int i = 1; i < records; ++i)
+      c = _mm256_add_ps(c, _mm256_loadu_ps(sums + i * kRecordBytesPerRow / 4 * kRows));
+    _mm256_store_ps(added, c);
+    sums = added;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    y[r] = _mm512_fmadd_ps(scale, t[r], y[r]);
+    add_scaled(y[r], bias, sums + r);
   }
 }
 
@@ -63,34 +141,31 @@ template <Codes kCodes, int kParts, int kRows>
 inline __attribute__((always_inline)) void add_group(const Pass& pass, const std::byte* codes,
                                                      const std::byte* record, __m512 scale, __m512 bias,
                                                      __m512 (&y)[kRows]) {
+  constexpr int kRecordBytes = kRecordBytesPerRow * kRows;
   const int planes = kParts > 0 ? 1 : pass.planes;
   const int records = kParts > 0 ? kParts : pass.parts * planes;
   __m512 t[kRows];
-#pragma GCC unroll 4
-  for (int i = 0; i < records; ++i) {
-    const std::byte* part_record = record + i * kRecordBytesPerRow * kRows;
-    const int part = kParts > 0 ? i : i / planes;
-    __m512i dots[kRows];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) dots[r] = _mm512_setzero_si512();
-    add_dots<kCodes, 0, kSteps, kRows>(codes + part * bytes_of(kCodes), part_record, dots);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const __m512 dot = _mm512_cvtepi32_ps(dots[r]);
-      const __m512 a = scale_of<kRows>(part_record, r);
-      t[r] = i == 0 ? _mm512_mul_ps(dot, a) : _mm512_fmadd_ps(dot, a, t[r]);
+  if constexpr (kParts > 1) {
+#pragma GCC unroll 2
+    for (int i = 0; i < kParts; i += 2) {
+      const std::byte* const both[2] = {record + i * kRecordBytes, record + (i + 1) * kRecordBytes};
+      __m512i first[kRows];
+      __m512i second[kRows];
+      two_dots<kCodes, kRows>({codes + i * bytes_of(kCodes), codes + (i + 1) * bytes_of(kCodes)}, both, first,
+                              second);
+      add_part<kRows>(i == 0, first, both[0], t);
+      add_part<kRows>(false, second, both[1], t);
+    }
+  } else {
+    for (int i = 0; i < records; ++i) {
+      __m512i dots[kRows];
+      set_zero(dots);
+      add_dots<kCodes, 0, kSteps, kRows>(codes + i / planes * bytes_of(kCodes), record + i * kRecordBytes,
+                                         dots);
+      add_part<kRows>(i == 0, dots, record + i * kRecordBytes, t);
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    __m512 c = scaled_sum_of<kRows>(record, r);
-#pragma GCC unroll 4
-    for (int i = 1; i < records; ++i) {
-      c = _mm512_add_ps(c, scaled_sum_of<kRows>(record + i * kRecordBytesPerRow * kRows, r));
-    }
-    y[r] = _mm512_fmadd_ps(scale, t[r], y[r]);
-    y[r] = _mm512_fmadd_ps(bias, c, y[r]);
-  }
+  add_scaled_group<kRows>(record, records, scale, bias, t, y);
 }
 
 /// Steps [kFirst, kLast) of one activation group, a whole weight group, against a tile: y += scale * Σ a·dot.
@@ -106,12 +181,7 @@ inline __attribute__((always_inline)) void add_e2m1_group(const Pass& pass, cons
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) dots[r] = _mm512_set1_epi32(offsets[kOffsets * kRows + r]);
     add_dots<Codes::kE2M1, kFirst, kLast, kRows>(codes, record, dots);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const __m512 dot = _mm512_cvtepi32_ps(dots[r]);
-      const __m512 a = scale_of<kRows>(record, r);
-      t[r] = plane == 0 ? _mm512_mul_ps(dot, a) : _mm512_fmadd_ps(dot, a, t[r]);
-    }
+    add_part<kRows>(plane == 0, dots, record, t);
     record += kRecordBytesPerRow * kRows;
     offsets += 3 * kRows;
   }
@@ -144,29 +214,57 @@ inline __attribute__((always_inline)) void finish(const Pass& pass, __m512 (&y)[
   for (int r = 0; r < kRows; ++r) _mm512_mask_storeu_ps(pass.y + r * pass.y_stride, pass.mask, y[r]);
 }
 
+template <Codes kCodes, int kParts, bool kPrefetch>
+inline __attribute__((always_inline)) void prefetch_group([[maybe_unused]] const std::byte* weights,
+                                                          [[maybe_unused]] int code_bytes) {
+  if constexpr (kPrefetch && kParts > 0) {
+    prefetch_lines<kParts * bits_of(kCodes) + 1>(weights + kPrefetchBytes);
+  } else if constexpr (kPrefetch) {
+    for (int line = 0; line <= code_bytes; line += kLine) {
+      _mm_prefetch(weights + kPrefetchBytes + line, _MM_HINT_T0);
+    }
+  }
+}
+
 template <Codes kCodes, int kParts, int kRows, bool kPrefetch>
 void product(const Pass& pass) {
   const int parts = kParts > 0 ? kParts : pass.parts;
   const int tile_bytes = (kParts > 0 ? kParts : parts * pass.planes) * kRecordBytesPerRow * kRows;
   const int code_bytes = parts * bytes_of(kCodes);
   const int scale_bytes = scalars_bytes(pass.scale_type);
+  const int group_bytes = code_bytes + 2 * scale_bytes;
   const std::byte* weights = pass.weights;
   const std::byte* tile = pass.tile;
   __m512 y[kRows];
   begin<kRows>(pass, y);
-  for (int group = 0; group < pass.num_units; ++group) {
-    if constexpr (kPrefetch && kParts > 0) {
-      prefetch_lines<kParts * bits_of(kCodes) + 1>(weights + kPrefetchBytes);
-    } else if constexpr (kPrefetch) {
-      for (int line = 0; line <= code_bytes; line += kLine) {
-        _mm_prefetch(weights + kPrefetchBytes + line, _MM_HINT_T0);
+  int group = 0;
+  if constexpr (kParts == 1) {
+    for (; group + 2 <= pass.num_units; group += 2) {
+      const std::byte* const codes[2] = {weights, weights + group_bytes};
+      const std::byte* const records[2] = {tile, tile + tile_bytes};
+      prefetch_group<kCodes, kParts, kPrefetch>(codes[0], code_bytes);
+      prefetch_group<kCodes, kParts, kPrefetch>(codes[1], code_bytes);
+      __m512i dots[2][kRows];
+      two_dots<kCodes, kRows>(codes, records, dots[0], dots[1]);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+        const __m512 scale = load_scalars(codes[i] + code_bytes, pass.scale_type);
+        const __m512 bias = load_scalars(codes[i] + code_bytes + scale_bytes, pass.scale_type);
+        __m512 t[kRows];
+        add_part<kRows>(true, dots[i], records[i], t);
+        add_scaled_group<kRows>(records[i], 1, scale, bias, t, y);
       }
+      tile += 2 * tile_bytes;
+      weights += 2 * group_bytes;
     }
+  }
+  for (; group < pass.num_units; ++group) {
+    prefetch_group<kCodes, kParts, kPrefetch>(weights, code_bytes);
     const __m512 scale = load_scalars(weights + code_bytes, pass.scale_type);
     const __m512 bias = load_scalars(weights + code_bytes + scale_bytes, pass.scale_type);
     add_group<kCodes, kParts, kRows>(pass, weights, tile, scale, bias, y);
     tile += tile_bytes;
-    weights += code_bytes + 2 * scale_bytes;
+    weights += group_bytes;
   }
   finish<kRows>(pass, y);
 }
