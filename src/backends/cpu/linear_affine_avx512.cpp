@@ -24,7 +24,7 @@ struct Pass {
   const std::int32_t* offsets;  // the same; e2m1 only
   int num_units;
   int parts;   // activation groups of a weight group
-  int planes;  // records of an activation group
+  int planes;  // records of an activation group, 1 or 2
   ScalarType scale_type;
   bool first, last;  // y starts from 0; y is complete and takes the layer's bias
   const float* bias;
@@ -81,18 +81,18 @@ inline __attribute__((always_inline)) void add_dots(const std::byte* codes, cons
 template <Codes kCodes, int kRows>
 inline __attribute__((always_inline)) void two_dots(const std::byte* const (&codes)[2],
                                                     const std::byte* const (&records)[2],
-                                                    __m512i (&first)[kRows], __m512i (&second)[kRows]) {
-  set_zero(first);
-  set_zero(second);
+                                                    __m512i (&dots)[2][kRows]) {
+  set_zero(dots[0]);
+  set_zero(dots[1]);
   const int* q[2] = {reinterpret_cast<const int*>(records[0]), reinterpret_cast<const int*>(records[1])};
 #pragma GCC unroll 8
   for (int step = 0; step < kSteps; ++step) {
     const __m512i four = load_step<kCodes>(codes[0], step);
     const __m512i other_four = load_step<kCodes>(codes[1], step);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) add_dot(first[r], four, q[0] + step * kRows + r);
+    for (int r = 0; r < kRows; ++r) add_dot(dots[0][r], four, q[0] + step * kRows + r);
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) add_dot(second[r], other_four, q[1] + step * kRows + r);
+    for (int r = 0; r < kRows; ++r) add_dot(dots[1][r], other_four, q[1] + step * kRows + r);
   }
 }
 
@@ -142,30 +142,35 @@ inline __attribute__((always_inline)) void add_group(const Pass& pass, const std
                                                      const std::byte* record, __m512 scale, __m512 bias,
                                                      __m512 (&y)[kRows]) {
   constexpr int kRecordBytes = kRecordBytesPerRow * kRows;
+  const int parts = kParts > 0 ? kParts : pass.parts;
   const int planes = kParts > 0 ? 1 : pass.planes;
-  const int records = kParts > 0 ? kParts : pass.parts * planes;
   __m512 t[kRows];
-  if constexpr (kParts > 1) {
+  __m512i dots[2][kRows];
+  if (planes == 2) {
+    // Both planes of a part meet the same codes.
+    for (int part = 0; part < parts; ++part) {
+      const std::byte* const same = codes + part * bytes_of(kCodes);
+      const std::byte* const first = record + 2 * part * kRecordBytes;
+      two_dots<kCodes, kRows>({same, same}, {first, first + kRecordBytes}, dots);
+      add_part<kRows>(part == 0, dots[0], first, t);
+      add_part<kRows>(false, dots[1], first + kRecordBytes, t);
+    }
+  } else if (parts % 2 == 0) {
 #pragma GCC unroll 2
-    for (int i = 0; i < kParts; i += 2) {
-      const std::byte* const both[2] = {record + i * kRecordBytes, record + (i + 1) * kRecordBytes};
-      __m512i first[kRows];
-      __m512i second[kRows];
-      two_dots<kCodes, kRows>({codes + i * bytes_of(kCodes), codes + (i + 1) * bytes_of(kCodes)}, both, first,
-                              second);
-      add_part<kRows>(i == 0, first, both[0], t);
-      add_part<kRows>(false, second, both[1], t);
+    for (int part = 0; part < parts; part += 2) {
+      const std::byte* const first_codes = codes + part * bytes_of(kCodes);
+      const std::byte* const first = record + part * kRecordBytes;
+      two_dots<kCodes, kRows>({first_codes, first_codes + bytes_of(kCodes)}, {first, first + kRecordBytes},
+                              dots);
+      add_part<kRows>(part == 0, dots[0], first, t);
+      add_part<kRows>(false, dots[1], first + kRecordBytes, t);
     }
   } else {
-    for (int i = 0; i < records; ++i) {
-      __m512i dots[kRows];
-      set_zero(dots);
-      add_dots<kCodes, 0, kSteps, kRows>(codes + i / planes * bytes_of(kCodes), record + i * kRecordBytes,
-                                         dots);
-      add_part<kRows>(i == 0, dots, record + i * kRecordBytes, t);
-    }
+    set_zero(dots[0]);
+    add_dots<kCodes, 0, kSteps, kRows>(codes, record, dots[0]);
+    add_part<kRows>(true, dots[0], record, t);
   }
-  add_scaled_group<kRows>(record, records, scale, bias, t, y);
+  add_scaled_group<kRows>(record, parts * planes, scale, bias, t, y);
 }
 
 /// Steps [kFirst, kLast) of one activation group, a whole weight group, against a tile: y += scale * Σ a·dot.
@@ -245,7 +250,7 @@ void product(const Pass& pass) {
       prefetch_group<kCodes, kParts, kPrefetch>(codes[0], code_bytes);
       prefetch_group<kCodes, kParts, kPrefetch>(codes[1], code_bytes);
       __m512i dots[2][kRows];
-      two_dots<kCodes, kRows>(codes, records, dots[0], dots[1]);
+      two_dots<kCodes, kRows>(codes, records, dots);
 #pragma GCC unroll 2
       for (int i = 0; i < 2; ++i) {
         const __m512 scale = load_scalars(codes[i] + code_bytes, pass.scale_type);
