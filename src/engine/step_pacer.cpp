@@ -14,8 +14,9 @@ constexpr std::int32_t kTile = 4;
 constexpr double kRisingDecodeWeight = 0.1;
 constexpr double kFallingDecodeWeight = 0.3;
 // A longer time is taken for so many times the average at most: one step that another program disturbed would
-// else be the measure of all steps of the prefill that follows.
+// else be the measure of all steps that follow.
 constexpr double kBelievedRise = 1.3;
+constexpr double kBelievedPieceRise = 1.6;
 constexpr double kPureWeight = 0.3;
 constexpr double kRisingWeight = 0.5;
 constexpr double kFallingWeight = 0.15;
@@ -133,7 +134,8 @@ void StepPacer::observe(std::int32_t num_decodes, double prefill, double seconds
   begins_ = false;
   last_mixed_ = prefill;
   if (decode <= 0.0) return;
-  const double measured = std::max((seconds - decode) / prefill, 1e-9);
+  double measured = std::max((seconds - decode) / prefill, 1e-9);
+  if (per_token_ > 0.0) measured = std::min(measured, kBelievedPieceRise * per_token_);
   learn(per_token_, measured, kRisingWeight, kFallingWeight);
 }
 
