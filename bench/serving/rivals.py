@@ -93,9 +93,10 @@ def measure_round(number, model, programs, end_tokens, sections, samples):
                 samples.add(model, what + "its first token", "ms", False, program.name, first_ms)
 
 
-def describe(arguments, surroundings):
+def describe(arguments, surroundings, rounds):
+    counted = "1 round" if rounds == 1 else f"{rounds} interleaved rounds"
     return surroundings.describe("rivals") + "\n\n" + (
-        f"{arguments.rounds} interleaved rounds, {arguments.threads} threads; medians ± half the range. Each row is "
+        f"{counted}, {arguments.threads} threads; medians ± half the range. Each row is "
         "against the rival's best type. `decode`: in process, no server, after a prompt of "
         f"{DECODE_PROMPT_TOKENS} tokens, {DECODE_TOKENS} tokens each. A ratio above 1 is good for rates, below 1 for "
         "times and memory.")
@@ -133,11 +134,11 @@ def main():
             if not arguments.alone:
                 programs += [LlamaCpp(binaries, path, name, arguments.threads) for name, path in ggufs.items()]
             measure_round(number, model, programs, end_tokens_of(folder), sections, samples)
-
-    text = "## Side by side with llama.cpp\n\n" + describe(arguments, surroundings)
-    for model in arguments.models:
-        text += f"\n\n### {MODELS[model]}\n\n{samples.table_of(model)}"
-    surroundings.publish("rivals", text, samples, write=not arguments.no_write)
+        # After each round: it takes long, and who ends it early keeps what has been measured.
+        text = "## Side by side with llama.cpp\n\n" + describe(arguments, surroundings, number + 1)
+        for model in arguments.models:
+            text += f"\n\n### {MODELS[model]}\n\n{samples.table_of(model)}"
+        surroundings.publish("rivals", text, samples, write=not arguments.no_write)
 
 
 if __name__ == "__main__":
