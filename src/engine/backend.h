@@ -36,9 +36,12 @@ struct PageGroupInfo {
 struct BackendInfo {
   std::string name;  // "cpu (avx512-vnni, 2 threads)"
   std::int32_t vocab_size = 0;
-  std::int32_t max_batch_tokens = 0;       // most tokens in a step
-  std::int32_t max_batch_sequences = 0;    // most sequences in a step
-  std::int32_t num_sliceable_layers = 0;   // at whose bounds a step may be cut (LayerSlice); 0: it may not
+  std::int32_t max_batch_tokens = 0;      // most tokens in a step
+  std::int32_t max_batch_sequences = 0;   // most sequences in a step
+  std::int32_t num_sliceable_layers = 0;  // at whose bounds a step may be cut (LayerSlice); 0: it may not
+  /// A piece of a prompt takes as long as if it had so many tokens more, about: weights and keys are fetched
+  /// and unpacked for each anew.
+  std::int32_t piece_tokens = 4;
   std::size_t adapter_scratch_bytes = 0;   // that it takes once an adapter is attached, about
   std::vector<PageGroupInfo> page_groups;  // as in ModelSpec::layer_groups; at most kMaxLayerGroups
 

@@ -85,6 +85,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::unique_ptr<Backend> backend,
   limits.max_running = std::min({options.max_running, info.max_batch_sequences, limits.step_token_budget});
   limits.gap_ratio = options.gap_ratio;
   limits.num_layers = info.num_sliceable_layers;
+  limits.piece_tokens = info.piece_tokens;
   KvCache::Options cache;
   cache.groups = info.page_groups;
   cache.num_pages = pages_by_group(info, num_pages, limits.max_running, limits.step_token_budget);

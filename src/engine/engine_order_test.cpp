@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/fair_share.h"
-#include "engine/step_pacer.h"
 #include "engine/testing/engine_harness.h"
 
 namespace mlxd {
@@ -185,76 +184,6 @@ TEST(FairShare, starts_newcomers_level_with_the_least_served) {
     shares.leave(client);
   }
   EXPECT_EQ(shares.served(1), 200U);
-}
-
-TEST(StepPacer, keeps_a_steps_time_near_its_bound) {
-  StepPacer pacer({.step_token_budget = 512, .gap_ratio = 3.0});
-  const auto tokens = [&](std::int32_t num_decodes) { return pacer.begin_prefill(num_decodes, 1000).tokens; };
-  EXPECT_EQ(tokens(0), 512);
-  EXPECT_EQ(tokens(4), 508);     // nothing is known yet
-  pacer.observe(0, 512, 0.256);  // 0.5 ms for the work of a token
-  EXPECT_EQ(tokens(4), 508);
-  pacer.observe(4, 0, 0.020);
-  EXPECT_EQ(tokens(4), 56);  // 2 × 20 ms / 0.5 ms, less the piece's own 24
-  EXPECT_EQ(pacer.begin_prefill(4, 17).tokens, 17);
-  EXPECT_EQ(tokens(0), 512);
-  // A machine twice as slow.
-  for (int i = 0; i < 50; ++i) pacer.observe(4, 64, 0.020 + 64 * 0.001);
-  EXPECT_EQ(tokens(4), 16);
-  // A fast one: the work grows by doubling at most.
-  for (int i = 0; i < 100; ++i) pacer.observe(4, 40, 0.020 + 40 * 0.00001);
-  EXPECT_EQ(tokens(4), 56);
-  pacer.observe(4, 80, 0.020 + 80 * 0.00001);
-  EXPECT_EQ(tokens(4), 136);
-  // Where the next prefill begins, its tokens cost what they cost without decodes.
-  pacer.observe(4, 0, 0.020);
-  EXPECT_EQ(tokens(4), 56);
-  // A step that something else disturbed is not believed.
-  pacer.observe(4, 0, 0.020);
-  const double before = pacer.decode_seconds(4);
-  pacer.observe(4, 0, 100 * before);
-  EXPECT_LT(pacer.decode_seconds(4), 1.04 * before);
-  for (int i = 0; i < 100; ++i) pacer.observe(4, 0, 2 * before);
-  EXPECT_NEAR(pacer.decode_seconds(4), 2 * before, 1e-3 * before);
-  // Never less than the least, nor more than the budget leaves.
-  for (int i = 0; i < 50; ++i) pacer.observe(4, 128, 10.0);
-  EXPECT_EQ(tokens(4), StepPacer::kLeastTokens);
-  EXPECT_EQ(tokens(509), 3);
-  EXPECT_EQ(tokens(600), 0);
-}
-
-TEST(StepPacer, takes_large_pieces_through_few_layers_at_a_time) {
-  StepPacer pacer({.step_token_budget = 512, .gap_ratio = 3.0, .num_layers = 30, .most_sliced_tokens = 256});
-  // Without decodes, or a bound, or as long as nothing is known, all layers.
-  EXPECT_EQ(pacer.begin_prefill(0, 1000).layers, 30);
-  EXPECT_EQ(pacer.extra_row_seconds(), 0.0);
-  pacer.observe(0, 512, 0.512);  // 1 ms for the work of a token
-  EXPECT_NEAR(pacer.extra_row_seconds(), 0.001 * (32 + 24) / 32, 1e-9);
-  EXPECT_EQ(pacer.begin_prefill(4, 1000).layers, 30);
-  pacer.observe(4, 0, 0.030);
-  // Time for 60. What fits is not sliced; else many tokens, and as many layers as take that time.
-  EXPECT_EQ(pacer.begin_prefill(4, 36).layers, 30);
-  EXPECT_EQ(pacer.begin_prefill(4, 36).tokens, 36);
-  for (const std::int32_t wanted : {100, 150, 200, 400, 1000}) {
-    const StepPacer::Prefill prefill = pacer.begin_prefill(4, wanted);
-    EXPECT_GE(prefill.tokens, 75);
-    EXPECT_LE(prefill.tokens, std::min(wanted, 256));
-    EXPECT_LE(StepPacer::work(prefill.tokens, prefill.layers), 60 * 30);
-    EXPECT_GT(StepPacer::work(prefill.tokens, prefill.layers + 1), 60 * 30);
-    EXPECT_EQ(pacer.next_layers(4, prefill.tokens, 30), prefill.layers);
-  }
-  EXPECT_EQ(pacer.next_layers(4, 200, 30), 8);
-  EXPECT_EQ(pacer.next_layers(4, 200, 2), 2);
-  EXPECT_EQ(pacer.next_layers(4, 208, 30), 8);  // 7.8
-  EXPECT_EQ(pacer.next_layers(4, 256, 30), 6);  // 6.4
-  EXPECT_EQ(pacer.next_layers(4, 100000, 30), 1);
-  EXPECT_EQ(pacer.next_layers(0, 200, 30), 30);
-  // Work in some of the layers is as much less.
-  const double work = StepPacer::work(200, 3 / 30.0);
-  EXPECT_DOUBLE_EQ(work, 22.4);
-  for (int i = 0; i < 50; ++i) pacer.observe(4, work, 0.030 + work * 0.002);
-  EXPECT_NEAR(pacer.prefill_token_seconds(), 0.002, 1e-5);
-  EXPECT_EQ(pacer.next_layers(4, 100, 30), 7);
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ StepPacer::Options pacer_options(const Scheduler::Options& options) {
   return {.step_token_budget = options.step_token_budget,
           .gap_ratio = options.gap_ratio,
           .num_layers = std::max(1, options.num_layers),
-          .most_sliced_tokens = std::min(kMostSlicedTokens, options.step_token_budget - options.max_running)};
+          .most_sliced_tokens = std::min(kMostSlicedTokens, options.step_token_budget - options.max_running),
+          .piece_tokens = options.piece_tokens};
 }
 
 std::int32_t common_tokens(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -363,7 +364,7 @@ void Scheduler::emit_plan() {
       wave_layers_ = 0;
     }
   }
-  prefill_ = StepPacer::work(num_prefilling_, share);
+  prefill_ = pacer_.work(num_prefilling_, share);
   for (const ScheduledChunk& chunk : chunks_) {
     cache_.begin_step(chunk.sequence->held());
     const bool decodes = chunk.num_tokens == 1 && !chunk.kept_row;

@@ -56,8 +56,9 @@ class Scheduler {
   struct Options {
     std::int32_t max_running = 0;  // at most step_token_budget, so that a prefill always moves
     std::int32_t step_token_budget = 0;
-    double gap_ratio = 3.0;       // see StepPacer
-    std::int32_t num_layers = 0;  // BackendInfo::num_sliceable_layers
+    double gap_ratio = 3.0;         // see StepPacer
+    std::int32_t num_layers = 0;    // BackendInfo::num_sliceable_layers
+    std::int32_t piece_tokens = 0;  // BackendInfo's
   };
   Scheduler(KvCache& cache, Options options);
 

@@ -24,10 +24,10 @@ constexpr double kUnknownCostTokens = 128.0;
 // The time of fewer is mostly that of the pass itself.
 constexpr double kLeastPureWork = 40.0;
 constexpr double kLeastGrowth = 56.0;
-// A piece costs as if it had so many tokens more: weights and keys are fetched and unpacked for each anew.
-constexpr double kPieceTokens = 24.0;
-// So many rows are drafts mostly, or less.
-constexpr double kExtraRows = 32.0;
+// A row of few costs so many times one of many: drafts are few.
+constexpr double kFewRowsCost = 1.75;
+// A larger piece is taken if it makes so many times the tokens a step.
+constexpr double kWorthWaiting = 1.05;
 // A layer is begun that is expected to overdraw its step by so much of itself: estimates waver, and a layer
 // less would leave the rest of the step's time unused.
 constexpr double kOverdrawnLayer = 0.3;
@@ -62,10 +62,10 @@ double StepPacer::prefill_token_seconds() const {
   return begins_ ? std::max(per_token_, per_token_pure_) : per_token_;
 }
 
-double StepPacer::extra_row_seconds() const { return per_token_pure_ * work(kExtraRows, 1.0) / kExtraRows; }
+double StepPacer::extra_row_seconds() const { return per_token_pure_ * kFewRowsCost; }
 
-double StepPacer::work(double tokens, double share) {
-  return tokens > 0.0 ? (tokens + kPieceTokens) * share : 0.0;
+double StepPacer::work(double tokens, double share) const {
+  return tokens > 0.0 ? (tokens + options_.piece_tokens) * share : 0.0;
 }
 
 /// The work of prompts that a step has time for.
@@ -83,8 +83,8 @@ StepPacer::Prefill StepPacer::begin_prefill(std::int32_t num_decodes, std::int32
   if (most <= 0) return {0, options_.num_layers};
   const double room = this->room(num_decodes);
   if (room >= work(most, 1.0)) return {most, options_.num_layers};
-  const std::int32_t whole =
-      std::min(most, std::max(kLeastTokens, static_cast<std::int32_t>(room - kPieceTokens) / kTile * kTile));
+  const std::int32_t whole = std::min(
+      most, std::max(kLeastTokens, static_cast<std::int32_t>(room - options_.piece_tokens) / kTile * kTile));
   Prefill best{whole, options_.num_layers};
   // Of a piece that takes so many steps, in tokens a step.
   const auto rate = [](std::int32_t tokens, std::int32_t steps) {
@@ -94,13 +94,14 @@ StepPacer::Prefill StepPacer::begin_prefill(std::int32_t num_decodes, std::int32
   double best_rate = whole / std::max(1.0, work(whole, 1.0) / std::max(room, 1e-9));
   const std::int32_t most_sliced = std::min(most, options_.most_sliced_tokens);
   const double token_layers = room * options_.num_layers;
-  for (std::int32_t layers = 1; layers < options_.num_layers; ++layers) {
-    const auto filling = static_cast<std::int32_t>(token_layers / layers - kPieceTokens);
+  // From the smallest piece on: a larger one keeps others waiting for longer, which has to pay.
+  for (std::int32_t layers = options_.num_layers - 1; layers > 0; --layers) {
+    const auto filling = static_cast<std::int32_t>(token_layers / layers - options_.piece_tokens);
     const std::int32_t tokens = std::min(most_sliced, std::max(filling, kLeastTokens));
-    if (tokens <= whole) break;
+    if (tokens <= best.tokens) continue;
     const std::int32_t fitting = std::max(1, static_cast<std::int32_t>(token_layers / work(tokens, 1.0)));
     const std::int32_t steps = (options_.num_layers + fitting - 1) / fitting;
-    if (rate(tokens, steps) <= best_rate) continue;
+    if (rate(tokens, steps) <= kWorthWaiting * best_rate) continue;
     best = {tokens, fitting};
     best_rate = rate(tokens, steps);
   }

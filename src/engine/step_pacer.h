@@ -32,6 +32,7 @@ class StepPacer {
     double gap_ratio = 3.0;
     std::int32_t num_layers = 1;          // that a step can be cut at; 1: it can't be
     std::int32_t most_sliced_tokens = 0;  // most that go through the layers together over several steps
+    std::int32_t piece_tokens = 0;        // BackendInfo::piece_tokens
   };
   static constexpr std::int32_t kLeastTokens = 4;
   static constexpr std::size_t kNumSizes = 12;  // classes of num_decodes that are told apart
@@ -48,7 +49,7 @@ class StepPacer {
   /// Layers that a step with these decodes takes so many tokens further, of those left.
   std::int32_t next_layers(std::int32_t num_decodes, std::int32_t tokens, std::int32_t layers_left) const;
   /// The work of a piece of a prompt that goes through this share of the layers.
-  static double work(double tokens, double share);
+  double work(double tokens, double share) const;
   /// What a step took, with `prefill` the work of its prompts. Steps of no measurable time teach nothing.
   void observe(std::int32_t num_decodes, double prefill, double seconds);
   /// What a step took that had more to do than these decodes, but no prefill.

@@ -97,6 +97,8 @@ LoadedCpuBackend::LoadedCpuBackend(const ModelSpec& spec, const CpuOptions& opti
   // Inputs of a layer's own are made of the embeddings, which are gone when a step goes on from a later
   // layer.
   if (!spec.per_layer_embedding) info_.num_sliceable_layers = static_cast<std::int32_t>(spec.layers.size());
+  // Tile products want many rows, see docs/adr/scheduling.md.
+  if (isa == Isa::kAmx) info_.piece_tokens = 24;
   for (std::size_t group = 0; group < spec.layer_groups.size(); ++group) {
     info_.page_groups.push_back({.page_bytes = executor_->pages()[group].page_bytes(),
                                  .window_tokens = spec.layer_groups[group].window_tokens,
