@@ -1,4 +1,5 @@
-// Quantized products with AVX-512 VNNI: lane = output row, one accumulator per activation row of a tile of 8.
+// Quantized products with AVX-512 VNNI: lane = output row, one accumulator per activation row of a tile of 8
+// and of two activation groups in turn.
 // Several tiles take turns on a part of the weights that stays in the first-level cache, so that memory is
 // read once whatever the number of rows.
 #include "backends/cpu/linear_affine_zmm.h"
