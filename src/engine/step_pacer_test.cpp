@@ -117,6 +117,18 @@ TEST(StepPacer, a_whole_small_prompt_goes_into_the_step_it_fits) {
       3.0 * kDecodeSeconds + 1e-9);
 }
 
+TEST(StepPacer, of_pieces_that_do_nearly_as_well_the_smaller_is_taken) {
+  StepPacer::Options cheap = options(30);
+  cheap.piece_tokens = 4;
+  StepPacer pacer(cheap);
+  pacer.observe(0, 400.0, 400.0 * kTokenSeconds);
+  pacer.observe(kDecodes, 0.0, kDecodeSeconds);
+  // 196 tokens by 3 layers would make 19.6 tokens a step, 96 by 6 make 19.2, 16 by all 16.
+  const StepPacer::Prefill given = pacer.begin_prefill(kDecodes, kBudget);
+  EXPECT_NEAR(given.tokens, 96, 4);
+  EXPECT_NEAR(given.layers, 6, 1);
+}
+
 TEST(StepPacer, a_layer_is_taken_whatever_it_costs) {
   StepPacer pacer = taught(30);
   for (int i = 0; i < 50; ++i) pacer.observe(kDecodes, 100.0, 1.0);
